@@ -1,0 +1,15 @@
+package domain
+
+import "time"
+
+// Event is one transition, written in the transaction that made it. Seq grows by one table-wide and is the resume cursor.
+type Event struct {
+	Seq      int64     `json:"seq"`
+	At       time.Time `json:"at"`
+	Kind     string    `json:"kind"` // vm.created vm.changed vm.removed host.changed job.changed user.signed_in …
+	Resource Ref       `json:"resource"`
+	HostID   string    `json:"host_id,omitempty"`
+	JobID    string    `json:"job_id,omitempty"`
+	Actor    string    `json:"actor"`   // person, token, "system", or "host" for what others did on the host
+	Message  string    `json:"message"` // one sentence for people
+}

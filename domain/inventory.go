@@ -1,0 +1,57 @@
+package domain
+
+// Pool is a storage pool as its host reports it. Name is unique on its host.
+type Pool struct {
+	HostID          string `json:"host_id"`
+	UUID            string `json:"uuid"`
+	Name            string `json:"name"`
+	Type            string `json:"type"` // dir, fs, netfs, logical, rbd …
+	Active          bool   `json:"active"`
+	Autostart       bool   `json:"autostart"`
+	Target          string `json:"target"` // path on the host; empty for pools without one
+	CapacityBytes   int64  `json:"capacity_bytes"`
+	AllocationBytes int64  `json:"allocation_bytes"`
+	AvailableBytes  int64  `json:"available_bytes"`
+}
+
+// Volume is one volume of a pool.
+type Volume struct {
+	HostID          string `json:"host_id"`
+	Pool            string `json:"pool"`
+	Name            string `json:"name"`
+	Path            string `json:"path"` // what a disk's source names
+	Format          string `json:"format"`
+	CapacityBytes   int64  `json:"capacity_bytes"`
+	AllocationBytes int64  `json:"allocation_bytes"`
+	Backing         string `json:"backing,omitempty"` // path of the backing image
+}
+
+// Network is a libvirt network of a host.
+type Network struct {
+	HostID    string `json:"host_id"`
+	UUID      string `json:"uuid"`
+	Name      string `json:"name"`
+	Active    bool   `json:"active"`
+	Autostart bool   `json:"autostart"`
+	Mode      string `json:"mode"` // nat, route, open, bridge, isolated …
+	Bridge    string `json:"bridge"`
+	CIDR      string `json:"cidr"` // first address with prefix, empty if none
+}
+
+// Device is a node device worth showing: PCI, USB, net, storage, mediated.
+type Device struct {
+	HostID string `json:"host_id"`
+	Name   string `json:"name"` // libvirt's name, unique on the host
+	Kind   string `json:"kind"` // pci, usb, net, scsi, storage, mdev …
+	Label  string `json:"label"`
+	Parent string `json:"parent"`
+	Driver string `json:"driver"`
+}
+
+// Inventory is everything a host lists besides guests.
+type Inventory struct {
+	Pools    []Pool
+	Volumes  []Volume
+	Networks []Network
+	Devices  []Device
+}
