@@ -1,0 +1,63 @@
+// Package access is the pure permission table: which role may do what. Every route names one permission from here, and a golden file
+// shows the matrix of routes by roles.
+//
+// It is not for who somebody is (package auth) nor for what a route does (package handlers); it reads nothing and remembers nothing.
+package access
+
+import "slices"
+
+// Permission names one thing that a person or a token may be allowed to do.
+type Permission string
+
+const (
+	// Public needs no sign-in: the sign-in page, static files, health.
+	Public Permission = "public"
+	// AccountSelf is what everybody signed in may do with the own account.
+	AccountSelf Permission = "account.self"
+
+	HostRead    Permission = "host.read"
+	HostAdd     Permission = "host.add"
+	HostEdit    Permission = "host.edit" // name, notes, labels, maintenance, reconnect
+	HostRemove  Permission = "host.remove"
+	VMRead      Permission = "vm.read"
+	VMCreate    Permission = "vm.create" // create and clone
+	VMPower     Permission = "vm.power"  // start, stop, pause, save and their kin
+	VMEdit      Permission = "vm.edit"   // hardware, name, tags, notes
+	VMDelete    Permission = "vm.delete"
+	VMConsole   Permission = "vm.console" // screen, keyboard, serial line, screenshot
+	JobRead     Permission = "job.read"
+	JobCancel   Permission = "job.cancel" // cancel, and for stuck ones retry and dismiss
+	EventRead   Permission = "event.read"
+	TokenManage Permission = "token.manage" // list, make and revoke API tokens
+)
+
+// All lists every permission that a role can hold, in the order of the table.
+var All = []Permission{
+	AccountSelf, HostRead, HostAdd, HostEdit, HostRemove, VMRead, VMCreate, VMPower, VMEdit, VMDelete, VMConsole,
+	JobRead, JobCancel, EventRead, TokenManage,
+}
+
+// Roles that exist today.
+const (
+	Admin  = "admin"
+	Viewer = "viewer"
+)
+
+// Roles lists them for menus and for the golden matrix.
+var Roles = []string{Admin, Viewer}
+
+var table = map[string][]Permission{
+	Admin:  All,
+	Viewer: {AccountSelf, HostRead, VMRead, JobRead, EventRead},
+}
+
+// Allowed reports whether the role holds the permission. An unknown role holds none; Public is open to everybody.
+func Allowed(role string, p Permission) bool {
+	return p == Public || slices.Contains(table[role], p)
+}
+
+// Known reports whether the role exists.
+func Known(role string) bool { return table[role] != nil }
+
+// Valid reports whether p is a permission of this table, so that a route with a typing error fails a test and not a visitor.
+func Valid(p Permission) bool { return p == Public || slices.Contains(All, p) }
