@@ -1,0 +1,30 @@
+package domain
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestParseHostURI(t *testing.T) {
+	for s, want := range map[string]HostURI{
+		"qemu:///system":                     {Driver: "qemu", Transport: "unix", Path: "/system"},
+		"qemu+unix:///system?socket=/run/x":  {Driver: "qemu", Transport: "unix", Path: "/system"},
+		"qemu+tcp://10.0.0.1/system":         {Driver: "qemu", Transport: "tcp", Host: "10.0.0.1", Path: "/system"},
+		"qemu+tcp://[fd00::1]:16510/system":  {Driver: "qemu", Transport: "tcp", Host: "fd00::1", Port: "16510", Path: "/system"},
+		"qemu://kvm1/system":                 {Driver: "qemu", Transport: "tls", Host: "kvm1", Path: "/system"},
+		"qemu+ssh://root@kvm1:2222/system":   {Driver: "qemu", Transport: "ssh", User: "root", Host: "kvm1", Port: "2222", Path: "/system"},
+		"test+tcp://127.0.0.1:20001/default": {Driver: "test", Transport: "tcp", Host: "127.0.0.1", Port: "20001", Path: "/default"},
+		"test:///default":                    {Driver: "test", Transport: "unix", Path: "/default"},
+	} {
+		got, err := ParseHostURI(s)
+		got.Query = nil
+		if err != nil || got.Driver != want.Driver || got.Transport != want.Transport || got.Host != want.Host || got.Port != want.Port || got.Path != want.Path || got.User != want.User {
+			t.Errorf("%s: %+v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "kvm1", "http://x/", "qemu+rsh://h/system", "qemu+tcp:///system", "qemu+unix://h/system", "qemu:///", "qemu://h/elsewhere", "xen:///system", "qemu+tcp://%zz/system"} {
+		if _, err := ParseHostURI(s); !slices.Contains(fields(err), "uri") {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
