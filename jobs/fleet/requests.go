@@ -1,0 +1,86 @@
+package fleet
+
+import (
+	"time"
+
+	"novacron/domain"
+)
+
+// AnyHost as CreateVM.Host lets placement choose.
+const AnyHost = "any"
+
+// CreateVM asks for a new VM.
+type CreateVM struct {
+	Spec  domain.VMSpec
+	Host  string // AnyHost (or empty), or a host's id
+	Start bool
+	Tags  []string
+	Notes string
+	Key   string // once-token of the form or Idempotency-Key; a second request with it gets the first one's job
+}
+
+// ActOptions go with an action on a VM.
+type ActOptions struct {
+	ForceAfter time.Duration // shutdown: power off when the guest has not shut down by then; 0: never
+	Disks      bool          // delete: the disks as well
+	Key        string
+}
+
+// CloneVM asks for a full copy of a stopped VM.
+type CloneVM struct {
+	Name string
+	Key  string
+}
+
+// DeleteVM asks for a VM to be removed.
+type DeleteVM struct {
+	Disks bool // also the files DeletePlan says go
+	Key   string
+}
+
+// DescribeVM changes what only NovaCron knows of a VM; nil stays.
+type DescribeVM struct {
+	Tags  *[]string
+	Notes *string
+}
+
+// DeletePlan says what deleting a VM would do.
+type DeletePlan struct {
+	VMID     string
+	Name     string
+	HostName string
+	PowerOff bool       // it runs and would be powered off first
+	Saved    bool       // its saved memory would be lost
+	Files    []PlanFile // every disk, whether it would go or stay
+	Bytes    int64      // what the files that go take up on the host now
+}
+
+// PlanFile is one disk of a VM that is to be deleted.
+type PlanFile struct {
+	Target          string // vda
+	Device          string // disk, cdrom …
+	Path            string
+	Pool            string // empty: in no pool that the host lists
+	Volume          string
+	CapacityBytes   int64
+	AllocationBytes int64
+	Goes            bool   // deleted when the disks are asked to go
+	Why             string // why it goes or stays, in words
+}
+
+// AddHost asks for a host to be tried or added.
+type AddHost struct {
+	Name   string
+	URI    string
+	Creds  domain.HostCredentials
+	Labels map[string]string
+	Key    string
+}
+
+// HostEdit changes what only NovaCron knows of a host; nil stays.
+type HostEdit struct {
+	Name        *string
+	Notes       *string
+	Labels      *map[string]string
+	Maintenance *bool
+}
