@@ -1,0 +1,244 @@
+// Package browser drives a headless Chromium for black-box tests: it signs in, clicks, reads what a person would read, takes pictures and
+// runs the accessibility checks.
+//
+// It is for looking at the product from outside. A console error or a script refused by the content security policy fails the test.
+package browser
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// Page is one tab.
+type Page struct {
+	t    testing.TB
+	ctx  context.Context
+	base string
+	mu   sync.Mutex
+	errs []string
+}
+
+// Open starts a browser of its own (a fresh profile) with one tab of the given width; it ends with the test.
+func Open(t testing.TB, base string, width, height int) *Page {
+	t.Helper()
+	bin, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("chromium is not installed; make deps installs it")
+	}
+	opts := append([]chromedp.ExecAllocatorOption{},
+		chromedp.ExecPath(bin), chromedp.NoSandbox, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true),
+		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(width, height), chromedp.WSURLReadTimeout(60*time.Second),
+	)
+	actx, acancel := chromedp.NewExecAllocator(context.Background(), opts...)
+	ctx, cancel := chromedp.NewContext(actx)
+	p := &Page{t: t, ctx: ctx, base: base}
+	t.Cleanup(func() {
+		if t.Failed() {
+			p.keepPicture()
+		}
+		cancel()
+		acancel()
+		for _, e := range p.Errors() {
+			t.Errorf("the browser reported: %s", e)
+		}
+	})
+	chromedp.ListenTarget(ctx, func(ev any) {
+		switch e := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			p.report(e.ExceptionDetails.Error())
+		case *log.EventEntryAdded:
+			// A refused request shows as a network error entry; the tests that provoke one look at the page itself.
+			if e.Entry.Level == log.LevelError && e.Entry.Source != log.SourceNetwork {
+				p.report(e.Entry.Text)
+			}
+		}
+	})
+	p.Do("start the browser", emulation.SetDeviceMetricsOverride(int64(width), int64(height), 1, width < 500))
+	return p
+}
+
+func (p *Page) report(s string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.errs = append(p.errs, s)
+}
+
+// Errors are script errors and policy violations so far.
+func (p *Page) Errors() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string(nil), p.errs...)
+}
+
+// Do runs actions and fails the test when they do not succeed within 30 s.
+func (p *Page) Do(what string, actions ...chromedp.Action) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	defer cancel()
+	if what == "start the browser" { // the first run starts the process, which must not end with the time-out
+		ctx = p.ctx
+	}
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		var text, at string
+		sctx, scancel := context.WithTimeout(p.ctx, 5*time.Second)
+		defer scancel()
+		chromedp.Run(sctx, chromedp.Location(&at), chromedp.Text("body", &text, chromedp.ByQuery))
+		p.t.Fatalf("%s: %v\nat %s the page says:\n%s", what, err, at, clip(text, 3000))
+	}
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n] + "…"
+	}
+	return s
+}
+
+// Go opens a path of the server.
+func (p *Page) Go(path string) {
+	p.t.Helper()
+	p.Do("open "+path, chromedp.Navigate(p.base+path), chromedp.WaitReady("body", chromedp.ByQuery))
+}
+
+// SignIn signs in and, when the password is a one-time password, changes it to newPassword.
+func (p *Page) SignIn(name, password, newPassword string) {
+	p.t.Helper()
+	p.Go("/login")
+	p.Fill(map[string]string{"name": name, "password": password})
+	p.Submit("form")
+	p.Until("the sign-in to go through", `location.pathname !== "/login"`)
+	if newPassword == "" {
+		return
+	}
+	p.Until("the password page", `location.pathname === "/password"`)
+	p.Fill(map[string]string{"current": password, "password": newPassword, "again": newPassword})
+	p.Submit("form")
+	p.Until("the start page", `location.pathname !== "/password"`)
+}
+
+// Fill types into fields by name, in the first form that has them.
+func (p *Page) Fill(values map[string]string) {
+	p.t.Helper()
+	for name, v := range values {
+		sel := fmt.Sprintf(`[name=%q]`, name)
+		p.Do("fill "+name, chromedp.WaitVisible(sel, chromedp.ByQuery), chromedp.SetValue(sel, "", chromedp.ByQuery), chromedp.SendKeys(sel, v, chromedp.ByQuery))
+	}
+}
+
+// Submit submits the form that matches the selector by clicking its submit button.
+func (p *Page) Submit(form string) {
+	p.t.Helper()
+	p.Click(form + ` [type=submit], ` + form + ` button:not([type])`)
+}
+
+// Click clicks the first match that is visible.
+func (p *Page) Click(selector string) {
+	p.t.Helper()
+	p.Do("click "+selector, chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible))
+}
+
+// Until waits until a JavaScript expression is true, for at most 60 s.
+func (p *Page) Until(what, expr string) {
+	p.t.Helper()
+	p.Within(60*time.Second, what, expr)
+}
+
+// Within waits until a JavaScript expression is true, for at most the given time.
+func (p *Page) Within(most time.Duration, what, expr string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, most)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var err error
+	for {
+		var ok bool
+		if err = chromedp.Run(ctx, chromedp.Evaluate(`Boolean(`+expr+`)`, &ok)); err == nil && ok {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			var text, at string
+			sctx, scancel := context.WithTimeout(p.ctx, 5*time.Second)
+			defer scancel()
+			chromedp.Run(sctx, chromedp.Location(&at), chromedp.Text("body", &text, chromedp.ByQuery))
+			p.t.Fatalf("waited %s for %s (%s; last error %v)\nat %s the page says:\n%s", most, what, expr, err, at, clip(text, 3000))
+		case <-tick.C:
+		}
+	}
+}
+
+// UntilText waits until the page shows a text.
+func (p *Page) UntilText(text string) {
+	p.t.Helper()
+	p.Until(fmt.Sprintf("the page to show %q", text), fmt.Sprintf(`document.body && document.body.innerText.includes(%q)`, text))
+}
+
+// Eval gives the value of a JavaScript expression.
+func Eval[T any](p *Page, expr string) (v T) {
+	p.t.Helper()
+	p.Do("evaluate "+clip(expr, 80), chromedp.Evaluate(expr, &v, func(ep *runtime.EvaluateParams) *runtime.EvaluateParams { return ep.WithAwaitPromise(true) }))
+	return v
+}
+
+// Dark chooses what the viewer's system prefers.
+func (p *Page) Dark(on bool) {
+	scheme := "light"
+	if on {
+		scheme = "dark"
+	}
+	p.Do("prefer "+scheme, emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
+}
+
+// Resize changes the viewport.
+func (p *Page) Resize(width, height int) {
+	p.Do("resize", emulation.SetDeviceMetricsOverride(int64(width), int64(height), 1, width < 500))
+}
+
+// Picture writes a screenshot of the viewport to NOVACRON_PICTURES/name.png; without that variable it does nothing.
+func (p *Page) Picture(name string) {
+	p.t.Helper()
+	dir := os.Getenv("NOVACRON_PICTURES")
+	if dir == "" {
+		return
+	}
+	var png []byte
+	p.Do("take a picture", chromedp.CaptureScreenshot(&png))
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *Page) keepPicture() {
+	dir := os.Getenv("NOVACRON_PICTURES")
+	if dir == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, 10*time.Second)
+	defer cancel()
+	var png []byte
+	if chromedp.Run(ctx, chromedp.CaptureScreenshot(&png)) == nil {
+		os.WriteFile(filepath.Join(dir, "failed-"+strings.ReplaceAll(p.t.Name(), "/", "-")+".png"), png, 0o644)
+	}
+}
+
+// Axe runs the accessibility checks of axe-core over the page and gives each violation in one line.
+func (p *Page) Axe(script string) []string {
+	p.t.Helper()
+	p.Do("load axe", chromedp.Evaluate(script, nil))
+	return Eval[[]string](p, `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.flatMap(v => v.nodes.map(n => v.id + ": " + n.html.slice(0, 160) + " — " + (n.any.concat(n.all, n.none)[0] || {message: v.help}).message)))`)
+}
