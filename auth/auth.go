@@ -1,0 +1,112 @@
+// Package auth knows who somebody is: passwords, browser sessions and API tokens.
+//
+// It is for proving identity and for nothing else: what a role may do is the pure table in auth/access, how a request carries a cookie or a
+// bearer token is the business of package handlers, and rows are kept by package db. Passwords are kept as argon2id hashes, API tokens
+// and session tokens as SHA-256 hashes; none can be read back.
+//
+// Costs are bounded on purpose. A password check takes 19 MiB for some tens of milliseconds, so only a few run at once and a short
+// queue waits; further ones are told to come back. Attempts are counted before they are checked, per account and per address, with
+// growing delay; an unknown name costs the same time and gets the same words as a wrong password.
+package auth
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"novacron/auth/access"
+	"novacron/db"
+	"novacron/domain"
+)
+
+// Options tune what has sensible defaults; the zero value is right for production over plain HTTP.
+type Options struct {
+	Secure       bool          // the site is served over TLS: cookies carry the Secure attribute
+	IdleTimeout  time.Duration // a session unused for so long ends; 0: 12 hours
+	Lifetime     time.Duration // a session ends after so long at the latest; 0: 7 days
+	CheapHashing bool          // the least costly argon2id, for tests that sign in often
+}
+
+// Auth is the one object of this package; it is safe for use by many goroutines.
+type Auth struct {
+	db       *db.DB
+	log      *slog.Logger
+	clock    func() time.Time
+	hasher   *hasher
+	accounts *limiter
+	addrs    *limiter
+	sessions *sessions
+	touched  *touches
+}
+
+// New makes an Auth on a database.
+func New(d *db.DB, log *slog.Logger, clock func() time.Time, opt Options) *Auth {
+	if opt.IdleTimeout == 0 {
+		opt.IdleTimeout = 12 * time.Hour
+	}
+	if opt.Lifetime == 0 {
+		opt.Lifetime = 7 * 24 * time.Hour
+	}
+	return &Auth{
+		db: d, log: log, clock: clock,
+		hasher:   newHasher(opt.CheapHashing),
+		accounts: newLimiter(clock, 5, time.Minute),
+		addrs:    newLimiter(clock, 20, 15*time.Minute),
+		sessions: newSessions(d.Sessions(), clock, opt),
+		touched:  newTouches(),
+	}
+}
+
+// Subject is who asks: a person with a session or a program with a token. The zero Subject is nobody.
+type Subject struct {
+	Name       string
+	Role       string
+	UserID     string // set for a person
+	TokenID    string // set for a program
+	MustChange bool   // signed in with a one-time password: may do nothing but change it
+	Prefs      domain.Prefs
+}
+
+// Known reports whether somebody is signed in.
+func (s Subject) Known() bool { return s.UserID != "" || s.TokenID != "" }
+
+// Can reports whether the subject holds the permission.
+func (s Subject) Can(p access.Permission) bool {
+	if p == access.Public {
+		return true
+	}
+	return s.Known() && access.Allowed(s.Role, p)
+}
+
+// Require is Can as an error: Unauthenticated when nobody is signed in, Denied when the role does not allow it.
+func (s Subject) Require(p access.Permission) error {
+	switch {
+	case s.Can(p):
+		return nil
+	case !s.Known():
+		return domain.Errorf(domain.Unauthenticated, "You are not signed in.").WithFix("Sign in, or send a bearer token.")
+	default:
+		return domain.Errorf(domain.Denied, "Your role “%s” does not allow this (it needs %s).", s.Role, p).WithFix("Ask an administrator to do it or to change your role.")
+	}
+}
+
+// Actor is the name that jobs and events carry.
+func (s Subject) Actor() string {
+	if s.TokenID != "" {
+		return "token " + s.Name
+	}
+	return s.Name
+}
+
+type subjectKey struct{}
+
+// WithSubject puts the subject into a request's context.
+func WithSubject(ctx context.Context, s Subject) context.Context {
+	return context.WithValue(ctx, subjectKey{}, s)
+}
+
+// SubjectOf takes it out again; nobody when there is none.
+func SubjectOf(ctx context.Context) Subject {
+	s, _ := ctx.Value(subjectKey{}).(Subject)
+	return s
+}

@@ -1,0 +1,285 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"novacron/domain"
+)
+
+// CookieName is the name of the session's cookie.
+const CookieName = "novacron_session"
+
+const (
+	keyUser  = "user"  // user id
+	keyPrint = "print" // fingerprint of the password hash: a changed password ends every other session
+)
+
+// sessions joins scs with a store that does not write for every page.
+type sessions struct {
+	m     *scs.SessionManager
+	store *sessionCache
+}
+
+func newSessions(store scs.CtxStore, clock func() time.Time, opt Options) *sessions {
+	cache := newSessionCache(store, clock)
+	m := scs.New()
+	m.Store = cache
+	m.Codec = jsonCodec{}
+	m.HashTokenInStore = true
+	m.IdleTimeout = opt.IdleTimeout
+	m.Lifetime = opt.Lifetime
+	m.Cookie.Name = CookieName
+	m.Cookie.Secure = opt.Secure
+	m.Cookie.HttpOnly = true
+	m.Cookie.SameSite = http.SameSiteLaxMode
+	return &sessions{m: m, store: cache}
+}
+
+// LoadSession reads the session that the request's cookie names into its context; CommitSession must follow before the answer's header goes out.
+func (a *Auth) LoadSession(r *http.Request) (context.Context, error) {
+	token := ""
+	if c, err := r.Cookie(CookieName); err == nil {
+		token = c.Value
+	}
+	ctx, err := a.sessions.m.Load(r.Context(), token)
+	if err != nil {
+		return nil, domain.Errorf(domain.Internal, "The session could not be read: %w", err)
+	}
+	return ctx, nil
+}
+
+// CommitSession stores what changed in the session and adds the cookie to the answer.
+func (a *Auth) CommitSession(ctx context.Context, w http.ResponseWriter) error {
+	m := a.sessions.m
+	switch m.Status(ctx) {
+	case scs.Modified:
+		token, expiry, err := m.Commit(ctx)
+		if err != nil {
+			return domain.Errorf(domain.Internal, "The session could not be kept: %w", err)
+		}
+		m.WriteSessionCookie(ctx, w, token, expiry)
+	case scs.Destroyed:
+		m.WriteSessionCookie(ctx, w, "", time.Time{})
+	}
+	return nil
+}
+
+// BeginSession signs the person in: the session gets a new token, so that one planted before is worth nothing.
+func (a *Auth) BeginSession(ctx context.Context, u domain.User) error {
+	if err := a.sessions.m.RenewToken(ctx); err != nil {
+		return domain.Errorf(domain.Internal, "The session could not be renewed: %w", err)
+	}
+	a.sessions.m.Put(ctx, keyUser, u.ID)
+	a.sessions.m.Put(ctx, keyPrint, fingerprint(u))
+	return nil
+}
+
+// EndSession signs out.
+func (a *Auth) EndSession(ctx context.Context) error {
+	if a.sessions.m.Token(ctx) == "" {
+		return nil
+	}
+	if err := a.sessions.m.Destroy(ctx); err != nil {
+		return domain.Errorf(domain.Internal, "The session could not be ended: %w", err)
+	}
+	return nil
+}
+
+// SessionSubject finds who the loaded session stands for; nobody when there is none or its person or password is no longer the same.
+func (a *Auth) SessionSubject(ctx context.Context) (Subject, error) {
+	id := a.sessions.m.GetString(ctx, keyUser)
+	if id == "" {
+		return Subject{}, nil
+	}
+	u, err := a.db.User(ctx, id)
+	if domain.Is(err, domain.NotFound) {
+		return Subject{}, nil
+	}
+	if err != nil {
+		return Subject{}, err
+	}
+	if a.sessions.m.GetString(ctx, keyPrint) != fingerprint(u) {
+		return Subject{}, nil
+	}
+	return Subject{Name: u.Name, Role: u.Role, UserID: u.ID, MustChange: u.MustChange, Prefs: u.Prefs}, nil
+}
+
+// SessionKey names the session for what is bound to it, such as a console ticket. It cannot be turned back into the session's token.
+func (a *Auth) SessionKey(ctx context.Context) string {
+	sum := sha256.Sum256([]byte("key " + a.sessions.m.Token(ctx)))
+	return hex.EncodeToString(sum[:16])
+}
+
+// SessionAlive asks again, for a stream that has been open for a while, whether its session still stands and for whom.
+func (a *Auth) SessionAlive(r *http.Request) (Subject, error) {
+	c, err := r.Cookie(CookieName)
+	if err != nil {
+		return Subject{}, nil
+	}
+	// A fresh context: the request's own holds the session as it was when the stream began.
+	ctx, err := a.sessions.m.Load(detached{r.Context()}, c.Value)
+	if err != nil {
+		return Subject{}, domain.Errorf(domain.Internal, "The session could not be read: %w", err)
+	}
+	return a.SessionSubject(ctx)
+}
+
+// detached keeps a context's end but not its values, so that scs loads the session anew.
+type detached struct{ context.Context }
+
+func (detached) Value(any) any { return nil }
+
+func fingerprint(u domain.User) string {
+	sum := sha256.Sum256([]byte(u.PasswordHash))
+	return hex.EncodeToString(sum[:8])
+}
+
+// jsonCodec writes the same bytes for the same session (gob does not), so that the cache can tell a session that only lives on from one
+// that changed. Sessions of this package hold strings only.
+type jsonCodec struct{}
+
+type sessionRecord struct {
+	Deadline time.Time         `json:"deadline"`
+	Values   map[string]string `json:"values"`
+}
+
+func (jsonCodec) Encode(deadline time.Time, values map[string]any) ([]byte, error) {
+	rec := sessionRecord{Deadline: deadline, Values: make(map[string]string, len(values))}
+	for k, v := range values {
+		s, ok := v.(string)
+		if !ok {
+			return nil, domain.Errorf(domain.Internal, "The session value %s is not a string.", k)
+		}
+		rec.Values[k] = s
+	}
+	return json.Marshal(rec)
+}
+
+func (jsonCodec) Decode(b []byte) (time.Time, map[string]any, error) {
+	var rec sessionRecord
+	if err := json.Unmarshal(b, &rec); err != nil {
+		return time.Time{}, nil, domain.Errorf(domain.Internal, "A stored session cannot be read: %w", err)
+	}
+	values := make(map[string]any, len(rec.Values))
+	for k, v := range rec.Values {
+		values[k] = v
+	}
+	return rec.Deadline, values, nil
+}
+
+// sessionCache keeps sessions in memory in front of the database. With an idle timeout scs commits on every request; here a commit that
+// only moves the expiry goes to the database at most once a minute. It also remembers what was deleted, so that a page still being
+// answered while its session is signed out does not bring the session back.
+type sessionCache struct {
+	under scs.CtxStore
+	clock func() time.Time
+
+	mu      sync.Mutex
+	entries map[string]*cachedSession
+}
+
+type cachedSession struct {
+	data   []byte // nil: deleted
+	expiry time.Time
+	saved  time.Time // the expiry that the database has
+}
+
+const (
+	sessionSaveEvery = time.Minute
+	sessionTombstone = 10 * time.Minute
+	sessionCacheMost = 10_000
+)
+
+func newSessionCache(under scs.CtxStore, clock func() time.Time) *sessionCache {
+	return &sessionCache{under: under, clock: clock, entries: map[string]*cachedSession{}}
+}
+
+func (c *sessionCache) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	c.mu.Lock()
+	if e := c.entries[token]; e != nil {
+		defer c.mu.Unlock()
+		if e.data == nil || !c.clock().Before(e.expiry) {
+			return nil, false, nil
+		}
+		return e.data, true, nil
+	}
+	c.mu.Unlock()
+	return c.under.FindCtx(ctx, token)
+}
+
+func (c *sessionCache) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	c.mu.Lock()
+	e := c.entries[token]
+	if e != nil && e.data == nil {
+		c.mu.Unlock()
+		return nil // signed out meanwhile
+	}
+	if e != nil && bytes.Equal(e.data, b) && expiry.Sub(e.saved) < sessionSaveEvery {
+		e.expiry = expiry
+		c.mu.Unlock()
+		return nil
+	}
+	c.mu.Unlock()
+	if err := c.under.CommitCtx(ctx, token, b, expiry); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	e = c.entries[token]
+	if e != nil && e.data == nil { // signed out while this was being written
+		c.mu.Unlock()
+		return c.under.DeleteCtx(ctx, token)
+	}
+	c.makeRoom()
+	c.entries[token] = &cachedSession{data: b, expiry: expiry, saved: expiry}
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *sessionCache) DeleteCtx(ctx context.Context, token string) error {
+	c.mu.Lock()
+	c.makeRoom()
+	c.entries[token] = &cachedSession{expiry: c.clock().Add(sessionTombstone)}
+	c.mu.Unlock()
+	return c.under.DeleteCtx(ctx, token)
+}
+
+// makeRoom drops what has expired, and anything when that is not enough: the database has it.
+func (c *sessionCache) makeRoom() {
+	if len(c.entries) < sessionCacheMost {
+		return
+	}
+	now := c.clock()
+	for k, e := range c.entries {
+		if !now.Before(e.expiry) {
+			delete(c.entries, k)
+		}
+	}
+	for k, e := range c.entries {
+		if len(c.entries) < sessionCacheMost {
+			return
+		}
+		if e.data != nil {
+			delete(c.entries, k)
+		}
+	}
+}
+
+// Find, Commit and Delete complete scs.Store; scs calls the variants with a context when they exist.
+func (c *sessionCache) Find(token string) ([]byte, bool, error) { return c.under.Find(token) }
+
+// Commit: see Find.
+func (c *sessionCache) Commit(token string, b []byte, expiry time.Time) error {
+	return c.under.Commit(token, b, expiry)
+}
+
+// Delete: see Find.
+func (c *sessionCache) Delete(token string) error { return c.under.Delete(token) }

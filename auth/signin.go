@@ -1,0 +1,173 @@
+package auth
+
+import (
+	"context"
+	"strings"
+
+	"novacron/auth/access"
+	"novacron/db"
+	"novacron/domain"
+)
+
+// FirstAdmin is the name of the account that the first start makes.
+const FirstAdmin = "admin"
+
+// EnsureAdmin makes the administrator's account with a random one-time password when there is none; only then created is true and the
+// password readable.
+func (a *Auth) EnsureAdmin(ctx context.Context) (name, password string, created bool, err error) {
+	_, err = a.db.UserByName(ctx, FirstAdmin)
+	if err == nil {
+		return FirstAdmin, "", false, nil
+	}
+	if !domain.Is(err, domain.NotFound) {
+		return "", "", false, err
+	}
+	password = oneTimePassword()
+	if err := a.CreateUser(ctx, FirstAdmin, password, access.Admin, "system"); err != nil {
+		return "", "", false, err
+	}
+	return FirstAdmin, password, true, nil
+}
+
+// CreateUser makes an account whose password must be changed at the first sign-in.
+func (a *Auth) CreateUser(ctx context.Context, name, oneTime, role, actor string) error {
+	hash, err := a.hasher.hash(ctx, oneTime)
+	if err != nil {
+		return err
+	}
+	now := a.clock().UTC()
+	u := domain.User{ID: domain.NewID("user", now), Name: name, PasswordHash: hash, MustChange: true, Role: role, CreatedAt: now}
+	return a.db.Write(ctx, func(tx *db.Tx) error {
+		if err := tx.InsertUser(u); err != nil {
+			return err
+		}
+		return tx.Emit(domain.Event{Kind: "user.created", Resource: userRef(u), Actor: actor, Message: "Account “" + name + "” was made, with the role " + role + "."})
+	})
+}
+
+// SignIn checks name and password. addr is the client's address, for the rate limit. Wrong name and wrong password are one and the same
+// to the caller, in words and in time.
+func (a *Auth) SignIn(ctx context.Context, name, password, addr string) (domain.User, error) {
+	account, from := accountKey(name), addrKey(addr)
+	if wait := max(a.accounts.take(account), a.addrs.take(from)); wait > 0 {
+		a.log.WarnContext(ctx, "sign-in refused: too many attempts", "account", account, "addr", addr, "wait", wait)
+		return domain.User{}, limited(wait)
+	}
+	wrong := func() error {
+		a.log.WarnContext(ctx, "sign-in failed", "account", account, "addr", addr)
+		return domain.Errorf(domain.Unauthenticated, "The name or the password is wrong.").WithFix("Check both and mind upper and lower case.")
+	}
+	u, err := a.db.UserByName(ctx, strings.TrimSpace(name))
+	unknown := domain.Is(err, domain.NotFound)
+	if err != nil && !unknown {
+		return domain.User{}, err
+	}
+	hash := u.PasswordHash
+	if unknown {
+		hash = a.hasher.dummy
+	}
+	if len(password) > maxPassword {
+		password = password[:maxPassword] + "…" // never equal to a stored one, and of bounded cost
+	}
+	ok, err := a.hasher.matches(ctx, password, hash)
+	if err != nil {
+		return domain.User{}, err
+	}
+	if !ok || unknown {
+		return domain.User{}, wrong()
+	}
+	a.accounts.forgive(account)
+	a.addrs.forgive(from)
+	err = a.editUser(ctx, u.ID, func(tx *db.Tx, u *domain.User) error {
+		u.LastSignIn = a.clock().UTC()
+		return tx.Emit(domain.Event{Kind: "user.signed_in", Resource: userRef(*u), Actor: u.Name, Message: u.Name + " signed in from " + addr + "."})
+	})
+	if err != nil {
+		return domain.User{}, err
+	}
+	return u, nil
+}
+
+// ChangePassword replaces a person's password. All other sessions of that person end, since they carry the old password's fingerprint.
+func (a *Auth) ChangePassword(ctx context.Context, userID, old, fresh string) (domain.User, error) {
+	u, err := a.db.User(ctx, userID)
+	if err != nil {
+		return u, err
+	}
+	if wait := a.accounts.take(accountKey(u.Name)); wait > 0 {
+		return u, limited(wait)
+	}
+	ok, err := a.hasher.matches(ctx, old[:min(len(old), maxPassword+1)], u.PasswordHash)
+	if err != nil {
+		return u, err
+	}
+	if !ok {
+		return u, domain.InvalidField("old", "The present password is wrong.", "the password you signed in with")
+	}
+	a.accounts.forgive(accountKey(u.Name))
+	var p domain.Problems
+	if checkNewPassword(&p, "new", u.Name, fresh); len(p) == 0 && fresh == old {
+		p.Add("new", "The new password is the present one.", "another one")
+	}
+	if err := p.Err(); err != nil {
+		return u, err
+	}
+	hash, err := a.hasher.hash(ctx, fresh)
+	if err != nil {
+		return u, err
+	}
+	err = a.editUser(ctx, userID, func(tx *db.Tx, row *domain.User) error {
+		row.PasswordHash, row.MustChange = hash, false
+		u = *row
+		return tx.Emit(domain.Event{Kind: "user.password_changed", Resource: userRef(u), Actor: u.Name, Message: u.Name + " changed the password."})
+	})
+	return u, err
+}
+
+// ResetPassword gives an account a new one-time password and ends its sessions: the way back in for an administrator at the server's shell.
+func (a *Auth) ResetPassword(ctx context.Context, name, actor string) (password string, err error) {
+	u, err := a.db.UserByName(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	password = oneTimePassword()
+	hash, err := a.hasher.hash(ctx, password)
+	if err != nil {
+		return "", err
+	}
+	err = a.editUser(ctx, u.ID, func(tx *db.Tx, row *domain.User) error {
+		row.PasswordHash, row.MustChange = hash, true
+		return tx.Emit(domain.Event{Kind: "user.password_reset", Resource: userRef(*row), Actor: actor, Message: "The password of " + row.Name + " was reset."})
+	})
+	if err != nil {
+		return "", err
+	}
+	return password, nil
+}
+
+// SavePrefs keeps what a person chose for the screen.
+func (a *Auth) SavePrefs(ctx context.Context, userID string, change func(*domain.Prefs)) (domain.Prefs, error) {
+	var out domain.Prefs
+	err := a.editUser(ctx, userID, func(_ *db.Tx, u *domain.User) error {
+		change(&u.Prefs)
+		out = u.Prefs
+		return nil
+	})
+	return out, err
+}
+
+func (a *Auth) editUser(ctx context.Context, id string, change func(*db.Tx, *domain.User) error) error {
+	return a.db.Write(ctx, func(tx *db.Tx) error {
+		u, err := a.db.User(ctx, id) // there is one writer and it is this transaction, so nothing can change in between
+		if err != nil {
+			return err
+		}
+		if err := change(tx, &u); err != nil {
+			return err
+		}
+		return tx.UpdateUser(u)
+	})
+}
+
+func userRef(u domain.User) domain.Ref { return domain.Ref{Kind: "user", ID: u.ID, Name: u.Name} }
+

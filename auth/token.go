@@ -1,0 +1,148 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"math/big"
+	"strings"
+	"sync"
+	"time"
+
+	"novacron/auth/access"
+	"novacron/db"
+	"novacron/domain"
+)
+
+const (
+	tokenPrefix = "ncr_"
+	tokenBytes  = 32
+	tokenDigits = 43 // 62^43 > 2^256
+	tokenShown  = len(tokenPrefix) + 6
+	touchEvery  = time.Minute
+)
+
+const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+func newTokenText() string {
+	var b [tokenBytes]byte
+	rand.Read(b[:])
+	n, digit, base := new(big.Int).SetBytes(b[:]), new(big.Int), big.NewInt(62)
+	out := make([]byte, tokenDigits)
+	for i := len(out) - 1; i >= 0; i-- {
+		n.DivMod(n, base, digit)
+		out[i] = base62[digit.Int64()]
+	}
+	return tokenPrefix + string(out)
+}
+
+func tokenHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// CreateToken makes an API token and returns its text, which is shown once and never kept. A zero expires means never.
+func (a *Auth) CreateToken(ctx context.Context, name, actor, role string, expires time.Time) (text string, tok domain.Token, err error) {
+	now := a.clock().UTC()
+	var p domain.Problems
+	name = strings.TrimSpace(name)
+	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		p.Add("name", "A token needs a name that says what it is for.", "1 to 64 characters, for example ci or backup-script")
+	}
+	if !access.Known(role) {
+		p.Add("role", "There is no role “"+role+"”.", "one of "+strings.Join(access.Roles, ", "))
+	}
+	if !expires.IsZero() && !expires.After(now) {
+		p.Add("expires", "The token would have expired already.", "a time in the future, or nothing for a token that stays")
+	}
+	if err := p.Err(); err != nil {
+		return "", tok, err
+	}
+	text = newTokenText()
+	tok = domain.Token{
+		ID: domain.NewID("tok", now), Name: name, Prefix: text[:tokenShown], Hash: tokenHash(text),
+		Role: role, CreatedBy: actor, CreatedAt: now, ExpiresAt: expires,
+	}
+	err = a.db.Write(ctx, func(tx *db.Tx) error {
+		if err := tx.InsertToken(tok); err != nil {
+			return err
+		}
+		return tx.Emit(domain.Event{Kind: "token.created", Resource: tokenRef(tok), Actor: actor, Message: "API token “" + name + "” was made, with the role " + role + "."})
+	})
+	if err != nil {
+		return "", domain.Token{}, err
+	}
+	return text, tok, nil
+}
+
+// Tokens lists the API tokens.
+func (a *Auth) Tokens(ctx context.Context) ([]domain.Token, error) { return a.db.Tokens(ctx) }
+
+// RevokeToken deletes a token; whoever uses it is refused from the next request on.
+func (a *Auth) RevokeToken(ctx context.Context, id, actor string) error {
+	toks, err := a.db.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	for _, tok := range toks {
+		if tok.ID != id {
+			continue
+		}
+		return a.db.Write(ctx, func(tx *db.Tx) error {
+			if err := tx.DeleteToken(id); err != nil {
+				return err
+			}
+			return tx.Emit(domain.Event{Kind: "token.revoked", Resource: tokenRef(tok), Actor: actor, Message: "API token “" + tok.Name + "” was revoked."})
+		})
+	}
+	return domain.Errorf(domain.NotFound, "There is no such token.").WithFix("It may have been revoked already; look at the list.")
+}
+
+// TokenSubject finds who a bearer token stands for. Everything that is not a valid token gets the same answer.
+func (a *Auth) TokenSubject(ctx context.Context, bearer string) (Subject, error) {
+	refused := func() error {
+		return domain.Errorf(domain.Unauthenticated, "The bearer token is not valid.").WithFix("Make a new one on the account page or with “novacron token create”.")
+	}
+	bearer = strings.TrimSpace(bearer)
+	if !strings.HasPrefix(bearer, tokenPrefix) || len(bearer) != len(tokenPrefix)+tokenDigits {
+		return Subject{}, refused()
+	}
+	tok, err := a.db.TokenByHash(ctx, tokenHash(bearer))
+	if domain.Is(err, domain.NotFound) {
+		return Subject{}, refused()
+	}
+	if err != nil {
+		return Subject{}, err
+	}
+	now := a.clock().UTC()
+	if !tok.ExpiresAt.IsZero() && !now.Before(tok.ExpiresAt) {
+		return Subject{}, domain.Errorf(domain.Unauthenticated, "The bearer token has expired.").WithFix("Make a new one on the account page or with “novacron token create”.")
+	}
+	if now.Sub(tok.LastUsed) >= touchEvery && a.touched.due(tok.ID, now) {
+		if err := a.db.Write(ctx, func(tx *db.Tx) error { return tx.TouchToken(tok.ID, now) }); err != nil {
+			return Subject{}, err
+		}
+	}
+	return Subject{Name: tok.Name, Role: tok.Role, TokenID: tok.ID}, nil
+}
+
+func tokenRef(t domain.Token) domain.Ref { return domain.Ref{Kind: "token", ID: t.ID, Name: t.Name} }
+
+// touches keeps parallel requests from all writing the same "last used".
+type touches struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+func newTouches() *touches { return &touches{last: map[string]time.Time{}} }
+
+func (t *touches) due(id string, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.last[id]) < touchEvery {
+		return false
+	}
+	t.last[id] = now
+	return true
+}
