@@ -1,0 +1,41 @@
+// Package account shows what belongs to the person: signing in, the password, API tokens, theme and density.
+//
+// It is not for managing other people.
+package account
+
+import (
+	"time"
+
+	"novacron/domain"
+)
+
+// SignIn is the sign-in page.
+type SignIn struct {
+	Name    string // as typed
+	Next    string // where to go afterwards: a path of this server
+	Err     string // "Name or password is wrong." and the like
+	Info    string // "You have signed out."
+	Version string
+}
+
+// Password is the form that changes a password; Forced when nothing else is possible before.
+type Password struct {
+	UserName string
+	Forced   bool
+	Err      *domain.Error // fields current, password, again
+	Version  string
+}
+
+// Account is the account page.
+type Account struct {
+	User     domain.User
+	Tokens   []domain.Token
+	Secret   string // a token just made, shown once
+	Made     domain.Token
+	Name     string // token name as typed
+	Days     string // lifetime as typed; "" never ends
+	TokenErr *domain.Error
+	Password Password
+	Saved    string // "Preferences saved." and the like
+	Now      time.Time
+}

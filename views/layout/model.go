@@ -1,0 +1,110 @@
+// Package layout is the frame around every page: header with search, rail, inventory tree, content, task drawer, toasts and dialogs; and the
+// bare frame for pages before sign-in and for pop-out consoles. Every page component takes a Shell and fills the content.
+//
+// It is not for the content of any feature.
+package layout
+
+import (
+	"time"
+
+	"novacron/domain"
+)
+
+// Section is the part of the rail that is lit.
+type Section string
+
+const (
+	SectionHome    Section = "home"
+	SectionVMs     Section = "vms"
+	SectionHosts   Section = "hosts"
+	SectionTasks   Section = "tasks"
+	SectionEvents  Section = "events"
+	SectionAccount Section = "account"
+)
+
+// Shell is what the frame shows. A handler fills it once per request, whatever the page.
+type Shell struct {
+	Title   string // of the tab; also the page's heading unless the page has its own
+	Section Section
+	Crumbs  []Crumb // the way here, without the page itself
+	User    domain.User
+	Can     func(permission string) bool // auth/access.Allowed for the user's role; nil allows everything
+	Tree    Tree
+	Counts  Counts
+	Tasks   []domain.Job // for the drawer: unfinished first, then the newest ended ones; at most 20
+	Live    string       // live.Stream(…): what this page wants to hear
+	URL     string       // path and query of this page: where actions without JavaScript come back to
+	Flash   *Toast       // said once at the top of the page after a redirect without JavaScript
+	Version string
+	Now     time.Time // the server's clock: relative times are right before the script runs
+}
+
+// May reports whether the user may do what the permission names.
+func (s Shell) May(permission string) bool { return s.Can == nil || s.Can(permission) }
+
+// Crumb is one step of the way to the page.
+type Crumb struct{ Label, URL string }
+
+// Counts feed the header's chips and the rail.
+type Counts struct {
+	VMs, Hosts  int
+	ActiveTasks int
+	StuckTasks  int
+	HostsAway   int
+}
+
+// Tree is the inventory on the left: hosts with their VMs. Only open hosts carry their VMs; the rest are fetched when opened.
+type Tree struct {
+	Hosts    []TreeHost
+	Selected string // id of the VM or host that the page shows
+}
+
+// TreeHost is one host in the tree.
+type TreeHost struct {
+	ID, Name    string
+	State       domain.HostState
+	Maintenance bool
+	VMCount     int
+	Open        bool // VMs is filled and shown
+	VMs         []TreeVM
+}
+
+// TreeVM is one VM in the tree.
+type TreeVM struct {
+	ID, Name string
+	State    domain.VMState
+}
+
+// Tone says what sort of message it is.
+type Tone string
+
+const (
+	ToneInfo    Tone = "info"
+	ToneSuccess Tone = "success"
+	ToneWarning Tone = "warning"
+	ToneError   Tone = "error"
+)
+
+// Toast is a short message at the edge of the screen.
+type Toast struct {
+	Tone   Tone
+	Text   string
+	Detail string // what to do, or what holds it
+	URL    string // link "Link" goes to, usually the job's page
+	Link   string
+	Undo   string // POST here takes it back; "" when it cannot be
+}
+
+// TaskToast says that a job was accepted.
+func TaskToast(j domain.Job, url string) Toast {
+	return Toast{Tone: ToneInfo, Text: j.Title + " …", URL: url, Link: "Show task"}
+}
+
+// ErrorToast says what went wrong and what to do; a holder of the resource becomes a link.
+func ErrorToast(e *domain.Error, taskURL func(id string) string) Toast {
+	t := Toast{Tone: ToneError, Text: e.Msg, Detail: e.Fix}
+	if e.Holder != "" {
+		t.URL, t.Link = taskURL(e.Holder), "Show the task that holds it"
+	}
+	return t
+}
