@@ -1,0 +1,86 @@
+# NovaCron: `make run` serves it, `make test` proves it. Everything else is a part of those two.
+# Each target may be run twice in a row, from a clean clone, with and without systemd, as root or as a user who may sudo.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+DATA    ?= data
+LISTEN  ?= :8080
+ARGS    ?=
+N       ?= 3
+
+# The demo guest lies where a host's default pool is, so that the create form can offer it by a path every host knows.
+DEMO := /var/lib/libvirt/images/novacron-demo
+# The race detector slows SQLite tenfold; these packages hold the goroutines that matter and stay quick under it.
+RACE := ./domain/... ./jobs/... ./hv/pool/... ./hv/rfb/... ./auth/...
+COVERED := ./domain/... ./jobs/... ./hv/... ./db/... ./auth/...
+
+BROWSER := static/vendor/.fetched
+
+export CGO_ENABLED ?= 0
+
+##@ Use
+run: run-deps build demo ## install what is missing, build, start libvirt where nothing else does, serve on $(LISTEN)
+	.ci/host start
+	exec .ci/host serve --data $(DATA) --listen $(LISTEN) $(ARGS)
+
+build: static ## build ./novacron: one static binary
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o novacron .
+
+lab: run-deps test-deps build ## serve NovaCron over N lab hosts on this machine (make lab N=3)
+	.ci/deps as-root $(GO) run ./e2e/lab/cmd/lab up --hosts $(N) --serve ./novacron --listen $(LISTEN)
+
+##@ Prove
+test: run-deps test-deps check ## install what is missing, then everything in check
+
+check: build ## what CI runs: format, vet, staticcheck, generated files, tests, races, end to end
+	.ci/check fmt
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	.ci/check generated
+	.ci/check tests $(RACE)
+
+cover: ## coverage of domain, jobs, hv, db and auth, by package and in all
+	.ci/check cover $(COVERED)
+
+bench: build ## the numbers NovaCron promises, as ratios within one run
+	.ci/deps as-root $(GO) test -run '^$$' -bench . -benchtime 1x -count 1 -timeout 20m ./e2e/bench/...
+
+##@ Parts
+deps: run-deps test-deps node_modules/.package-lock.json ## install every apt package and the browser's files
+
+run-deps: ## what running needs: libvirt, QEMU, the demo guest's kernel
+	@.ci/deps install run
+
+test-deps: ## what testing needs besides: chromium, a private sshd, validators
+	@.ci/deps install test
+
+generate: ## write *_templ.go from *.templ
+	$(GO) tool templ generate
+
+static: $(BROWSER) ## put the browser's files into static/vendor
+
+node_modules/.package-lock.json: package.json package-lock.json .npmrc
+	@.ci/deps install npm
+	npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+$(BROWSER): node_modules/.package-lock.json $(wildcard static/icons.txt) .ci/vendor $(wildcard static/sprite/*.go)
+	.ci/vendor
+	@touch $@
+
+demo: ## put the demo guest's kernel and initrd where this machine's guests can boot it
+	@.ci/host demo $(DEMO)
+
+clean: ## remove what was built and fetched; data and installed packages stay
+	rm -rf novacron node_modules cover.out
+	find static/vendor -mindepth 1 ! -name .keep -delete
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+.PHONY: run build lab test check cover bench deps run-deps test-deps generate static demo clean help
