@@ -1,0 +1,188 @@
+// Package api is version 1 of the HTTP API: JSON over the same front door (jobs/fleet) and the same rows as the pages.
+//
+// A change answers 202 with its job; what only NovaCron knows (tags, notes, labels, maintenance) changes at once and answers 200. Errors are
+// problem+json. Every operation names its permission; a bearer token or, for reading from our own pages, the session says who asks.
+// The OpenAPI document is made from the code, and a golden file of it shows every change of the contract.
+//
+// It is not for rules: what may be asked and what is right is decided in domain, jobs/fleet and auth/access.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+	"github.com/labstack/echo/v4"
+
+	"novacron/auth"
+	"novacron/auth/access"
+	"novacron/db"
+	"novacron/domain"
+	"novacron/jobs"
+	"novacron/jobs/fleet"
+)
+
+// Deps is what the API stands on.
+type Deps struct {
+	DB     *db.DB
+	Engine *jobs.Engine
+	Fleet  *fleet.Fleet
+	Auth   *auth.Auth
+	Log    *slog.Logger
+	Clock  func() time.Time
+}
+
+// Operation is one route with what is needed to use it.
+type Operation struct {
+	Method     string
+	Path       string // as echo writes it: /api/v1/vms/:id
+	Permission access.Permission
+}
+
+const (
+	prefix    = "/api/v1"
+	challenge = `Bearer realm="NovaCron"`
+	// heartbeat keeps proxies from closing a quiet event stream.
+	heartbeat = 15 * time.Second
+)
+
+type server struct {
+	Deps
+	log *slog.Logger
+	api huma.API
+	ops []Operation
+}
+
+// Register mounts every operation and the OpenAPI document on e, and lists them.
+func Register(e *echo.Echo, deps Deps) []Operation {
+	hookHuma()
+	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	cfg := huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title: "NovaCron", Version: "1",
+				Description: "Hosts, virtual machines and the jobs that change them. Make a token on the page API tokens or with `novacron token create`, " +
+					"and send it as `Authorization: Bearer …`.",
+			},
+			Components: &huma.Components{
+				Schemas:         registry,
+				SecuritySchemes: map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer", Description: "An API token."}},
+			},
+			Security: []map[string][]string{{"token": {}}},
+		},
+		Formats:                      map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat},
+		DefaultFormat:                "application/json",
+		RejectUnknownQueryParameters: true,
+	}
+	s := &server{Deps: deps, log: deps.Log, api: humaecho.New(e, cfg)}
+	s.api.UseMiddleware(s.authorise)
+	s.hosts()
+	s.inventory()
+	s.vms()
+	s.actions()
+	s.jobs()
+	s.events()
+	s.document(e)
+	return s.ops
+}
+
+// document serves the OpenAPI document, made once. It is made of types alone, so a failure is a mistake in this package and not a state of the world.
+func (s *server) document(e *echo.Echo) {
+	v31, err := json.Marshal(s.api.OpenAPI())
+	if err != nil {
+		panic(err)
+	}
+	v30, err := s.api.OpenAPI().Downgrade()
+	if err != nil {
+		panic(err)
+	}
+	for path, doc := range map[string][]byte{"/openapi.json": v31, "/openapi-3.0.json": v30} {
+		e.GET(path, func(c echo.Context) error {
+			c.Response().Header().Set("Cache-Control", "no-cache")
+			return c.Blob(http.StatusOK, "application/openapi+json", doc)
+		})
+	}
+	s.ops = append(s.ops, Operation{http.MethodGet, "/openapi.json", access.Public}, Operation{http.MethodGet, "/openapi-3.0.json", access.Public})
+}
+
+// op is one operation's place in the table.
+type op struct {
+	id, method, path, summary, doc, tag string
+	perm                                access.Permission
+	status                              int
+}
+
+// register adds an operation: huma checks the request, authorise the person, and fail turns an error into an answer.
+func register[I, O any](s *server, o op, h func(ctx context.Context, in *I) (*O, error)) {
+	registerWith(s, o, func(*huma.Operation) {}, h)
+}
+
+// registerWith lets an operation say more of itself than its types do.
+func registerWith[I, O any](s *server, o op, more func(*huma.Operation), h func(ctx context.Context, in *I) (*O, error)) {
+	s.ops = append(s.ops, Operation{o.method, echoPath(prefix + o.path), o.perm})
+	hop := huma.Operation{
+		OperationID: o.id, Method: o.method, Path: prefix + o.path, Summary: o.summary, Description: o.doc, Tags: []string{o.tag}, DefaultStatus: o.status,
+		Metadata:   map[string]any{"permission": o.perm},
+		Extensions: map[string]any{"x-permission": string(o.perm)},
+	}
+	more(&hop)
+	huma.Register(s.api, hop, func(ctx context.Context, in *I) (*O, error) {
+		out, err := h(ctx, in)
+		if err != nil {
+			return nil, s.fail(ctx, o.id, err)
+		}
+		return out, nil
+	})
+}
+
+// changeOutput answers a change: the job and where it is.
+type changeOutput struct {
+	Location string `header:"Location" doc:"Where the job is"`
+	Body     Job
+}
+
+// accepted answers with the job, after waiting for it when that was asked.
+func (s *server) accepted(ctx context.Context, in changeInput, start func(key string) (domain.Job, error)) (*changeOutput, error) {
+	wait, err := in.wait()
+	if err != nil {
+		return nil, err
+	}
+	job, err := start(in.Key)
+	if err != nil {
+		return nil, err
+	}
+	if wait > 0 && !job.State.Ended() {
+		waitCtx, cancel := context.WithTimeout(ctx, wait)
+		defer cancel()
+		if job, err = s.Engine.Wait(waitCtx, job.ID); err != nil {
+			return nil, err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return &changeOutput{Location: prefix + "/jobs/" + job.ID, Body: s.job(&job)}, nil
+}
+
+// job shows a job with its latest progress, which is not in the database.
+func (s *server) job(j *domain.Job) Job {
+	if p, ok := s.Engine.Progress(j.ID); ok && !j.State.Ended() {
+		j.Progress = p
+	}
+	return jobOf(j)
+}
+
+func schemaOf[T any](r huma.Registry) *huma.Schema {
+	t := reflect.TypeFor[T]()
+	return r.Schema(t, true, t.Name())
+}
+
+// echoPath writes /vms/{id} as echo does.
+func echoPath(path string) string { return strings.NewReplacer("{", ":", "}", "").Replace(path) }

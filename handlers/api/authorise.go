@@ -1,0 +1,74 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+
+	"novacron/auth"
+	"novacron/auth/access"
+	"novacron/domain"
+)
+
+// authorise lets an operation run when who asks holds its permission.
+func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
+	perm, ok := ctx.Operation().Metadata["permission"].(access.Permission)
+	if !ok {
+		s.refuse(ctx, domain.Errorf(domain.Internal, "The operation %s names no permission.", ctx.Operation().OperationID))
+		return
+	}
+	subject, err := s.subject(humaecho.Unwrap(ctx).Request())
+	if err == nil {
+		err = allowed(subject, perm)
+	}
+	if err != nil {
+		s.refuse(ctx, err)
+		return
+	}
+	next(huma.WithContext(ctx, auth.WithSubject(ctx.Context(), subject)))
+}
+
+// subject finds who asks: a bearer token, or for reading the session of one of our own pages. A session may not change anything here, since
+// a cookie travels without its owner knowing.
+func (s *server) subject(r *http.Request) (auth.Subject, error) {
+	if h := r.Header.Get("Authorization"); h != "" {
+		scheme, token, _ := strings.Cut(h, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			return auth.Subject{}, domain.Errorf(domain.Unauthenticated, "The authorization scheme “%s” is not supported.", scheme).
+				WithFix("Send the header Authorization: Bearer and an API token.")
+		}
+		return s.Auth.TokenSubject(r.Context(), token)
+	}
+	if _, err := r.Cookie(auth.CookieName); err != nil {
+		return auth.Subject{}, nil
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		return auth.Subject{}, domain.Errorf(domain.Unauthenticated, "A browser's session only reads here.").
+			WithFix("Send an API token as a bearer token.")
+	}
+	return s.Auth.SessionAlive(r)
+}
+
+func allowed(subject auth.Subject, perm access.Permission) error {
+	if subject.MustChange {
+		return domain.Errorf(domain.Denied, "The one-time password has not been changed yet.").WithFix("Sign in and choose a password first.")
+	}
+	return subject.Require(perm)
+}
+
+func (s *server) refuse(ctx huma.Context, err error) {
+	err = s.fail(ctx.Context(), ctx.Operation().OperationID, err)
+	p := ProblemOf(err)
+	if p.Status == http.StatusUnauthorized {
+		ctx.SetHeader("WWW-Authenticate", challenge)
+	}
+	ctx.SetHeader("Content-Type", ProblemContentType)
+	ctx.SetHeader("Cache-Control", "no-store")
+	ctx.SetStatus(p.Status)
+	if err := json.NewEncoder(ctx.BodyWriter()).Encode(p); err != nil {
+		s.log.DebugContext(ctx.Context(), "the client left before its answer", "error", err)
+	}
+}

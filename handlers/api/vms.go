@@ -1,0 +1,251 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"novacron/auth/access"
+	"novacron/db"
+	"novacron/domain"
+	"novacron/jobs/fleet"
+)
+
+// VMCreate is what is asked for when a VM is created.
+type VMCreate struct {
+	Name           string           `json:"name" doc:"Unique in the estate" example:"web-1"`
+	Host           string           `json:"host,omitempty" default:"any" doc:"A host's id, or any: NovaCron chooses one with room and says why" example:"any"`
+	UUID           string           `json:"uuid,omitempty" doc:"Made when empty"`
+	Title          string           `json:"title,omitempty"`
+	Description    string           `json:"description,omitempty"`
+	VCPUs          int              `json:"vcpus" example:"2"`
+	MaxVCPUs       int              `json:"max_vcpus,omitempty" doc:"Room to add virtual CPUs while it runs; 0: none"`
+	Topology       *domain.Topology `json:"topology,omitempty"`
+	CPU            string           `json:"cpu,omitempty" doc:"host-passthrough, host-model, maximum or a model's name; empty: the host's best choice"`
+	MemoryBytes    int64            `json:"memory_bytes" example:"2147483648"`
+	MaxMemoryBytes int64            `json:"max_memory_bytes,omitempty" doc:"The balloon's ceiling; 0: same"`
+	Accel          domain.Accel     `json:"accel,omitempty" default:"auto" enum:"auto,kvm,tcg" doc:"auto takes KVM where it is usable, else TCG; the job's log says which and why"`
+	Arch           string           `json:"arch,omitempty" doc:"Empty: the host's"`
+	Machine        string           `json:"machine,omitempty" doc:"q35, pc or a full name; empty: the host's default"`
+	Firmware       string           `json:"firmware,omitempty" default:"bios" enum:"bios,uefi,uefi-secure"`
+	TPM            bool             `json:"tpm,omitempty" doc:"With a TPM 2.0"`
+	Boot           domain.Boot      `json:"boot,omitempty" doc:"A kernel on the host, or devices in order (hd, cdrom, network)"`
+	Disks          []domain.Disk    `json:"disks,omitempty" nullable:"false" doc:"pool and size_bytes make a new volume; source uses what exists"`
+	NICs           []domain.NIC     `json:"nics,omitempty" nullable:"false" doc:"network or bridge, one of the two"`
+	Graphics       string           `json:"graphics,omitempty" doc:"vnc or none"`
+	Start          bool             `json:"start,omitempty" doc:"Start it when it is made"`
+	Tags           []string         `json:"tags,omitempty" nullable:"false"`
+	Notes          string           `json:"notes,omitempty" maxLength:"20000"`
+}
+
+func (b VMCreate) ask(key string) fleet.CreateVM {
+	return fleet.CreateVM{
+		Host: b.Host, Start: b.Start, Tags: b.Tags, Notes: b.Notes, Key: key,
+		Spec: domain.VMSpec{
+			Name: b.Name, UUID: strings.ToLower(b.UUID), Title: b.Title, Description: b.Description, VCPUs: b.VCPUs, MaxVCPUs: b.MaxVCPUs, Topology: b.Topology,
+			CPU: b.CPU, MemoryBytes: b.MemoryBytes, MaxMemoryBytes: b.MaxMemoryBytes, Accel: b.Accel, Arch: b.Arch, Machine: b.Machine, Firmware: b.Firmware,
+			TPM: b.TPM, Boot: b.Boot, Disks: b.Disks, NICs: b.NICs, Graphics: b.Graphics,
+		},
+	}
+}
+
+type vmInput struct {
+	ID string `path:"id" maxLength:"64" doc:"The VM's id"`
+}
+
+type vmOutput struct {
+	ETag string `header:"ETag"`
+	Body VM
+}
+
+func vmAnswer(v domain.VM) *vmOutput { return &vmOutput{etag(v.Version), vmOf(&v, true)} }
+
+type vmListInput struct {
+	pageInput
+	Filter string `query:"filter" maxLength:"500" doc:"Words that the name, UUID, a MAC, a tag, the notes or the host contain; host:b2 state:running tag:ci cpu>4 mem>=8G name:web* narrow, a minus excludes" example:"host:b2 -tag:ci"`
+	Host   string `query:"host" maxLength:"64" doc:"Only VMs of the host with this id"`
+	State  string `query:"state" enum:"running,stopped,paused,saved,crashed,away" doc:"Only VMs in this state"`
+	Sort   string `query:"sort" default:"name" doc:"name, state, host, vcpus, memory or created; a minus turns it round"`
+}
+
+type vmList struct{ Body Page[VM] }
+
+// VMEdit is what may change: what NovaCron keeps (tags, notes) at once, what the definition says by a job.
+type VMEdit struct {
+	domain.VMChange
+	Tags    *[]string `json:"tags,omitempty" doc:"Replaces all tags"`
+	Notes   *string   `json:"notes,omitempty" maxLength:"20000"`
+	Version *int64    `json:"version,omitempty" minimum:"1" doc:"The version that the edit is based on; when it is stale the answer is 409"`
+}
+
+type vmPatchInput struct {
+	vmInput
+	matchInput
+	changeInput
+	Body VMEdit
+}
+
+// vmPatchOutput is the VM when all was done at once, or the job.
+type vmPatchOutput struct {
+	Status   int
+	Location string `header:"Location" doc:"Where the job is, when there is one"`
+	ETag     string `header:"ETag" doc:"Of the VM, when there is no job"`
+	Body     any
+}
+
+type planOutput struct{ Body DeletePlan }
+
+// DeletePlan says what deleting a VM would do.
+type DeletePlan struct {
+	VMID     string     `json:"vm_id"`
+	Name     string     `json:"name"`
+	Host     string     `json:"host"`
+	PowerOff bool       `json:"power_off" doc:"It runs and would be powered off first"`
+	Saved    bool       `json:"saved" doc:"Its saved memory would be lost"`
+	Files    []PlanFile `json:"files" nullable:"false"`
+	Bytes    int64      `json:"bytes" doc:"What the files that go take up on the host now"`
+}
+
+// PlanFile is one disk of a VM that is to be deleted.
+type PlanFile struct {
+	Target          string `json:"target"`
+	Device          string `json:"device"`
+	Path            string `json:"path"`
+	Pool            string `json:"pool"`
+	Volume          string `json:"volume"`
+	CapacityBytes   int64  `json:"capacity_bytes"`
+	AllocationBytes int64  `json:"allocation_bytes"`
+	Goes            bool   `json:"goes" doc:"Deleted with ?disks=true"`
+	Why             string `json:"why"`
+}
+
+func (s *server) vms() {
+	register(s, op{id: "list-vms", method: http.MethodGet, path: "/vms", tag: "VMs", perm: access.VMRead, status: 200, summary: "List VMs"},
+		func(ctx context.Context, in *vmListInput) (*vmList, error) {
+			order, desc := strings.CutPrefix(in.Sort, "-")
+			page, err := s.DB.VMs(ctx, db.VMQuery{
+				Filter: in.Filter, Host: in.Host, State: domain.VMState(in.State), Sort: order, Desc: desc, After: in.cursor(), Limit: in.limit(),
+			})
+			if err != nil {
+				return nil, err
+			}
+			return &vmList{pageOf(page.Items, page.Next, page.Total, func(v *domain.VM) VM { return vmOf(v, false) })}, nil
+		})
+
+	register(s, op{id: "create-vm", method: http.MethodPost, path: "/vms", tag: "VMs", perm: access.VMCreate, status: 202, summary: "Create a VM",
+		doc: "The job's resource is the VM: its id is settled at once, so GET /api/v1/vms/{id} works from now on. When the job fails, what it made is taken back."},
+		func(ctx context.Context, in *struct {
+			changeInput
+			Body VMCreate
+		}) (*changeOutput, error) {
+			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) { return s.Fleet.CreateVM(ctx, actor(ctx), in.Body.ask(key)) })
+		})
+
+	register(s, op{id: "get-vm", method: http.MethodGet, path: "/vms/{id}", tag: "VMs", perm: access.VMRead, status: 200, summary: "Show a VM"},
+		func(ctx context.Context, in *vmInput) (*vmOutput, error) {
+			v, err := s.DB.VM(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return vmAnswer(v), nil
+		})
+
+	register(s, op{id: "get-vm-xml", method: http.MethodGet, path: "/vms/{id}/xml", tag: "VMs", perm: access.VMRead, status: 200, summary: "Show a VM's libvirt definition",
+		doc: "The persistent definition exactly as the host prints it."},
+		func(ctx context.Context, in *vmInput) (*struct {
+			ContentType string `header:"Content-Type"`
+			Body        []byte `contentType:"application/xml"`
+		}, error) {
+			v, err := s.DB.VM(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return &struct {
+				ContentType string `header:"Content-Type"`
+				Body        []byte `contentType:"application/xml"`
+			}{"application/xml; charset=utf-8", []byte(v.XML)}, nil
+		})
+
+	both := func(h *huma.Operation) { // the 202 is known from the type; this is the other answer
+		vm := schemaOf[VM](s.api.OpenAPI().Components.Schemas)
+		job := schemaOf[Job](s.api.OpenAPI().Components.Schemas)
+		h.Responses = map[string]*huma.Response{
+			"200": {Description: "Done: the VM as it is now", Content: map[string]*huma.MediaType{"application/json": {Schema: vm}}},
+			"202": {Description: "Accepted", Content: map[string]*huma.MediaType{"application/json": {Schema: job}}},
+		}
+	}
+	registerWith(s, op{id: "edit-vm", method: http.MethodPatch, path: "/vms/{id}", tag: "VMs", perm: access.VMEdit, status: 202, summary: "Change a VM",
+		doc: "Tags and notes change at once: with nothing else in the body the answer is 200 and the VM. Everything else changes the definition and answers 202 and a job; " +
+			"what cannot change while it runs is pending until the next start. If-Match or version guard against overwriting somebody else's edit."}, both, s.patchVM)
+
+	register(s, op{id: "plan-delete-vm", method: http.MethodGet, path: "/vms/{id}/delete-plan", tag: "VMs", perm: access.VMRead, status: 200, summary: "Say what deleting a VM would do"},
+		func(ctx context.Context, in *vmInput) (*planOutput, error) {
+			p, err := s.Fleet.DeletePlan(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			out := DeletePlan{VMID: p.VMID, Name: p.Name, Host: p.HostName, PowerOff: p.PowerOff, Saved: p.Saved, Files: make([]PlanFile, len(p.Files)), Bytes: p.Bytes}
+			for i, f := range p.Files {
+				out.Files[i] = PlanFile(f)
+			}
+			return &planOutput{out}, nil
+		})
+
+	register(s, op{id: "delete-vm", method: http.MethodDelete, path: "/vms/{id}", tag: "VMs", perm: access.VMDelete, status: 202, summary: "Delete a VM",
+		doc: "A running VM is powered off first. Without ?disks=true its disks stay; delete-plan names each file."},
+		func(ctx context.Context, in *struct {
+			vmInput
+			changeInput
+			Disks bool `query:"disks" doc:"Delete its disks too, apart from those that others use"`
+		}) (*changeOutput, error) {
+			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) {
+				return s.Fleet.DeleteVM(ctx, actor(ctx), in.ID, fleet.DeleteVM{Disks: in.Disks, Key: key})
+			})
+		})
+}
+
+func (s *server) patchVM(ctx context.Context, in *vmPatchInput) (*vmPatchOutput, error) {
+	base, fromHeader, err := in.base(in.Body.Version)
+	if err != nil {
+		return nil, err
+	}
+	describe := fleet.DescribeVM{Tags: in.Body.Tags, Notes: in.Body.Notes}
+	described := describe.Tags != nil || describe.Notes != nil
+	if in.Body.VMChange.Empty() && !described {
+		return nil, domain.Errorf(domain.Invalid, "Nothing is asked for.").WithFix("Send at least one field to change.")
+	}
+	vm, err := s.DB.VM(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := fresh(base, fromHeader, vm.Version, "VM"); err != nil {
+		return nil, err
+	}
+	if in.Body.VMChange.Empty() {
+		if vm, err = s.Fleet.DescribeVM(ctx, actor(ctx), in.ID, base, describe); err != nil {
+			return nil, err
+		}
+		return &vmPatchOutput{Status: http.StatusOK, ETag: etag(vm.Version), Body: vmOf(&vm, true)}, nil
+	}
+	if describe.Tags != nil { // refused before the job exists, so that a request is done as a whole or not at all
+		var p domain.Problems
+		domain.CheckTags(&p, "tags", *describe.Tags)
+		if err := p.Err(); err != nil {
+			return nil, err
+		}
+	}
+	out, err := s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) {
+		job, err := s.Fleet.ChangeVM(ctx, actor(ctx), in.ID, base, in.Body.VMChange, key)
+		if err != nil || !described {
+			return job, err
+		}
+		_, err = s.Fleet.DescribeVM(ctx, actor(ctx), in.ID, 0, describe)
+		return job, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &vmPatchOutput{Status: http.StatusAccepted, Location: out.Location, Body: out.Body}, nil
+}
