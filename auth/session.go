@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,6 +62,10 @@ func (a *Auth) LoadSession(r *http.Request) (context.Context, error) {
 // CommitSession stores what changed in the session and adds the cookie to the answer.
 func (a *Auth) CommitSession(ctx context.Context, w http.ResponseWriter) error {
 	m := a.sessions.m
+	h := w.Header()
+	if earlier := h.Values("Set-Cookie"); len(earlier) > 0 { // a session that is committed twice in one answer has one cookie
+		h["Set-Cookie"] = slices.DeleteFunc(earlier, func(c string) bool { return strings.HasPrefix(c, CookieName+"=") })
+	}
 	switch m.Status(ctx) {
 	case scs.Modified:
 		token, expiry, err := m.Commit(ctx)

@@ -102,12 +102,12 @@ func (a *Auth) ChangePassword(ctx context.Context, userID, old, fresh string) (d
 		return u, err
 	}
 	if !ok {
-		return u, domain.InvalidField("old", "The present password is wrong.", "the password you signed in with")
+		return u, domain.InvalidField("current", "The present password is wrong.", "the password you signed in with")
 	}
 	a.accounts.forgive(accountKey(u.Name))
 	var p domain.Problems
-	if checkNewPassword(&p, "new", u.Name, fresh); len(p) == 0 && fresh == old {
-		p.Add("new", "The new password is the present one.", "another one")
+	if checkNewPassword(&p, "password", u.Name, fresh); len(p) == 0 && fresh == old {
+		p.Add("password", "The new password is the present one.", "another one")
 	}
 	if err := p.Err(); err != nil {
 		return u, err
@@ -170,4 +170,3 @@ func (a *Auth) editUser(ctx context.Context, id string, change func(*db.Tx, *dom
 }
 
 func userRef(u domain.User) domain.Ref { return domain.Ref{Kind: "user", ID: u.ID, Name: u.Name} }
-
