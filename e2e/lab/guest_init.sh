@@ -1,0 +1,115 @@
+#!/bin/busybox sh
+# Process 1 of the tiny guest. Every line it prints goes to the serial port and to the screen.
+/bin/busybox mkdir -p /bin /sbin
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/root TERM=linux
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts
+mount -t devpts devpts /dev/pts
+mount -t tmpfs -o size=80% tmpfs /tmp
+echo 3 > /proc/sys/kernel/printk
+
+# busybox's own would ask process 1 to do it, and that is this script.
+for what in poweroff reboot halt; do
+	rm -f /bin/$what
+	printf '#!/bin/sh\nsync\nexec busybox %s -f\n' $what > /bin/$what
+	chmod 755 /bin/$what
+done
+
+while read -r m; do insmod /lib/modules/$m.ko 2>/dev/null; done < /etc/modules
+
+arg() { for x in $(cat /proc/cmdline); do case $x in $1=*) echo "${x#*=}" ;; esac; done; }
+
+SERIAL=
+for tty in ttyS0 ttyAMA0 hvc0; do
+	# A port that is not there can be opened but has no settings.
+	if [ -c /dev/$tty ] && stty -F /dev/$tty >/dev/null 2>&1; then SERIAL=/dev/$tty; break; fi
+done
+SCREEN=
+[ -c /dev/tty1 ] && SCREEN=/dev/tty1
+
+say() {
+	[ -z "$SERIAL" ] || echo "$*" > $SERIAL
+	[ -z "$SCREEN" ] || echo "$*" > $SCREEN
+}
+
+mkdir -p /run
+[ ! -e /dev/input/event0 ] || acpid -c /etc/acpi -p /run/acpid.pid -l /dev/null
+
+hostname nova-guest
+ip link set lo up
+if [ -e /sys/class/net/eth0 ]; then
+	ip link set eth0 up
+	IP=$(arg labip)
+	if [ -n "$IP" ]; then
+		ip addr add $IP dev eth0
+	elif [ "$(arg labdhcp)" != 0 ]; then
+		udhcpc -i eth0 -b -q -s /etc/dhcp.sh >/dev/null 2>&1 &
+	fi
+fi
+
+# The screen: a banner, a line that changes each second, and a shell below.
+if [ -n "$SCREEN" ]; then
+	printf '\033[2J\033[H\033[44;97m%-80s\033[0m\n\n' '  NovaCron demo guest' > $SCREEN
+	printf '\033[32m  %s\033[0m\n' "Linux $(uname -r), $(grep -c ^processor /proc/cpuinfo) vCPU, $(awk '/MemTotal/ {print int($2/1024)}' /proc/meminfo) MiB" > $SCREEN
+	printf '  Type commands here or on the serial port. "poweroff" and the power button both work.\n\n' > $SCREEN
+fi
+say "NOVA-GUEST-UP $(cut -d' ' -f1 /proc/uptime)"
+
+if [ "$(arg labtick)" = 1 ]; then
+	(
+		n=0
+		while true; do
+			n=$((n + 1))
+			[ -z "$SERIAL" ] || echo "tick $n" > $SERIAL
+			[ -z "$SCREEN" ] || printf '\0337\033[1;60H\033[44;97mtick %-6s\033[0m\0338' $n > $SCREEN
+			sleep 1
+		done
+	) &
+fi
+
+# Writes D MiB of memory in each second, as far as the processor can.
+D=$(arg labdirty)
+if [ -n "$D" ]; then
+	(
+		dd if=/dev/urandom of=/tmp/seed bs=1M count=4 2>/dev/null
+		while true; do
+			(
+				i=0
+				while [ $i -lt $D ]; do
+					c=$((D - i)); [ $c -le 4 ] || c=4
+					dd if=/tmp/seed of=/tmp/dirty bs=1M count=$c seek=$i conv=notrunc 2>/dev/null
+					i=$((i + c))
+				done
+			) &
+			sleep 1
+			wait $!
+		done
+	) &
+fi
+
+W=$(arg labwrite)
+if [ -n "$W" ]; then
+	(
+		n=0
+		while true; do
+			n=$((n + 1))
+			dd if=/dev/urandom of=/dev/vda bs=64k count=1 seek=$((n % W)) conv=notrunc,fsync 2>/dev/null
+			sleep 0.2
+		done
+	) &
+fi
+
+P=$(arg labping)
+[ -z "$P" ] || (ping "$P" | while read -r line; do say "PING $line"; done) &
+
+# A session leader that opens a terminal gets it: Ctrl-C works in these shells.
+shell() { while true; do setsid sh -c "exec sh -i <$1 >$1 2>&1"; sleep 1; done; }
+export PS1='nova-guest:\w# '
+[ -z "$SCREEN" ] || shell $SCREEN &
+[ -z "$SERIAL" ] || shell $SERIAL &
+
+# Process 1 reaps what is left to it, for ever.
+while true; do wait; sleep 1; done

@@ -1,0 +1,53 @@
+# Process 1 of a lab host. It makes the machine (its own mounts, name, addresses), starts the daemons, then reads orders
+# from the lab until the lab closes the pipe or dies; when this ends, the kernel ends everything else in the namespaces.
+# bash, because it reaps the orphans that fall to process 1: a QEMU that nobody reaps looks alive to libvirt.
+set -eu
+
+mount --make-rprivate /
+mount -t proc proc /proc
+hostname "$LAB_NAME"
+
+# Daemons of the machine itself are not this host's: systemd-machined would learn of guests it cannot see.
+[ ! -d /run/dbus ] || mount -t tmpfs none /run/dbus
+[ -n "$LAB_KVM" ] || [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
+
+mkdir -p /run/libvirt /var/cache/libvirt /var/log/libvirt
+mount -t tmpfs -o mode=755 none /run/libvirt
+mount --bind "$LAB_DIR/etc" /etc/libvirt
+mount --bind "$LAB_DIR/lib" /var/lib/libvirt
+mount --bind "$LAB_DIR/log" /var/log/libvirt
+mount --bind "$LAB_DIR/cache" /var/cache/libvirt
+mount --bind "$LAB_DIR/hosts" /etc/hosts
+if [ -n "$LAB_SHARED" ]; then mount --bind "$LAB_SHARED" /var/lib/libvirt/shared; fi
+if [ -d /var/lib/swtpm-localca ]; then
+	# The TPM's certificate authority writes there, as its own user.
+	cp -a --attributes-only /var/lib/swtpm-localca "$LAB_DIR/" 2>/dev/null || true
+	mount --bind "$LAB_DIR/swtpm-localca" /var/lib/swtpm-localca
+fi
+
+daemon() {
+	rm -f /run/libvirt/libvirtd.pid
+	libvirtd --listen -d -p /run/libvirt/libvirtd.pid
+}
+
+read -r _
+# libvirt reads and sets its bridges through /sys, and a sysfs shows the network namespace it was mounted in.
+umount -l /sys
+mount -t sysfs sysfs /sys
+ip link set lo up
+ip addr add "$LAB_ADDR/24" dev eth0
+ip link set eth0 up
+ip route add default via "$LAB_GATEWAY"
+
+if [ -n "$LAB_SSH" ]; then
+	mkdir -p /run/sshd
+	/usr/sbin/sshd -f "$LAB_SSH" -E "$LAB_DIR/log/sshd.log"
+fi
+virtlogd -d -p /run/libvirt/virtlogd.pid
+daemon
+
+while read -r order; do
+	case $order in
+	daemon) daemon ;;
+	esac
+done

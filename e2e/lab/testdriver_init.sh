@@ -1,0 +1,16 @@
+# Process 1 of a cheap host: a libvirtd with its state in memory. It shares the machine's network, because its address is a
+# port of 127.0.0.1, and ends when the lab closes the pipe or dies.
+set -eu
+
+mount --make-rprivate /
+mount -t proc proc /proc
+hostname "$LAB_NAME"
+[ ! -d /run/dbus ] || mount -t tmpfs none /run/dbus
+[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
+mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt
+for d in /run/libvirt /var/lib/libvirt /var/log/libvirt /etc/libvirt; do mount -t tmpfs -o mode=755,size=16m none $d; done
+mkdir -p /etc/libvirt/qemu/networks /etc/libvirt/nwfilter
+printf 'user="root"\ngroup="root"\nsecurity_driver="none"\ncgroup_controllers=[]\nnamespaces=[]\nstdio_handler="file"\n' >/etc/libvirt/qemu.conf
+
+libvirtd --listen -f "$LAB_DIR/libvirtd.conf" -p /run/libvirt/libvirtd.pid &
+while read -r _; do :; done
