@@ -1,22 +1,76 @@
 package hosts
 
 import (
+	"maps"
 	"net/url"
+	"slices"
+	"strings"
 
 	"novacron/domain"
 )
 
-// Form is the host form as typed.
+// Form is the host form as typed. Secrets are not sent back to the browser, save after a trial, when the next step needs them.
 type Form struct {
 	Name, URI, Labels, Notes                          string
 	CACert, ClientCert, ClientKey, SSHKey, KnownHosts string
+	Key                                               string
+	Version                                           string
 }
 
 // Decode reads the form back.
-func Decode(v url.Values) Form { return Form{} }
+func Decode(v url.Values) Form {
+	get := func(k string) string { return strings.TrimSpace(v.Get(k)) }
+	return Form{
+		Name: get("name"), URI: get("uri"), Labels: get("labels"), Notes: v.Get("notes"), Key: get("key"), Version: get("version"),
+		CACert: get("ca_cert"), ClientCert: get("client_cert"), ClientKey: get("client_key"), SSHKey: get("ssh_key"), KnownHosts: get("known_hosts"),
+	}
+}
 
-// Credentials gives the credentials part.
-func (f Form) Credentials() domain.HostCredentials { return domain.HostCredentials{} }
+// Filled is the edit form of a host as it is.
+func Filled(h domain.Host) Form {
+	return Form{Name: h.Name, URI: h.URI, Labels: labelText(h.Labels), Notes: h.Notes}
+}
 
-// LabelMap reads "site=ams, rack=b2".
-func (f Form) LabelMap() (map[string]string, error) { return nil, nil }
+// Credentials gives the credentials part. Keys end with a line break, which parsers of PEM and OpenSSH files want.
+func (f Form) Credentials() domain.HostCredentials {
+	line := func(s string) string {
+		if s == "" {
+			return ""
+		}
+		return strings.ReplaceAll(s, "\r\n", "\n") + "\n"
+	}
+	return domain.HostCredentials{CACert: line(f.CACert), ClientCert: line(f.ClientCert), ClientKey: line(f.ClientKey), SSHKey: line(f.SSHKey), KnownHosts: line(f.KnownHosts)}
+}
+
+// LabelMap reads "site=ams, rack=b2"; the error is Invalid on field "labels".
+func (f Form) LabelMap() (map[string]string, error) {
+	out := map[string]string{}
+	var p domain.Problems
+	for _, part := range strings.FieldsFunc(f.Labels, func(r rune) bool { return r == ',' || r == '\n' || r == ';' }) {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		k, v, _ := strings.Cut(part, "=")
+		out[strings.TrimSpace(k)] = strings.TrimSpace(v)
+	}
+	domain.CheckLabels(&p, "labels", out)
+	return out, p.Err()
+}
+
+func labelText(m map[string]string) string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, k+"="+m[k])
+	}
+	return strings.Join(out, ", ")
+}
+
+// transport is what the URI as typed asks for; "" while it cannot be read.
+func (f Form) transport() string {
+	u, err := domain.ParseHostURI(f.URI)
+	if err != nil {
+		return ""
+	}
+	return u.Transport
+}

@@ -18,6 +18,10 @@ const (
 	ListRows       = "list-rows"
 	ListPager      = "list-pager"
 	ListNews       = "list-news"
+	ListCount      = "list-count"
+	ListState      = "list-state"
+	AskRegion      = "ask"
+	CreateFormID   = "create"
 	Overview       = "overview"
 	FormRegion     = "form"
 	FormChoices    = "form-choices"
@@ -57,3 +61,6 @@ func FieldError(form, name string) string { return form + "-" + name + "-error" 
 
 // FieldHelp is described-by of a field.
 func FieldHelp(form, name string) string { return form + "-" + name + "-help" }
+
+// TaskProgress is where a running job's progress is shown in the drawer.
+func TaskProgress(id string) string { return "progress-" + id }
