@@ -1,0 +1,171 @@
+package domxml
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"novacron/domain"
+	"novacron/hv"
+)
+
+// ParsePool reads a pool document. Active and Autostart are not in it.
+func ParsePool(doc string) (domain.Pool, error) {
+	d, err := read(doc, "pool")
+	if err != nil {
+		return domain.Pool{}, err
+	}
+	r := d.root
+	return domain.Pool{
+		UUID: r.kid("uuid").value(), Name: r.kid("name").text, Type: r.attr("type"), Target: r.at("target", "path").value(),
+		CapacityBytes: bytesOf(r.kid("capacity")), AllocationBytes: bytesOf(r.kid("allocation")), AvailableBytes: bytesOf(r.kid("available")),
+	}, nil
+}
+
+// bytesOf reads a size of the storage driver, where no unit means bytes.
+func bytesOf(n *node) int64 {
+	return scaled(n.value(), cmp.Or(n.attr("unit"), "bytes"))
+}
+
+// ParseVolume reads a volume document. Its pool is not in it.
+func ParseVolume(doc string) (domain.Volume, error) {
+	d, err := read(doc, "volume")
+	if err != nil {
+		return domain.Volume{}, err
+	}
+	r := d.root
+	v := domain.Volume{
+		Name: r.kid("name").text, Path: cmp.Or(r.at("target", "path").value(), r.kid("key").value()), Format: r.at("target", "format").attr("type"),
+		CapacityBytes: bytesOf(r.kid("capacity")), AllocationBytes: bytesOf(r.kid("allocation")), Backing: r.at("backingStore", "path").value(),
+	}
+	if v.Format == "" && r.attr("type") == "block" {
+		v.Format = "raw"
+	}
+	return v, nil
+}
+
+// ParseNetwork reads a network document. Active and Autostart are not in it.
+func ParseNetwork(doc string) (domain.Network, error) {
+	d, err := read(doc, "network")
+	if err != nil {
+		return domain.Network{}, err
+	}
+	r := d.root
+	f := r.kid("forward")
+	n := domain.Network{UUID: r.kid("uuid").value(), Name: r.kid("name").text, Mode: "isolated", Bridge: r.kid("bridge").attr("name")}
+	if f.exists() {
+		n.Mode = cmp.Or(f.attr("mode"), "nat")
+		n.Bridge = cmp.Or(n.Bridge, f.attr("dev"), f.kid("interface").attr("dev"))
+	}
+	for _, ip := range r.all("ip") {
+		if n.CIDR = cidr(ip); n.CIDR != "" {
+			break
+		}
+	}
+	return n, nil
+}
+
+func cidr(ip *node) string {
+	addr, err := netip.ParseAddr(ip.attr("address"))
+	if err != nil {
+		return ""
+	}
+	bits, err := strconv.Atoi(ip.attr("prefix"))
+	if err != nil {
+		bits = addr.BitLen()
+		if mask := net.ParseIP(ip.attr("netmask")).To4(); mask != nil && addr.Is4() {
+			bits, _ = net.IPMask(mask).Size()
+		}
+	}
+	if p := netip.PrefixFrom(addr, bits); p.IsValid() {
+		return p.String()
+	}
+	return ""
+}
+
+// ParseNodeDevice reads a node device document. Kind is empty for devices that nobody would look for (hubs, interfaces, hosts of SCSI buses).
+func ParseNodeDevice(doc string) (domain.Device, error) {
+	d, err := read(doc, "device")
+	if err != nil {
+		return domain.Device{}, err
+	}
+	r := d.root
+	dev := domain.Device{Name: r.kid("name").text, Parent: r.kid("parent").value(), Driver: r.at("driver", "name").value()}
+	c := r.kid("capability")
+	words := func(names ...string) string {
+		var out []string
+		for _, n := range names {
+			k := c.kid(n)
+			if v := cmp.Or(k.value(), k.attr("id")); v != "" {
+				out = append(out, v)
+			}
+		}
+		return strings.Join(out, " ")
+	}
+	switch c.attr("type") {
+	case "pci":
+		dev.Kind, dev.Label = "pci", words("vendor", "product")
+	case "usb_device":
+		dev.Kind, dev.Label = "usb", words("vendor", "product")
+	case "net":
+		dev.Kind, dev.Label = "net", words("interface", "address")
+	case "storage":
+		dev.Kind, dev.Label = "storage", words("vendor", "model", "serial", "block")
+	case "scsi":
+		dev.Kind, dev.Label = "scsi", words("type")
+	case "mdev":
+		dev.Kind, dev.Label = "mdev", cmp.Or(c.kid("uuid").value(), c.kid("type").attr("id"))
+	}
+	if dev.Kind != "" && dev.Label == "" {
+		dev.Label = dev.Name
+	}
+	return dev, nil
+}
+
+// VolumeXML is a new volume. qcow2 is always version 3: the default of older daemons, version 2, cannot hold dirty bitmaps, so no
+// incremental backup could be made of it.
+func VolumeXML(v hv.VolumeSpec) string {
+	format := cmp.Or(v.Format, "qcow2")
+	var w writer
+	w.open("volume")
+	w.text("name", v.Name)
+	w.text("capacity", strconv.FormatInt(v.SizeBytes, 10), "unit", "bytes")
+	w.text("allocation", "0", "unit", "bytes")
+	w.target(format)
+	w.close("volume")
+	return w.b.String()
+}
+
+func (w *writer) target(format string) {
+	w.open("target")
+	w.empty("format", "type", format)
+	if format == "qcow2" {
+		w.text("compat", "1.1")
+	}
+	w.close("target")
+}
+
+// VolumeCopyXML is a full copy of from under the name to, for creating a volume from another one.
+func VolumeCopyXML(to string, from domain.Volume) string {
+	var w writer
+	w.open("volume")
+	w.text("name", to)
+	w.text("capacity", strconv.FormatInt(from.CapacityBytes, 10), "unit", "bytes")
+	w.target(cmp.Or(from.Format, "raw"))
+	w.close("volume")
+	return w.b.String()
+}
+
+// PoolXML is a directory pool.
+func PoolXML(name, path string) string {
+	var w writer
+	w.open("pool", "type", "dir")
+	w.text("name", name)
+	w.open("target")
+	w.text("path", path)
+	w.close("target")
+	w.close("pool")
+	return w.b.String()
+}
