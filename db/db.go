@@ -1,0 +1,238 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite", in pure Go
+
+	"novacron/domain"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const readers = 8
+
+// DB is the database of one estate. It is safe for use by many goroutines.
+type DB struct {
+	log   *slog.Logger
+	clock func() time.Time
+	base  context.Context // for scs, whose older methods carry none
+	write *sqlx.DB
+	read  *sqlx.DB
+	turn  chan struct{} // one token: whoever has it may write; held until the feed has been told, so that the feed keeps the order of the commits
+	feed  *Feed
+	docs  docCache
+}
+
+// Open opens the database file, making it (mode 0600, its directory 0700) when it is not there, and brings its schema up to date.
+func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.Time) (*DB, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, domain.Errorf(domain.Internal, "The database path %s cannot be resolved: %w", path, err)
+	}
+	if err := makePrivate(abs); err != nil {
+		return nil, domain.Errorf(domain.Internal, "The database %s cannot be made: %w", abs, err).WithFix("Check that the data directory exists and that this user may write to it.")
+	}
+	d := &DB{log: log, clock: clock, base: context.WithoutCancel(ctx), turn: make(chan struct{}, 1), feed: newFeed(ringSize)}
+	d.docs.init()
+	// FULL, not NORMAL: an acknowledged change must survive a power cut too, and one sync costs less than a millisecond on an SSD.
+	if d.write, err = sqlx.Open("sqlite", dsn(abs, "_txlock=immediate", "_pragma=synchronous(full)")); err != nil {
+		return nil, edge(err, "database")
+	}
+	d.write.SetMaxOpenConns(1)
+	if d.read, err = sqlx.Open("sqlite", dsn(abs, "_pragma=query_only(1)")); err != nil {
+		d.write.Close()
+		return nil, edge(err, "database")
+	}
+	d.read.SetMaxOpenConns(readers)
+	d.read.SetMaxIdleConns(readers)
+	if err := d.start(ctx); err != nil {
+		d.Close()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *DB) start(ctx context.Context) error {
+	if err := d.migrate(ctx); err != nil {
+		return err
+	}
+	evs, err := d.Events(ctx, EventQuery{Newest: true, Limit: maxLimit})
+	if err != nil {
+		return err
+	}
+	d.feed.fill(evs)
+	d.turn <- struct{}{}
+	return nil
+}
+
+func (d *DB) migrate(ctx context.Context) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return edge(err, "schema")
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, d.write.DB, dir, goose.WithSlog(d.log), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return edge(err, "schema")
+	}
+	// A file written by a newer release has migrations we do not know; going on would damage it.
+	have, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return edge(err, "schema")
+	}
+	sources := p.ListSources()
+	if newest := sources[len(sources)-1].Version; have > newest {
+		return domain.Errorf(domain.Unsupported, "The database is of version %d, newer than this program's %d.", have, newest).WithFix("Use the newer NovaCron that wrote it, or restore a backup made before the upgrade.")
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return domain.Errorf(domain.Internal, "The database's schema could not be brought up to date: %w", err)
+	}
+	return nil
+}
+
+func dsn(path string, opts ...string) string {
+	// busy_timeout comes first: the pragmas after it may have to wait for another process already.
+	pragmas := []string{"_pragma=busy_timeout(5000)", "_pragma=journal_mode(wal)", "_pragma=foreign_keys(1)", "_pragma=journal_size_limit(67108864)", "_pragma=temp_store(memory)"}
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: strings.Join(append(pragmas, opts...), "&")}
+	return u.String()
+}
+
+func makePrivate(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	// SQLite gives its -wal and -shm files the mode of the database file.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Chmod(0o600); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+// Close waits for the write under way and closes both pools.
+func (d *DB) Close() error {
+	err := d.read.Close()
+	if werr := d.write.Close(); err == nil {
+		err = werr
+	}
+	return err
+}
+
+// Ping reports whether the database can be read.
+func (d *DB) Ping(ctx context.Context) error {
+	var one int
+	return edge(d.read.GetContext(ctx, &one, "SELECT 1"), "database")
+}
+
+// Feed gives the live event feed.
+func (d *DB) Feed() *Feed { return d.feed }
+
+// Tx is one write transaction. It is valid until the function given to Write returns, on its goroutine only.
+type Tx struct {
+	d      *DB
+	ctx    context.Context
+	tx     *sqlx.Tx
+	seq    int64
+	events []domain.Event
+}
+
+// Write runs fn in a write transaction and commits it, or rolls it back when fn fails. It waits for its turn as long as ctx allows;
+// once begun it is short and is not interrupted, so that the outcome is never in doubt.
+func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
+	select {
+	case <-d.turn:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { d.turn <- struct{}{} }()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	tx := &Tx{d: d, ctx: context.WithoutCancel(ctx)}
+	if tx.tx, err = d.write.BeginTxx(tx.ctx, nil); err != nil {
+		return edge(err, "database")
+	}
+	committed := false
+	defer func() {
+		if !committed {
+			tx.tx.Rollback() // also on a panic in fn; fn's own error is what counts
+		}
+	}()
+	if err := fn(tx); err != nil {
+		return edge(err, "record")
+	}
+	if err := tx.tx.Commit(); err != nil {
+		return edge(err, "record")
+	}
+	committed = true
+	return d.publish(tx)
+}
+
+// publish tells the feed. When another process wrote events meanwhile (a token made on the command line), they are fetched first.
+func (d *DB) publish(tx *Tx) error {
+	if len(tx.events) == 0 {
+		return nil
+	}
+	evs := tx.events
+	if last := d.feed.Last(); evs[0].Seq != last+1 {
+		missed, err := d.Events(tx.ctx, EventQuery{After: last, Before: evs[0].Seq, Limit: maxLimit})
+		if err != nil {
+			d.log.Warn("events of another process are missing from the live feed", "after", last, "err", err)
+		}
+		evs = append(missed, evs...)
+	}
+	d.feed.add(evs)
+	return nil
+}
+
+func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	res, err := tx.tx.ExecContext(tx.ctx, tx.tx.Rebind(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// one runs a statement that must touch exactly the thing named; none touched is NotFound.
+func (tx *Tx) one(what, query string, args ...any) error {
+	n, err := tx.exec(query, args...)
+	if err == nil && n == 0 {
+		err = sql.ErrNoRows
+	}
+	return edge(err, what)
+}
+
+func (tx *Tx) now() time.Time { return tx.d.clock() }
+
+// Prune forgets events before one time and top-level jobs that ended before the other, with their children and logs. The newest event stays, so
+// that the numbering goes on.
+func (d *DB) Prune(ctx context.Context, eventsBefore, jobsBefore time.Time) (events, jobs int64, err error) {
+	err = d.Write(ctx, func(tx *Tx) error {
+		var err error
+		if events, err = tx.exec("DELETE FROM events WHERE at < ? AND seq < (SELECT max(seq) FROM events)", ms(eventsBefore)); err != nil {
+			return err
+		}
+		if jobs, err = tx.exec("DELETE FROM jobs WHERE state IN ('succeeded', 'undone') AND ended_at < ? AND parent_id IS NULL", ms(jobsBefore)); err != nil {
+			return err
+		}
+		_, err = tx.exec("DELETE FROM sessions WHERE expires_at < ?", ms(tx.now()))
+		return err
+	})
+	return events, jobs, err
+}

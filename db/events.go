@@ -1,0 +1,67 @@
+package db
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"novacron/domain"
+)
+
+// Emit writes an event in this transaction; after the commit the feed has it. Seq and At are filled in.
+func (tx *Tx) Emit(ev domain.Event) error {
+	if tx.seq == 0 {
+		// The writer is alone, so the next number is known; no database's own counter is needed.
+		if err := tx.tx.GetContext(tx.ctx, &tx.seq, "SELECT coalesce(max(seq), 0) FROM events"); err != nil {
+			return edge(err, "event")
+		}
+	}
+	tx.seq++
+	ev.Seq = tx.seq
+	ev.At = tx.now().UTC().Truncate(time.Millisecond)
+	_, err := tx.exec("INSERT INTO events (seq, at, kind, res_kind, res_id, res_name, host_id, job_id, actor, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		ev.Seq, ms(ev.At), ev.Kind, ev.Resource.Kind, ev.Resource.ID, ev.Resource.Name, ev.HostID, ev.JobID, ev.Actor, ev.Message)
+	if err != nil {
+		return edge(err, "event")
+	}
+	tx.events = append(tx.events, ev)
+	return nil
+}
+
+// Events reads the event table.
+func (d *DB) Events(ctx context.Context, q EventQuery) ([]domain.Event, error) {
+	where, args := []string{"seq > ?"}, []any{q.After}
+	if q.Before > 0 {
+		where, args = append(where, "seq < ?"), append(args, q.Before)
+	}
+	if q.Resource != "" {
+		where, args = append(where, "res_id = ?"), append(args, q.Resource)
+	}
+	if q.HostID != "" {
+		where, args = append(where, "host_id = ?"), append(args, q.HostID)
+	}
+	if q.JobID != "" {
+		where, args = append(where, "job_id = ?"), append(args, q.JobID)
+	}
+	order := "ASC"
+	if q.Newest {
+		order = "DESC"
+	}
+	query := "SELECT seq, at, kind, res_kind, res_id, res_name, host_id, job_id, actor, message FROM events WHERE " + strings.Join(where, " AND ") + " ORDER BY seq " + order + " LIMIT ?"
+	rows, err := d.read.QueryContext(ctx, d.read.Rebind(query), append(args, limit(q.Limit, defaultLimit))...)
+	if err != nil {
+		return nil, edge(err, "event")
+	}
+	defer rows.Close()
+	var evs []domain.Event
+	for rows.Next() {
+		var ev domain.Event
+		var when int64
+		if err := rows.Scan(&ev.Seq, &when, &ev.Kind, &ev.Resource.Kind, &ev.Resource.ID, &ev.Resource.Name, &ev.HostID, &ev.JobID, &ev.Actor, &ev.Message); err != nil {
+			return nil, edge(err, "event")
+		}
+		ev.At = at(when)
+		evs = append(evs, ev)
+	}
+	return evs, edge(rows.Err(), "event")
+}

@@ -1,0 +1,177 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"novacron/domain"
+)
+
+// ReplaceInventory mirrors what a host lists besides guests; changed is false, and nothing is written, when it lists the same as before.
+func (tx *Tx) ReplaceInventory(hostID string, inv domain.Inventory) (changed bool, err error) {
+	// Hosts list in no fixed order; the order must not look like a change.
+	inv = domain.Inventory{Pools: slices.Clone(inv.Pools), Volumes: slices.Clone(inv.Volumes), Networks: slices.Clone(inv.Networks), Devices: slices.Clone(inv.Devices)}
+	slices.SortFunc(inv.Pools, func(a, b domain.Pool) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(inv.Volumes, func(a, b domain.Volume) int {
+		return cmp.Or(strings.Compare(a.Pool, b.Pool), strings.Compare(a.Name, b.Name))
+	})
+	slices.SortFunc(inv.Networks, func(a, b domain.Network) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(inv.Devices, func(a, b domain.Device) int { return strings.Compare(a.Name, b.Name) })
+	doc, err := text(inv)
+	if err != nil {
+		return false, err
+	}
+	sum := sha256.Sum256([]byte(doc))
+	hash := hex.EncodeToString(sum[:])
+	var old string
+	if err := tx.tx.GetContext(tx.ctx, &old, "SELECT inventory_hash FROM hosts WHERE id = ?", hostID); err != nil {
+		return false, edge(err, "host")
+	}
+	if old == hash {
+		return false, nil
+	}
+	for _, table := range []string{"pools", "volumes", "networks", "devices"} {
+		if _, err := tx.exec("DELETE FROM "+table+" WHERE host_id = ?", hostID); err != nil {
+			return false, edge(err, "inventory")
+		}
+	}
+	if err := tx.insertInventory(hostID, inv); err != nil {
+		return false, edge(err, "inventory entry")
+	}
+	return true, tx.one("host", "UPDATE hosts SET inventory_hash = ? WHERE id = ?", hash, hostID)
+}
+
+func (tx *Tx) insertInventory(hostID string, inv domain.Inventory) error {
+	for _, p := range inv.Pools {
+		if _, err := tx.exec("INSERT INTO pools (host_id, name, uuid, type, active, autostart, target, capacity_bytes, allocation_bytes, available_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			hostID, p.Name, p.UUID, p.Type, flag(p.Active), flag(p.Autostart), p.Target, p.CapacityBytes, p.AllocationBytes, p.AvailableBytes); err != nil {
+			return err
+		}
+	}
+	for _, v := range inv.Volumes {
+		if _, err := tx.exec("INSERT INTO volumes (host_id, pool, name, path, format, capacity_bytes, allocation_bytes, backing) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			hostID, v.Pool, v.Name, v.Path, v.Format, v.CapacityBytes, v.AllocationBytes, v.Backing); err != nil {
+			return err
+		}
+	}
+	for _, n := range inv.Networks {
+		if _, err := tx.exec("INSERT INTO networks (host_id, name, uuid, active, autostart, mode, bridge, cidr) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+			hostID, n.Name, n.UUID, flag(n.Active), flag(n.Autostart), n.Mode, n.Bridge, n.CIDR); err != nil {
+			return err
+		}
+	}
+	for _, dev := range inv.Devices {
+		if _, err := tx.exec("INSERT INTO devices (host_id, name, kind, label, parent, driver) VALUES (?, ?, ?, ?, ?, ?)",
+			hostID, dev.Name, dev.Kind, dev.Label, dev.Parent, dev.Driver); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type poolRow struct {
+	HostID          string `db:"host_id"`
+	Name            string
+	UUID            string
+	Type            string
+	Active          bool
+	Autostart       bool
+	Target          string
+	CapacityBytes   int64 `db:"capacity_bytes"`
+	AllocationBytes int64 `db:"allocation_bytes"`
+	AvailableBytes  int64 `db:"available_bytes"`
+}
+
+type volumeRow struct {
+	HostID          string `db:"host_id"`
+	Pool            string
+	Name            string
+	Path            string
+	Format          string
+	CapacityBytes   int64 `db:"capacity_bytes"`
+	AllocationBytes int64 `db:"allocation_bytes"`
+	Backing         string
+}
+
+type networkRow struct {
+	HostID    string `db:"host_id"`
+	Name      string
+	UUID      string
+	Active    bool
+	Autostart bool
+	Mode      string
+	Bridge    string
+	CIDR      string
+}
+
+type deviceRow struct {
+	HostID string `db:"host_id"`
+	Name   string
+	Kind   string
+	Label  string
+	Parent string
+	Driver string
+}
+
+func onHost(hostID, column string) (cond []string, args []any) {
+	if hostID != "" {
+		cond, args = append(cond, column+" = ?"), append(args, hostID)
+	}
+	return cond, args
+}
+
+// Pools lists storage pools of a host, or of all hosts when hostID is empty.
+func (d *DB) Pools(ctx context.Context, hostID string) ([]domain.Pool, error) {
+	cond, args := onHost(hostID, "host_id")
+	var rows []poolRow
+	err := d.read.SelectContext(ctx, &rows, d.read.Rebind("SELECT host_id, name, uuid, type, active, autostart, target, capacity_bytes, allocation_bytes, available_bytes FROM pools"+and(cond)+" ORDER BY host_id, name"), args...)
+	out := make([]domain.Pool, len(rows))
+	for i, r := range rows {
+		out[i] = domain.Pool{HostID: r.HostID, UUID: r.UUID, Name: r.Name, Type: r.Type, Active: r.Active, Autostart: r.Autostart, Target: r.Target,
+			CapacityBytes: r.CapacityBytes, AllocationBytes: r.AllocationBytes, AvailableBytes: r.AvailableBytes}
+	}
+	return out, edge(err, "pool")
+}
+
+// Volumes lists volumes of a host and pool; empty means all.
+func (d *DB) Volumes(ctx context.Context, hostID, pool string) ([]domain.Volume, error) {
+	cond, args := onHost(hostID, "host_id")
+	if pool != "" {
+		cond, args = append(cond, "pool = ?"), append(args, pool)
+	}
+	var rows []volumeRow
+	err := d.read.SelectContext(ctx, &rows, d.read.Rebind("SELECT host_id, pool, name, path, format, capacity_bytes, allocation_bytes, backing FROM volumes"+and(cond)+" ORDER BY host_id, pool, name"), args...)
+	out := make([]domain.Volume, len(rows))
+	for i, r := range rows {
+		out[i] = domain.Volume{HostID: r.HostID, Pool: r.Pool, Name: r.Name, Path: r.Path, Format: r.Format, CapacityBytes: r.CapacityBytes, AllocationBytes: r.AllocationBytes, Backing: r.Backing}
+	}
+	return out, edge(err, "volume")
+}
+
+// Networks lists networks of a host, or of all hosts when hostID is empty.
+func (d *DB) Networks(ctx context.Context, hostID string) ([]domain.Network, error) {
+	cond, args := onHost(hostID, "host_id")
+	var rows []networkRow
+	err := d.read.SelectContext(ctx, &rows, d.read.Rebind("SELECT host_id, name, uuid, active, autostart, mode, bridge, cidr FROM networks"+and(cond)+" ORDER BY host_id, name"), args...)
+	out := make([]domain.Network, len(rows))
+	for i, r := range rows {
+		out[i] = domain.Network{HostID: r.HostID, UUID: r.UUID, Name: r.Name, Active: r.Active, Autostart: r.Autostart, Mode: r.Mode, Bridge: r.Bridge, CIDR: r.CIDR}
+	}
+	return out, edge(err, "network")
+}
+
+// Devices lists node devices of a host, or of all hosts when hostID is empty.
+func (d *DB) Devices(ctx context.Context, hostID string) ([]domain.Device, error) {
+	cond, args := onHost(hostID, "host_id")
+	var rows []deviceRow
+	err := d.read.SelectContext(ctx, &rows, d.read.Rebind("SELECT host_id, name, kind, label, parent, driver FROM devices"+and(cond)+" ORDER BY host_id, kind, name"), args...)
+	out := make([]domain.Device, len(rows))
+	for i, r := range rows {
+		out[i] = domain.Device{HostID: r.HostID, Name: r.Name, Kind: r.Kind, Label: r.Label, Parent: r.Parent, Driver: r.Driver}
+	}
+	return out, edge(err, "device")
+}

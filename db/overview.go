@@ -1,0 +1,64 @@
+package db
+
+import (
+	"context"
+
+	"novacron/domain"
+)
+
+// Overview counts the estate in one statement.
+func (d *DB) Overview(ctx context.Context) (Overview, error) {
+	o := Overview{VMs: map[domain.VMState]int{}, Hosts: map[domain.HostState]int{}}
+	rows, err := d.read.QueryContext(ctx, `SELECT 'vm', `+stateColumn+`, count(*), sum(v.vcpus), sum(v.memory_bytes),
+			sum(CASE WHEN v.state IN ('running', 'paused') THEN v.vcpus ELSE 0 END), sum(CASE WHEN v.state IN ('running', 'paused') THEN v.memory_bytes ELSE 0 END)
+			FROM vms v JOIN hosts h ON h.id = v.host_id GROUP BY 2
+		UNION ALL SELECT 'host', h.state, count(*), sum(h.cpus), sum(h.memory_bytes), sum(h.maintenance), min(h.state_since) FROM hosts h GROUP BY 2
+		UNION ALL SELECT 'storage', h.state, 0, sum(h.storage_free), sum(h.storage_total), 0, 0 FROM hosts h GROUP BY 2
+		UNION ALL SELECT 'job', j.state, count(*), 0, 0, 0, 0 FROM jobs j WHERE j.state IN ('queued', 'running', 'stuck') GROUP BY 2`)
+	if err != nil {
+		return o, edge(err, "overview")
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var what, state string
+		var n int
+		var a, b, c, e int64
+		if err := rows.Scan(&what, &state, &n, &a, &b, &c, &e); err != nil {
+			return o, edge(err, "overview")
+		}
+		connected := state == string(domain.HostConnected)
+		switch what {
+		case "vm":
+			o.VMs[domain.VMState(state)] = n
+			o.VMsTotal += n
+			o.VCPUsDefined += int(a)
+			o.MemoryDefined += b
+			if state != string(domain.VMAway) {
+				o.VCPUsRunning += int(c)
+				o.MemoryRunning += e
+			}
+		case "host":
+			o.Hosts[domain.HostState(state)] = n
+			o.HostsTotal += n
+			o.Maintenance += int(c)
+			if connected {
+				o.CPUs, o.MemoryBytes = int(a), b
+			}
+			if state == string(domain.HostAway) {
+				o.OldestAwaySince = at(e)
+			}
+		case "storage":
+			if connected {
+				o.StorageFree, o.StorageTotal = a, b
+			}
+		case "job":
+			if state == string(domain.JobStuck) {
+				o.StuckJobs = n
+			} else {
+				o.ActiveJobs += n
+			}
+		}
+	}
+	o.LastEvent = d.feed.Last()
+	return o, edge(rows.Err(), "overview")
+}

@@ -1,0 +1,233 @@
+CREATE TABLE devices (
+    host_id TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    name    TEXT NOT NULL,
+    kind    TEXT NOT NULL,
+    label   TEXT NOT NULL,
+    parent  TEXT NOT NULL,
+    driver  TEXT NOT NULL,
+    PRIMARY KEY (host_id, name)
+);
+
+CREATE TABLE events (
+    seq      BIGINT NOT NULL PRIMARY KEY,
+    at       BIGINT NOT NULL,
+    kind     TEXT   NOT NULL,
+    res_kind TEXT   NOT NULL,
+    res_id   TEXT   NOT NULL,
+    res_name TEXT   NOT NULL,
+    host_id  TEXT   NOT NULL,
+    job_id   TEXT   NOT NULL,
+    actor    TEXT   NOT NULL,
+    message  TEXT   NOT NULL
+);
+
+CREATE TABLE host_credentials (
+    host_id TEXT NOT NULL PRIMARY KEY REFERENCES hosts (id) ON DELETE CASCADE,
+    creds   TEXT NOT NULL
+);
+
+CREATE TABLE hosts (
+    id             TEXT   NOT NULL PRIMARY KEY,
+    name           TEXT   NOT NULL,
+    name_key       TEXT   NOT NULL,
+    uri            TEXT   NOT NULL,
+    state          TEXT   NOT NULL,
+    state_since    BIGINT NOT NULL,
+    state_reason   TEXT   NOT NULL,
+    state_fix      TEXT   NOT NULL,
+    maintenance    BIGINT NOT NULL,
+    labels         TEXT   NOT NULL,
+    notes          TEXT   NOT NULL,
+    facts          TEXT   NOT NULL,
+    cpus           BIGINT NOT NULL,
+    memory_bytes   BIGINT NOT NULL,
+    storage_free   BIGINT NOT NULL,
+    storage_total  BIGINT NOT NULL,
+    inventory_hash TEXT   NOT NULL,
+    last_seen      BIGINT NOT NULL,
+    created_at     BIGINT NOT NULL,
+    version        BIGINT NOT NULL
+);
+
+CREATE TABLE job_log (
+    job_id TEXT   NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    line   BIGINT NOT NULL,
+    at     BIGINT NOT NULL,
+    step   TEXT   NOT NULL,
+    text   TEXT   NOT NULL,
+    PRIMARY KEY (job_id, line)
+);
+
+CREATE TABLE jobs (
+    id               TEXT   NOT NULL PRIMARY KEY,
+    kind             TEXT   NOT NULL,
+    title            TEXT   NOT NULL,
+    state            TEXT   NOT NULL,
+    res_kind         TEXT   NOT NULL,
+    res_id           TEXT   NOT NULL,
+    res_name         TEXT   NOT NULL,
+    locks            TEXT   NOT NULL,
+    parent_id        TEXT   REFERENCES jobs (id) ON DELETE CASCADE,
+    job_key          TEXT,
+    input            TEXT   NOT NULL,
+    data             TEXT   NOT NULL,
+    result           TEXT   NOT NULL,
+    steps            TEXT   NOT NULL,
+    progress_percent DOUBLE PRECISION NOT NULL,
+    progress_text    TEXT   NOT NULL,
+    error            TEXT   NOT NULL,
+    help             TEXT   NOT NULL,
+    actor            TEXT   NOT NULL,
+    cancel_ask       BIGINT NOT NULL,
+    created_at       BIGINT NOT NULL,
+    started_at       BIGINT NOT NULL,
+    ended_at         BIGINT NOT NULL,
+    attempts         BIGINT NOT NULL
+);
+
+CREATE TABLE locks (
+    resource TEXT NOT NULL PRIMARY KEY,
+    job_id   TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE
+);
+
+CREATE TABLE networks (
+    host_id   TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    name      TEXT   NOT NULL,
+    uuid      TEXT   NOT NULL,
+    active    BIGINT NOT NULL,
+    autostart BIGINT NOT NULL,
+    mode      TEXT   NOT NULL,
+    bridge    TEXT   NOT NULL,
+    cidr      TEXT   NOT NULL,
+    PRIMARY KEY (host_id, name)
+);
+
+CREATE TABLE pools (
+    host_id          TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    name             TEXT   NOT NULL,
+    uuid             TEXT   NOT NULL,
+    type             TEXT   NOT NULL,
+    active           BIGINT NOT NULL,
+    autostart        BIGINT NOT NULL,
+    target           TEXT   NOT NULL,
+    capacity_bytes   BIGINT NOT NULL,
+    allocation_bytes BIGINT NOT NULL,
+    available_bytes  BIGINT NOT NULL,
+    PRIMARY KEY (host_id, name)
+);
+
+CREATE TABLE sessions (
+    token_hash TEXT   NOT NULL PRIMARY KEY,
+    data       TEXT   NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+CREATE TABLE settings (
+    name  TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+CREATE TABLE tokens (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    prefix     TEXT   NOT NULL,
+    hash       TEXT   NOT NULL,
+    role       TEXT   NOT NULL,
+    created_by TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    last_used  BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+CREATE TABLE users (
+    id            TEXT   NOT NULL PRIMARY KEY,
+    name          TEXT   NOT NULL,
+    password_hash TEXT   NOT NULL,
+    must_change   BIGINT NOT NULL,
+    role          TEXT   NOT NULL,
+    prefs         TEXT   NOT NULL,
+    created_at    BIGINT NOT NULL,
+    last_sign_in  BIGINT NOT NULL
+);
+
+CREATE TABLE vm_documents (
+    vm_id  TEXT NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    config TEXT NOT NULL,
+    live   TEXT NOT NULL,
+    xml    TEXT NOT NULL
+);
+
+CREATE TABLE vms (
+    id           TEXT   NOT NULL PRIMARY KEY,
+    host_id      TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    uuid         TEXT   NOT NULL,
+    name         TEXT   NOT NULL,
+    name_key     TEXT   NOT NULL,
+    title        TEXT   NOT NULL,
+    state        TEXT   NOT NULL,
+    reason       TEXT   NOT NULL,
+    state_at     BIGINT NOT NULL,
+    autostart    BIGINT NOT NULL,
+    creating     BIGINT NOT NULL,
+    persistent   BIGINT NOT NULL,
+    vcpus        BIGINT NOT NULL,
+    memory_bytes BIGINT NOT NULL,
+    macs         TEXT   NOT NULL,
+    pending      BIGINT NOT NULL,
+    tags         TEXT   NOT NULL,
+    notes        TEXT   NOT NULL,
+    search       TEXT   NOT NULL,
+    created_at   BIGINT NOT NULL,
+    seen_at      BIGINT NOT NULL,
+    rev          BIGINT NOT NULL,
+    hash         TEXT   NOT NULL,
+    version      BIGINT NOT NULL
+);
+
+CREATE TABLE volumes (
+    host_id          TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    pool             TEXT   NOT NULL,
+    name             TEXT   NOT NULL,
+    path             TEXT   NOT NULL,
+    format           TEXT   NOT NULL,
+    capacity_bytes   BIGINT NOT NULL,
+    allocation_bytes BIGINT NOT NULL,
+    backing          TEXT   NOT NULL,
+    PRIMARY KEY (host_id, pool, name)
+);
+
+CREATE INDEX events_at ON events (at);
+
+CREATE INDEX events_host ON events (host_id, seq);
+
+CREATE INDEX events_job ON events (job_id, seq);
+
+CREATE INDEX events_resource ON events (res_id, seq);
+
+CREATE UNIQUE INDEX hosts_name ON hosts (lower(name));
+
+CREATE UNIQUE INDEX hosts_uri ON hosts (uri);
+
+CREATE UNIQUE INDEX jobs_key ON jobs (actor, job_key);
+
+CREATE INDEX jobs_parent ON jobs (parent_id, id);
+
+CREATE INDEX jobs_resource ON jobs (res_id, id);
+
+CREATE INDEX jobs_unended ON jobs (state, id) WHERE state IN ('queued', 'running', 'stuck');
+
+CREATE INDEX locks_job ON locks (job_id);
+
+CREATE INDEX sessions_expires ON sessions (expires_at);
+
+CREATE UNIQUE INDEX tokens_hash ON tokens (hash);
+
+CREATE UNIQUE INDEX users_name ON users (lower(name));
+
+CREATE INDEX vms_created ON vms (created_at, id);
+
+CREATE UNIQUE INDEX vms_host_uuid ON vms (host_id, uuid);
+
+CREATE INDEX vms_name ON vms (lower(name));
+
+CREATE INDEX vms_name_key ON vms (name_key, id);
