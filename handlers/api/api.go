@@ -36,6 +36,8 @@ type Deps struct {
 	Auth   *auth.Auth
 	Log    *slog.Logger
 	Clock  func() time.Time
+	// Closing ends the event streams when the server shuts down; optional.
+	Closing <-chan struct{}
 }
 
 // Operation is one route with what is needed to use it.
@@ -50,6 +52,9 @@ const (
 	challenge = `Bearer realm="NovaCron"`
 	// heartbeat keeps proxies from closing a quiet event stream.
 	heartbeat = 15 * time.Second
+	// sendTimeout is how long a client of the event stream may take for one message, bodyTimeout how long one may take to send a request's body.
+	sendTimeout = 20 * time.Second
+	bodyTimeout = 30 * time.Second
 )
 
 type server struct {
@@ -129,11 +134,17 @@ func registerWith[I, O any](s *server, o op, more func(*huma.Operation), h func(
 	s.ops = append(s.ops, Operation{o.method, echoPath(prefix + o.path), o.perm})
 	hop := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: prefix + o.path, Summary: o.summary, Description: o.doc, Tags: []string{o.tag}, DefaultStatus: o.status,
-		Metadata:   map[string]any{"permission": o.perm},
-		Extensions: map[string]any{"x-permission": string(o.perm)},
+		BodyReadTimeout: bodyTimeout,
+		Metadata:        map[string]any{"permission": o.perm},
+		Extensions:      map[string]any{"x-permission": string(o.perm)},
 	}
-	more(&hop)
+	if more(&hop); hop.Responses != nil { // huma adds the error answer only where the answers are left to it
+		hop.Responses["default"] = &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{ProblemContentType: {Schema: schemaOf[Problem](s.api.OpenAPI().Components.Schemas)}}}
+	}
 	huma.Register(s.api, hop, func(ctx context.Context, in *I) (*O, error) {
+		if read, ok := ctx.Value(bodyRead{}).(func()); ok {
+			read()
+		}
 		out, err := h(ctx, in)
 		if err != nil {
 			return nil, s.fail(ctx, o.id, err)
@@ -141,6 +152,10 @@ func registerWith[I, O any](s *server, o op, more func(*huma.Operation), h func(
 		return out, nil
 	})
 }
+
+// bodyRead is the context's key for what lifts the deadline of the body once it is read: net/http takes a deadline that passes later for a
+// client that left, and would end an answer that waits for a job.
+type bodyRead struct{}
 
 // changeOutput answers a change: the job and where it is.
 type changeOutput struct {

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
@@ -28,7 +31,13 @@ func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 		s.refuse(ctx, err)
 		return
 	}
-	next(huma.WithContext(ctx, auth.WithSubject(ctx.Context(), subject)))
+	ctl := http.NewResponseController(humaecho.Unwrap(ctx).Response())
+	lift := func() {
+		if err := ctl.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+			s.log.DebugContext(ctx.Context(), "the read deadline cannot be lifted", "error", err)
+		}
+	}
+	next(huma.WithContext(ctx, context.WithValue(auth.WithSubject(ctx.Context(), subject), bodyRead{}, lift)))
 }
 
 // subject finds who asks: a bearer token, or for reading the session of one of our own pages. A session may not change anything here, since

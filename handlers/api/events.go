@@ -78,18 +78,30 @@ func (s *server) events() {
 
 // stream sends events after seq until the client leaves, the server stops or the right to see them ends.
 func (s *server) stream(hc huma.Context, in eventsInput, seq int64) {
-	ctx, r, w := hc.Context(), humaecho.Unwrap(hc).Request(), humaecho.Unwrap(hc).Response()
+	ctx, cancel := context.WithCancel(hc.Context())
+	closed := make(chan struct{})
+	defer func() { cancel(); <-closed }()
+	go func() {
+		defer close(closed)
+		select {
+		case <-s.Closing: // nil: never
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	r, w := humaecho.Unwrap(hc).Request(), humaecho.Unwrap(hc).Response()
 	ctl := http.NewResponseController(w)
-	if err := ctl.SetWriteDeadline(time.Time{}); err != nil {
-		s.log.ErrorContext(ctx, "the write deadline of an event stream cannot be lifted", "error", err)
-		return
-	}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
 	w.WriteHeader(http.StatusOK)
 	send := func(text string) error {
+		// The server's deadline is for whole answers; here each message has its own, so that a client that stopped reading is let go.
+		if err := ctl.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
+			s.log.ErrorContext(ctx, "the write deadline of an event stream cannot be moved", "error", err)
+			return err
+		}
 		if _, err := io.WriteString(w, text); err != nil {
 			return err
 		}
