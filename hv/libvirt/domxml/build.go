@@ -71,6 +71,11 @@ func Build(spec domain.VMSpec, env Env) (doc string, notes []string, err error) 
 		return "", nil, err
 	}
 	b.spec.Disks = Settle(b.spec.Machine, nil, spec.Disks)
+	for i, d := range b.spec.Disks {
+		if err := checkDisk(fmt.Sprintf("disks.%d", i), d); err != nil {
+			return "", nil, err
+		}
+	}
 	if b.kind == "test" {
 		b.test()
 	} else {
@@ -93,7 +98,9 @@ type builder struct {
 	w     writer
 }
 
-func (b *builder) note(format string, args ...any) { b.notes = append(b.notes, fmt.Sprintf(format, args...)) }
+func (b *builder) note(format string, args ...any) {
+	b.notes = append(b.notes, fmt.Sprintf(format, args...))
+}
 
 func (b *builder) x86() bool { return isX86(b.spec.Arch) }
 
@@ -310,9 +317,6 @@ func (b *builder) os() {
 	}
 	for _, l := range bootLines(boot) {
 		w.raw(l)
-	}
-	if b.x86() && boot.Kernel == "" && s.Graphics != "none" {
-		w.empty("bootmenu", "enable", "yes", "timeout", "1000")
 	}
 	w.close("os")
 }

@@ -219,7 +219,6 @@ func (d *document) ownSockets(name, uuid string) error {
 	})
 }
 
-
 // hasWord reports whether word stands in s with no letter or digit on either side.
 func hasWord(s, word string) bool {
 	letter := func(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' }

@@ -71,6 +71,7 @@ func (b *builder) controllers() {
 		return
 	}
 	// libvirt makes as many root ports as the devices need and no more; without spare ones nothing can be plugged in later.
+	w.empty("controller", "type", "pci", "index", "0", "model", "pcie-root")
 	virtio := 0
 	for _, d := range s.Disks {
 		if d.Bus == "virtio" {
@@ -182,6 +183,14 @@ func freeTarget(prefix string, taken map[string]bool) string {
 			return cmp.Or(prefix, "vd") + name
 		}
 	}
+}
+
+// checkDisk refuses what QEMU has no device for.
+func checkDisk(field string, d domain.Disk) error {
+	if d.ReadOnly && d.Device == "disk" && (d.Bus == "ide" || d.Bus == "sata") {
+		return domain.InvalidField(field+".read_only", "A disk on "+d.Bus+" cannot be read-only.", "virtio or scsi as the bus, or a CD-ROM")
+	}
+	return nil
 }
 
 // DiskXML is the element of a settled disk, for a definition or for attaching to a running guest. A path wins over pool and volume.

@@ -36,7 +36,9 @@ type editor struct {
 	notes []string
 }
 
-func (e *editor) note(format string, args ...any) { e.notes = append(e.notes, fmt.Sprintf(format, args...)) }
+func (e *editor) note(format string, args ...any) {
+	e.notes = append(e.notes, fmt.Sprintf(format, args...))
+}
 
 func (e *editor) texts(c domain.VMChange) error {
 	for _, f := range []struct {
@@ -327,7 +329,10 @@ func (e *editor) disks(c domain.VMChange) error {
 	if len(c.AddDisks) == 0 {
 		return nil
 	}
-	for _, d := range Settle(e.was.Machine, parseDomain(e.root).Disks, c.AddDisks) {
+	for i, d := range Settle(e.was.Machine, parseDomain(e.root).Disks, c.AddDisks) {
+		if err := checkDisk(fmt.Sprintf("add_disks.%d", i), d); err != nil {
+			return err
+		}
 		if diskNode(e.root, d.Target).exists() {
 			return domain.InvalidField("add_disks", "There is a disk "+d.Target+" already.", "another name, or none to have one chosen")
 		}
