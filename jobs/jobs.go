@@ -25,6 +25,8 @@ type Step struct {
 	// Final marks the point of no return: when this step has been started, the job is not undone any more; on failure or crash the step is
 	// re-entered and looks at the world; when it fails for good the job is stuck.
 	Final bool
+	// NoRetry ends the step at the first unavailable answer: for a trial, where the person waits for exactly that answer.
+	NoRetry bool
 	// Timeout bounds one Do or Undo; 0 means 60 s.
 	Timeout time.Duration
 }
