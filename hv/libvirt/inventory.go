@@ -1,0 +1,166 @@
+package libvirt
+
+import (
+	"context"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+	"golang.org/x/sync/errgroup"
+
+	"novacron/domain"
+	"novacron/hv/libvirt/domxml"
+)
+
+// shownDevices are the kinds of node device worth asking for; a host has hundreds of others.
+const shownDevices = golibvirt.ConnectListNodeDevicesCapPciDev | golibvirt.ConnectListNodeDevicesCapUsbDev | golibvirt.ConnectListNodeDevicesCapNet |
+	golibvirt.ConnectListNodeDevicesCapScsi | golibvirt.ConnectListNodeDevicesCapStorage | golibvirt.ConnectListNodeDevicesCapMdev
+
+// each maps in parallel, in order, and leaves out what is gone by the time it is asked for.
+func each[T, R any](ctx context.Context, in []T, fn func(ctx context.Context, v T) (R, error)) ([]R, error) {
+	type slot struct {
+		v  R
+		ok bool
+	}
+	slots := make([]slot, len(in))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallel)
+	for i, v := range in {
+		g.Go(func() error {
+			r, err := fn(ctx, v)
+			if domain.Is(err, domain.NotFound) {
+				return nil
+			}
+			slots[i] = slot{r, err == nil}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	out := make([]R, 0, len(in))
+	for _, s := range slots {
+		if s.ok {
+			out = append(out, s.v)
+		}
+	}
+	return out, nil
+}
+
+func (h *host) Inventory(ctx context.Context) (domain.Inventory, error) {
+	var inv domain.Inventory
+	var err error
+	if inv.Pools, err = h.pools(ctx); err != nil {
+		return inv, err
+	}
+	looked := false
+	for _, p := range inv.Pools {
+		if !p.Active {
+			continue
+		}
+		ref, err := h.pool(ctx, p.Name)
+		if domain.Is(err, domain.NotFound) {
+			continue
+		}
+		if err != nil {
+			return inv, err
+		}
+		if refreshed(p.Type) {
+			if err := h.refresh(ctx, ref); err != nil {
+				return inv, err
+			}
+			looked = true
+		}
+		vols, err := h.volumes(ctx, ref)
+		if err != nil {
+			return inv, err
+		}
+		inv.Volumes = append(inv.Volumes, vols...)
+	}
+	if looked { // a look changes what is known of the space
+		if inv.Pools, err = h.pools(ctx); err != nil {
+			return inv, err
+		}
+	}
+	if inv.Networks, err = h.networks(ctx); err != nil {
+		return inv, err
+	}
+	inv.Devices, err = h.devices(ctx)
+	return inv, err
+}
+
+func (h *host) volumes(ctx context.Context, p golibvirt.StoragePool) ([]domain.Volume, error) {
+	refs, err := get(ctx, h.conn, "list the volumes of "+p.Name, func(l *golibvirt.Libvirt) ([]golibvirt.StorageVol, error) {
+		vols, _, err := l.StoragePoolListAllVolumes(p, 1, 0)
+		return vols, err
+	})
+	if domain.Is(err, domain.Conflict) || domain.Is(err, domain.NotFound) {
+		return nil, nil // stopped or removed meanwhile
+	}
+	if err != nil {
+		return nil, err
+	}
+	return each(ctx, refs, h.describeVolume)
+}
+
+func (h *host) networks(ctx context.Context) ([]domain.Network, error) {
+	type lists struct{ all, active, auto []golibvirt.Network }
+	got, err := get(ctx, h.conn, "list its networks", func(l *golibvirt.Libvirt) (out lists, err error) {
+		for _, q := range []struct {
+			to   *[]golibvirt.Network
+			flag golibvirt.ConnectListAllNetworksFlags
+		}{{&out.all, 0}, {&out.active, golibvirt.ConnectListNetworksActive}, {&out.auto, golibvirt.ConnectListNetworksAutostart}} {
+			if *q.to, _, err = l.ConnectListAllNetworks(1, q.flag); err != nil {
+				return out, err
+			}
+		}
+		return out, nil
+	})
+	if domain.Is(err, domain.Unsupported) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	active, auto := map[string]bool{}, map[string]bool{}
+	for _, n := range got.active {
+		active[n.Name] = true
+	}
+	for _, n := range got.auto {
+		auto[n.Name] = true
+	}
+	return each(ctx, got.all, func(ctx context.Context, n golibvirt.Network) (domain.Network, error) {
+		doc, err := get(ctx, h.conn, "describe the network "+n.Name, func(l *golibvirt.Libvirt) (string, error) { return l.NetworkGetXMLDesc(n, 0) })
+		if err != nil {
+			return domain.Network{}, err
+		}
+		out, err := domxml.ParseNetwork(doc)
+		out.Name, out.UUID, out.Active, out.Autostart = n.Name, uuidText(n.UUID), active[n.Name], auto[n.Name]
+		return out, err
+	})
+}
+
+func (h *host) devices(ctx context.Context) ([]domain.Device, error) {
+	refs, err := get(ctx, h.conn, "list its devices", func(l *golibvirt.Libvirt) ([]golibvirt.NodeDevice, error) {
+		devs, _, err := l.ConnectListAllNodeDevices(1, uint32(shownDevices))
+		return devs, err
+	})
+	if domain.Is(err, domain.Unsupported) {
+		return nil, nil // the test driver lists none
+	}
+	if err != nil {
+		return nil, err
+	}
+	all, err := each(ctx, refs, func(ctx context.Context, d golibvirt.NodeDevice) (domain.Device, error) {
+		doc, err := get(ctx, h.conn, "describe the device "+d.Name, func(l *golibvirt.Libvirt) (string, error) { return l.NodeDeviceGetXMLDesc(d.Name, 0) })
+		if err != nil {
+			return domain.Device{}, err
+		}
+		return domxml.ParseNodeDevice(doc)
+	})
+	shown := all[:0]
+	for _, d := range all {
+		if d.Kind != "" {
+			shown = append(shown, d)
+		}
+	}
+	return shown, err
+}
