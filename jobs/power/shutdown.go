@@ -70,26 +70,20 @@ func (d Deps) awaitOff(ctx context.Context, host hv.Host, in Input, within time.
 	wait, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	feed := d.DB.Feed()
-	for {
-		seq := feed.Last()
-		vm, err := d.DB.VM(ctx, in.VMID)
-		if err != nil {
-			return false, err
-		}
-		if isOff(vm.LastState) {
-			return true, nil
-		}
-		if err := feed.Wait(wait, seq); err != nil {
-			if ctx.Err() != nil {
-				return false, ctx.Err()
-			}
-			if !errors.Is(err, context.DeadlineExceeded) {
+	seq := feed.Last()
+	vm, err := d.Mirror.Guest(ctx, host, in.HostID, in.UUID, why)
+	for err == nil && !isOff(vm.LastState) {
+		if err = feed.Wait(wait, seq); err != nil {
+			if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
 				return false, err
 			}
-			vm, err := d.Mirror.Guest(ctx, host, in.HostID, in.UUID, why)
+			vm, err = d.Mirror.Guest(ctx, host, in.HostID, in.UUID, why)
 			return err == nil && isOff(vm.LastState), err
 		}
+		seq = feed.Last()
+		vm, err = d.DB.VM(ctx, in.VMID)
 	}
+	return err == nil, err
 }
 
 func isOff(s domain.VMState) bool {
