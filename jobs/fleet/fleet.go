@@ -2,9 +2,8 @@ package fleet
 
 import (
 	"context"
-	"errors"
-	"io"
-	"log/slog"
+	"fmt"
+	"sync"
 	"time"
 
 	"novacron/db"
@@ -12,91 +11,77 @@ import (
 	"novacron/hv"
 	"novacron/hv/pool"
 	"novacron/jobs"
+	"novacron/jobs/bulk"
+	"novacron/jobs/hosts"
+	"novacron/jobs/power"
+	"novacron/jobs/provision"
+	"novacron/jobs/reconcile"
 )
-
-var errSkeleton = errors.New("not filled in yet")
 
 // Fleet is the front door. Safe for concurrent use.
 type Fleet struct {
 	db     *db.DB
 	engine *jobs.Engine
 	clock  func() time.Time
+	trials *hosts.Trials
+
+	placing sync.Mutex // from reading what hosts carry until the new VM's row counts
 }
 
 // New makes the front door. Register must be called before jobs can run.
 func New(d *db.DB, e *jobs.Engine, clock func() time.Time) *Fleet {
-	return &Fleet{db: d, engine: e, clock: clock}
+	return &Fleet{db: d, engine: e, clock: clock, trials: hosts.NewTrials()}
 }
 
 // Register makes every kind of job there is known to the engine.
-func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, log *slog.Logger) {}
-
-func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) ActVM(ctx context.Context, actor, vmID string, act domain.VMAction, opt ActOptions) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) ChangeVM(ctx context.Context, actor, vmID string, version int64, change domain.VMChange, key string) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) RevertPending(ctx context.Context, actor, vmID, field string) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) RenameVM(ctx context.Context, actor, vmID, name, key string) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) DeletePlan(ctx context.Context, vmID string) (DeletePlan, error) {
-	return DeletePlan{}, errSkeleton
-}
-func (f *Fleet) DeleteVM(ctx context.Context, actor, vmID string, req DeleteVM) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) BulkVMs(ctx context.Context, actor string, ids []string, act domain.VMAction, opt ActOptions) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) DescribeVM(ctx context.Context, actor, vmID string, version int64, d DescribeVM) (domain.VM, error) {
-	return domain.VM{}, errSkeleton
-}
-func (f *Fleet) TryHost(ctx context.Context, actor string, req AddHost) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) AddHost(ctx context.Context, actor string, req AddHost) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) EditHost(ctx context.Context, actor, id string, version int64, edit HostEdit) (domain.Host, error) {
-	return domain.Host{}, errSkeleton
-}
-func (f *Fleet) RemoveHost(ctx context.Context, actor, id, key string) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
-}
-func (f *Fleet) ReconnectHost(ctx context.Context, actor, id string) (domain.Job, error) {
-	return domain.Job{}, errSkeleton
+func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconciler) {
+	f.engine.Register(power.Kinds(power.Deps{DB: f.db, Hosts: p, Mirror: rec.Mirror})...)
+	f.engine.Register(provision.Kinds(provision.Deps{DB: f.db, Hosts: p, Mirror: rec.Mirror})...)
+	f.engine.Register(hosts.Kinds(hosts.Deps{DB: f.db, Pool: p, Dialer: dialer, Reconciler: rec, Trials: f.trials})...)
+	f.engine.Register(bulk.Kinds()...)
 }
 
-// Console reaches guests' screens and serial lines. It is what lets a console stream through without anything above jobs knowing hosts.
-type Console struct {
-	db    *db.DB
-	hosts hv.Fleet
+// again looks for the job of an earlier request with the same key: a form that was sent twice gets the first answer, before anything
+// else is judged, since its own first job would stand in its way.
+func (f *Fleet) again(ctx context.Context, actor, key string) (domain.Job, bool, error) {
+	if key == "" {
+		return domain.Job{}, false, nil
+	}
+	var job domain.Job
+	var ok bool
+	err := f.db.Write(ctx, func(tx *db.Tx) (err error) {
+		job, ok, err = tx.JobByKey(actor, key)
+		return err
+	})
+	return job, ok, err
 }
 
-// NewConsole makes one over the live connections.
-func NewConsole(d *db.DB, hosts hv.Fleet) *Console { return &Console{db: d, hosts: hosts} }
-
-// Graphics opens the VM's screen at the start of the RFB handshake; via says how it was reached, in words.
-func (c *Console) Graphics(ctx context.Context, vmID string) (screen io.ReadWriteCloser, via string, err error) {
-	return nil, "", errSkeleton
+// busy is a Conflict naming the job that holds the VM.
+func busy(vm domain.VM) error {
+	if vm.BusyJob == "" {
+		return nil
+	}
+	return &domain.Error{Code: domain.Conflict, Holder: vm.BusyJob, Msg: fmt.Sprintf("%s is busy: %s.", vm.Name, vm.BusyTitle), Fix: "Wait for that job to end, or cancel it."}
 }
 
-// Serial attaches to the VM's first serial line.
-func (c *Console) Serial(ctx context.Context, vmID string) (io.ReadWriteCloser, error) {
-	return nil, errSkeleton
+// vmFor reads a VM and checks that nothing holds it and that its state allows the action.
+func (f *Fleet) vmFor(ctx context.Context, vmID string, act domain.VMAction) (domain.VM, error) {
+	vm, err := f.db.VM(ctx, vmID)
+	if err != nil {
+		return vm, err
+	}
+	if err := busy(vm); err != nil {
+		return vm, err
+	}
+	return vm, vm.State.Can(act)
 }
 
-// Screenshot takes a still picture as PNG.
-func (c *Console) Screenshot(ctx context.Context, vmID string) ([]byte, error) {
-	return nil, errSkeleton
+func ref(vm domain.VM) domain.Ref { return domain.Ref{Kind: "vm", ID: vm.ID, Name: vm.Name} }
+
+// stale is the Conflict of two tabs editing one VM.
+func stale(vm domain.VM) error {
+	return domain.Errorf(domain.Conflict, "%s was changed meanwhile.", vm.Name).WithFix("Look at what it is now, then make your change again.")
 }
+
+// nameLock is what jobs that give a name hold, so that no two give the same one.
+func nameLock(name string) string { return "name:" + name }

@@ -1,0 +1,218 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"novacron/db"
+	"novacron/domain"
+	"novacron/domain/placement"
+	"novacron/jobs"
+	"novacron/jobs/provision"
+)
+
+// CreateVM places a new VM and enqueues the job that makes it. The error is Invalid (fields), Conflict (name or volume taken, host in maintenance),
+// Exhausted (no host can take it, with a reason for each), Unavailable (the host that was named is away) or Unsupported (what that host lacks).
+func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domain.Job, error) {
+	if job, ok, err := f.again(ctx, actor, req.Key); ok || err != nil {
+		return job, err
+	}
+	if err := validNew(req.Spec, req.Tags); err != nil {
+		return domain.Job{}, err
+	}
+	if err := f.db.Write(ctx, func(tx *db.Tx) error { return tx.CheckVMName(req.Spec.Name, "") }); err != nil {
+		return domain.Job{}, err
+	}
+	f.placing.Lock()
+	defer f.placing.Unlock()
+	d, on, err := f.place(ctx, req.Spec, req.Host)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	volumes, err := f.db.Volumes(ctx, d.HostID, "")
+	if err != nil {
+		return domain.Job{}, err
+	}
+	spec, err := provision.Settle(req.Spec, on, volumes)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	n := provision.New{VMID: domain.NewID("vm", f.clock()), HostID: d.HostID, HostName: on.Host.Name, Spec: spec}
+	return f.enqueueNew(ctx, n, req.Tags, req.Notes, jobs.Request{
+		Kind:  provision.KindCreate,
+		Title: "Create " + spec.Name,
+		Locks: provision.Locks(d.HostID, provision.NewVolumes(spec)),
+		Input: provision.Create{New: n, Start: req.Start},
+		Actor: actor,
+		Key:   req.Key,
+	})
+}
+
+func validNew(spec domain.VMSpec, tags []string) error {
+	var p domain.Problems
+	if e, ok := spec.Validate().(*domain.Error); ok && e != nil {
+		p = append(p, e.Fields...)
+	}
+	domain.CheckTags(&p, "tags", tags)
+	return p.Err()
+}
+
+// enqueueNew inserts the row of a VM to be made in the transaction that enqueues its job.
+func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tags []string, notes string, req jobs.Request) (domain.Job, error) {
+	req.Resource = domain.Ref{Kind: "vm", ID: n.VMID, Name: n.Spec.Name}
+	req.Locks = append([]string{n.VMID, nameLock(n.Spec.Name)}, req.Locks...)
+	return f.engine.Enqueue(ctx, req, func(tx *db.Tx, job *domain.Job) error {
+		h, err := tx.Host(n.HostID)
+		if err != nil {
+			return err
+		}
+		if other, err := tx.VMByUUID(n.HostID, n.Spec.UUID); err == nil {
+			return &domain.Error{Code: domain.Conflict, Msg: fmt.Sprintf("%s on %s has this UUID already.", other.Name, h.Name), Fix: "Leave the UUID out to have a new one made.",
+				Fields: []domain.FieldError{{Field: "uuid", Msg: "It is taken by " + other.Name + ".", Want: "another one, or nothing to have one made"}}}
+		} else if !domain.Is(err, domain.NotFound) {
+			return err
+		}
+		now := f.clock()
+		vm := domain.VM{ID: n.VMID, UUID: n.Spec.UUID, HostID: n.HostID, HostName: h.Name, Name: n.Spec.Name, State: domain.VMStopped, LastState: domain.VMStopped,
+			Creating: true, Config: n.Spec, Tags: tags, Notes: notes, StateAt: now, CreatedAt: now}
+		if err := tx.InsertVM(vm); err != nil {
+			return err
+		}
+		return tx.Emit(domain.Event{Kind: "vm.created", Resource: req.Resource, HostID: n.HostID, JobID: job.ID, Actor: req.Actor, Message: fmt.Sprintf("%s is being made on %s.", n.Spec.Name, h.Name)})
+	})
+}
+
+// place asks the planner with everything the database knows of the hosts.
+func (f *Fleet) place(ctx context.Context, spec domain.VMSpec, wanted string) (placement.Decision, placement.Candidate, error) {
+	all, err := f.candidates(ctx)
+	if err != nil {
+		return placement.Decision{}, placement.Candidate{}, err
+	}
+	if wanted != "" && wanted != placement.Any && !slices.ContainsFunc(all, func(c placement.Candidate) bool { return c.Host.ID == wanted }) {
+		for _, c := range all {
+			if c.Host.Name == wanted {
+				wanted = c.Host.ID // people know hosts by name
+				break
+			}
+		}
+	}
+	d, err := placement.Place(spec, wanted, all)
+	if err != nil {
+		return d, placement.Candidate{}, err
+	}
+	i := slices.IndexFunc(all, func(c placement.Candidate) bool { return c.Host.ID == d.HostID })
+	return d, all[i], nil
+}
+
+// Explain says where a VM would go and why, without making it.
+func (f *Fleet) Explain(ctx context.Context, spec domain.VMSpec, wanted string) (placement.Decision, error) {
+	d, _, err := f.place(ctx, spec, wanted)
+	return d, err
+}
+
+func (f *Fleet) candidates(ctx context.Context) ([]placement.Candidate, error) {
+	hs, err := f.db.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	loads, err := f.db.HostLoads(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pools, err := f.db.Pools(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	networks, err := f.db.Networks(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	devices, err := f.db.Devices(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]placement.Candidate, len(hs))
+	at := make(map[string]*placement.Candidate, len(hs))
+	for i, h := range hs {
+		l := loads[h.ID]
+		out[i] = placement.Candidate{Host: h, UsedMemory: l.MemoryRunning + l.MemoryCreating, UsedVCPUs: l.VCPUsRunning, VMs: l.VMs}
+		at[h.ID] = &out[i]
+	}
+	for _, p := range pools {
+		if c := at[p.HostID]; c != nil {
+			c.Pools = append(c.Pools, p)
+		}
+	}
+	for _, n := range networks {
+		if c := at[n.HostID]; c != nil {
+			c.Networks = append(c.Networks, n)
+		}
+	}
+	for _, d := range devices {
+		if c := at[d.HostID]; c != nil {
+			c.Devices = append(c.Devices, d)
+		}
+	}
+	return out, nil
+}
+
+// on gives one host as a candidate, for choosing pools.
+func (f *Fleet) on(ctx context.Context, hostID string) (placement.Candidate, []domain.Volume, error) {
+	var c placement.Candidate
+	var err error
+	if c.Host, err = f.db.Host(ctx, hostID); err != nil {
+		return c, nil, err
+	}
+	if c.Pools, err = f.db.Pools(ctx, hostID); err != nil {
+		return c, nil, err
+	}
+	if c.Networks, err = f.db.Networks(ctx, hostID); err != nil {
+		return c, nil, err
+	}
+	if c.Devices, err = f.db.Devices(ctx, hostID); err != nil {
+		return c, nil, err
+	}
+	volumes, err := f.db.Volumes(ctx, hostID, "")
+	return c, volumes, err
+}
+
+// CloneVM enqueues the full copy of a stopped VM on its host. Tags and notes are copied too.
+func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (domain.Job, error) {
+	if job, ok, err := f.again(ctx, actor, req.Key); ok || err != nil {
+		return job, err
+	}
+	var p domain.Problems
+	domain.CheckVMName(&p, "name", req.Name)
+	if err := p.Err(); err != nil {
+		return domain.Job{}, err
+	}
+	vm, err := f.vmFor(ctx, vmID, domain.ActClone)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	if err := f.db.Write(ctx, func(tx *db.Tx) error { return tx.CheckVMName(req.Name, "") }); err != nil {
+		return domain.Job{}, err
+	}
+	volumes, err := f.db.Volumes(ctx, vm.HostID, "")
+	if err != nil {
+		return domain.Job{}, err
+	}
+	spec, macs, copies, err := provision.SettleClone(vm, req.Name, volumes)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	n := provision.New{VMID: domain.NewID("vm", f.clock()), HostID: vm.HostID, HostName: vm.HostName, Spec: spec}
+	locks := []string{vm.ID}
+	for _, c := range copies {
+		locks = append(locks, "volume:"+vm.HostID+"/"+c.Pool+"/"+c.To)
+	}
+	return f.enqueueNew(ctx, n, vm.Tags, vm.Notes, jobs.Request{
+		Kind:  provision.KindClone,
+		Title: fmt.Sprintf("Clone %s as %s", vm.Name, req.Name),
+		Locks: locks,
+		Input: provision.Clone{New: n, From: vm.UUID, Name: vm.Name, MACs: macs, Copies: copies},
+		Actor: actor,
+		Key:   req.Key,
+	})
+}
