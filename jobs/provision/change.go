@@ -1,0 +1,248 @@
+package provision
+
+import (
+	"context"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"novacron/domain"
+	"novacron/hv"
+	"novacron/jobs"
+)
+
+// Change is the input of vm.change.
+type Change struct {
+	VMID   string          `json:"vm_id"`
+	HostID string          `json:"host_id"`
+	UUID   string          `json:"uuid"`
+	Name   string          `json:"name"`
+	Change domain.VMChange `json:"change"` // settled
+}
+
+func (d Deps) changeSteps(in Change) []jobs.Step {
+	vs := newVolumes(in.Change.AddDisks)
+	steps := []jobs.Step{{
+		Name:    "look at the VM",
+		Timeout: hostTimeout,
+		NoUndo:  "It only looks.",
+		Do: func(ctx context.Context, r *jobs.Run) error {
+			host, err := d.Hosts.Host(in.HostID)
+			if err != nil {
+				return err
+			}
+			g, err := host.Guest(ctx, in.UUID)
+			if err != nil {
+				return err
+			}
+			l, err := load(r)
+			if err != nil {
+				return err
+			}
+			l.Before = &g
+			if err := r.Save(ctx, l); err != nil {
+				return err
+			}
+			return checkSources(ctx, r, host, in.Change.AddDisks)
+		},
+	}}
+	if needsDefaultPool(vs) {
+		steps = append(steps, d.defaultPool(in.HostID))
+	}
+	for _, v := range vs {
+		steps = append(steps, d.makeVolume(in.HostID, v))
+	}
+	return append(steps, jobs.Step{
+		Name:    "change the VM",
+		Timeout: 5 * time.Minute,
+		Do:      func(ctx context.Context, r *jobs.Run) error { return d.change(ctx, r, in, len(vs) > 0) },
+		Undo:    func(ctx context.Context, r *jobs.Run) error { return d.unchange(ctx, r, in) },
+	})
+}
+
+func (d Deps) change(ctx context.Context, r *jobs.Run, in Change, inventory bool) error {
+	host, err := d.Hosts.Host(in.HostID)
+	if err != nil {
+		return err
+	}
+	l, err := load(r)
+	if err != nil {
+		return err
+	}
+	todo := in.Change
+	if l.ChangeStarted {
+		// Some of it may be done; asking again for a disk that is there would be refused.
+		g, err := host.Guest(ctx, in.UUID)
+		if err != nil {
+			return err
+		}
+		if todo, err = remaining(ctx, host, in.Change, g.Config); err != nil {
+			return err
+		}
+	} else {
+		l.ChangeStarted = true
+		if err := r.Save(ctx, l); err != nil {
+			return err
+		}
+	}
+	if !todo.Empty() {
+		notes, err := host.Change(ctx, in.UUID, todo)
+		if err != nil {
+			return err
+		}
+		for _, n := range notes {
+			r.Log("%s", n)
+		}
+		l.Notes = append(l.Notes, notes...)
+	}
+	vm, err := d.Mirror.Guest(ctx, host, in.HostID, in.UUID, cause(r, ""))
+	if err != nil {
+		return err
+	}
+	if inventory {
+		if err := d.Mirror.Inventory(ctx, host, in.HostID, cause(r, "")); err != nil {
+			return err
+		}
+	}
+	for _, p := range vm.Pending {
+		r.Log("%s: %s instead of %s after a restart.", p.Label, p.New, p.Old)
+	}
+	return r.Result(Result{VMID: in.VMID, Notes: l.Notes, Pending: vm.Pending})
+}
+
+// remaining leaves out of a change what the definition shows as done. Plain values may be set twice.
+func remaining(ctx context.Context, host hv.Host, c domain.VMChange, now domain.VMSpec) (domain.VMChange, error) {
+	var add []domain.Disk
+	for _, disk := range c.AddDisks {
+		src, err := sourceOf(ctx, host, disk)
+		if err != nil {
+			return c, err
+		}
+		if src == "" || !has(now.Disks, disk, src) {
+			add = append(add, disk)
+		}
+	}
+	c.AddDisks = add
+	c.AddNICs = slices.DeleteFunc(slices.Clone(c.AddNICs), func(n domain.NIC) bool {
+		return slices.ContainsFunc(now.NICs, func(x domain.NIC) bool { return strings.EqualFold(x.MAC, n.MAC) })
+	})
+	c.RemoveDisks = slices.DeleteFunc(slices.Clone(c.RemoveDisks), func(t string) bool {
+		return !slices.ContainsFunc(now.Disks, func(x domain.Disk) bool { return x.Target == t })
+	})
+	c.RemoveNICs = slices.DeleteFunc(slices.Clone(c.RemoveNICs), func(m string) bool {
+		return !slices.ContainsFunc(now.NICs, func(x domain.NIC) bool { return strings.EqualFold(x.MAC, m) })
+	})
+	return c, nil
+}
+
+// sourceOf gives the path that a settled disk shows.
+func sourceOf(ctx context.Context, host hv.Host, disk domain.Disk) (string, error) {
+	if disk.Source != "" || disk.Volume == "" {
+		return disk.Source, nil
+	}
+	v, err := host.Volume(ctx, disk.Pool, disk.Volume)
+	if domain.Is(err, domain.NotFound) {
+		return "", nil
+	}
+	return v.Path, err
+}
+
+func has(disks []domain.Disk, wanted domain.Disk, src string) bool {
+	return slices.ContainsFunc(disks, func(x domain.Disk) bool {
+		return x.Source == src || wanted.Volume != "" && x.Pool == wanted.Pool && x.Volume == wanted.Volume
+	})
+}
+
+// unchange takes back what was added or set while the VM runs, then puts the definition back as it was, to the letter.
+func (d Deps) unchange(ctx context.Context, r *jobs.Run, in Change) error {
+	l, err := load(r)
+	if err != nil || !l.ChangeStarted || l.Before == nil {
+		return err
+	}
+	host, err := d.Hosts.Host(in.HostID)
+	if err != nil {
+		return err
+	}
+	g, err := host.Guest(ctx, in.UUID)
+	if domain.Is(err, domain.NotFound) {
+		return nil // the VM itself is gone
+	}
+	if err != nil {
+		return err
+	}
+	if g.Live != nil && l.Before.Live != nil && !reflect.DeepEqual(g.Live, l.Before.Live) {
+		back, err := d.inverse(ctx, host, in.Change, *l.Before, g)
+		if err != nil {
+			return err
+		}
+		if !back.Empty() {
+			if _, err := host.Change(ctx, in.UUID, back); err != nil {
+				return err
+			}
+		}
+		if g, err = host.Guest(ctx, in.UUID); err != nil {
+			return err
+		}
+	}
+	if g.XML != l.Before.XML {
+		if _, err := host.DefineXML(ctx, l.Before.XML); err != nil {
+			return err
+		}
+	}
+	if g.Autostart != l.Before.Autostart {
+		if err := host.SetAutostart(ctx, in.UUID, l.Before.Autostart); err != nil {
+			return err
+		}
+	}
+	_, err = d.Mirror.Guest(ctx, host, in.HostID, in.UUID, cause(r, "The change of %s was taken back.", in.Name))
+	return err
+}
+
+// inverse is the change that leads from what runs now back to what ran before.
+func (d Deps) inverse(ctx context.Context, host hv.Host, c domain.VMChange, before, now domain.Guest) (domain.VMChange, error) {
+	var back domain.VMChange
+	if c.VCPUs != nil && now.Live.VCPUs != before.Live.VCPUs {
+		back.VCPUs = &before.Live.VCPUs
+	}
+	if c.MemoryBytes != nil && now.Live.MemoryBytes != before.Live.MemoryBytes {
+		back.MemoryBytes = &before.Live.MemoryBytes
+	}
+	if c.Media != nil {
+		for _, disk := range before.Live.Disks {
+			if disk.Target == c.Media.Target {
+				back.Media = &domain.Media{Target: disk.Target, Source: disk.Source}
+			}
+		}
+	}
+	for _, disk := range c.AddDisks {
+		src, err := sourceOf(ctx, host, disk)
+		if err != nil {
+			return back, err
+		}
+		for _, x := range now.Live.Disks {
+			if src != "" && has([]domain.Disk{x}, disk, src) {
+				back.RemoveDisks = append(back.RemoveDisks, x.Target)
+			}
+		}
+	}
+	for _, n := range c.AddNICs {
+		if slices.ContainsFunc(now.Live.NICs, func(x domain.NIC) bool { return strings.EqualFold(x.MAC, n.MAC) }) {
+			back.RemoveNICs = append(back.RemoveNICs, n.MAC)
+		}
+	}
+	for _, disk := range before.Live.Disks {
+		if slices.Contains(c.RemoveDisks, disk.Target) && !slices.ContainsFunc(now.Live.Disks, func(x domain.Disk) bool { return x.Target == disk.Target }) {
+			disk.SizeBytes = 0
+			back.AddDisks = append(back.AddDisks, disk)
+		}
+	}
+	for _, n := range before.Live.NICs {
+		gone := !slices.ContainsFunc(now.Live.NICs, func(x domain.NIC) bool { return strings.EqualFold(x.MAC, n.MAC) })
+		if gone && slices.ContainsFunc(c.RemoveNICs, func(m string) bool { return strings.EqualFold(m, n.MAC) }) {
+			n.Target = ""
+			back.AddNICs = append(back.AddNICs, n)
+		}
+	}
+	return back, nil
+}
