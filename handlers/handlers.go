@@ -1,0 +1,114 @@
+// Package handlers is the web side of NovaCron: one table of routes, the pages, the live stream, the consoles' websockets. It is the only
+// importer of echo.
+//
+// A handler decodes, authorises (the table does it), acts through jobs/fleet or reads through db, and renders a component of views. It
+// returns an error and never answers one itself: errors.go turns every error into a page, a toast or a problem+json.
+//
+// It is not for rules (domain, jobs), for markup (views) or for talking to hosts: the one exception, the stream of a console, goes
+// through jobs/fleet.Console. The JSON API is package handlers/api, mounted here.
+package handlers
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"novacron/auth"
+	"novacron/db"
+	"novacron/handlers/api"
+	"novacron/jobs"
+	"novacron/jobs/fleet"
+)
+
+// Deps is what the handlers stand on. Everything is needed but the fields marked optional.
+type Deps struct {
+	DB      *db.DB
+	Engine  *jobs.Engine
+	Fleet   *fleet.Fleet
+	Auth    *auth.Auth
+	Console *fleet.Console
+	Log     *slog.Logger
+	Clock   func() time.Time
+	Static  fs.FS
+	Version string
+
+	// TrustedProxies may set X-Forwarded-For and X-Forwarded-Proto; optional, and empty means that nobody may.
+	TrustedProxies []*net.IPNet
+	// Guests are kernels on this server that people may boot to try things; optional.
+	Guests []Guest
+	// Closing ends the streams that would otherwise keep a shutdown waiting (live pages, consoles); optional. Cancelling the server's
+	// base context does the same.
+	Closing <-chan struct{}
+}
+
+// Guest is a kernel with an initial file system on the server's own disk, offered in the create form for hosts that run here.
+type Guest struct{ Label, Kernel, Initrd, Cmdline string }
+
+type server struct {
+	Deps
+	shell   *shellCache
+	hub     *hub
+	flashes *drawer[flash]
+	drafts  *drawer[draft]
+	tickets *tickets
+	shots   *screenshots
+	static  *staticFiles
+	routes  []route
+	apiOps  []api.Operation
+}
+
+// New makes the handler of the whole site.
+func New(d Deps) (http.Handler, error) {
+	s, e, err := build(d)
+	if err != nil {
+		return nil, err
+	}
+	_ = s
+	return e, nil
+}
+
+func build(d Deps) (*server, *echo.Echo, error) {
+	s := &server{
+		Deps:    d,
+		shell:   newShellCache(d.DB, d.Clock),
+		hub:     newHub(d.DB.Feed(), d.Engine),
+		flashes: newDrawer[flash](d.Clock, 500, time.Minute),
+		drafts:  newDrawer[draft](d.Clock, 200, time.Hour),
+		tickets: newTickets(d.Clock),
+		shots:   newScreenshots(d.Clock),
+		static:  newStaticFiles(d.Static),
+	}
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = s.answerError
+	e.IPExtractor = ipExtractor(d.TrustedProxies)
+	s.middleware(e)
+	s.routes = s.table()
+	for _, r := range s.routes {
+		e.Add(r.method, r.path, s.guard(r))
+	}
+	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock})
+	return s, e, nil
+}
+
+// streamContext is the request's context that also ends when the server closes.
+func (s *server) streamContext(c echo.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(c.Request().Context())
+	if s.Closing == nil {
+		return ctx, cancel
+	}
+	stop := make(chan struct{})
+	go func() {
+		select {
+		case <-s.Closing:
+			cancel()
+		case <-stop:
+		}
+	}()
+	return ctx, func() { close(stop); cancel() }
+}

@@ -1,0 +1,535 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/a-h/templ"
+
+	"novacron/auth/access"
+	"novacron/db"
+	"novacron/domain"
+	"novacron/views/events"
+	"novacron/views/hosts"
+	"novacron/views/layout"
+	"novacron/views/live"
+	"novacron/views/tasks"
+	"novacron/views/vms"
+)
+
+// rowsMost is how many rows are drawn one by one; a larger change reads the page's list again instead.
+const rowsMost = 100
+
+// affected is what a batch of events and moves touches.
+type affected struct {
+	vms, hosts, jobs map[string]bool
+	lists            map[string]bool // hosts whose set of VMs changed
+	moves            map[string]domain.Progress
+	evs              []domain.Event
+	counts           bool
+}
+
+// draw makes the message for one page: only what that page shows, each part rendered once for all pages that show the same.
+func (s *server) draw(ctx context.Context, v *viewer, evs []domain.Event, moves map[string]domain.Progress, need int64) ([]byte, error) {
+	a, err := s.sort(ctx, evs, moves, need)
+	if err != nil {
+		return nil, err
+	}
+	d := &drawing{s: s, v: v, need: need, role: v.sub.Role}
+	d.frame(ctx, a)
+	d.page(ctx, a)
+	return d.out.Bytes(), d.err
+}
+
+// page draws what is the page's own.
+func (d *drawing) page(ctx context.Context, a affected) {
+	switch on := d.v.on; {
+	case on == onHome || on == "vms":
+		d.list(ctx, a)
+	case on == "hosts":
+		d.hostRows(ctx, a)
+	case on == "tasks":
+		d.taskRows(ctx, a)
+	case on == "events":
+		d.eventRows(ctx, a)
+	case strings.HasPrefix(on, "vm_"):
+		d.vm(ctx, a)
+	case strings.HasPrefix(on, "host_"):
+		d.host(ctx, a)
+	case strings.HasPrefix(on, "job_"):
+		d.task(ctx, a)
+	}
+}
+
+// sort finds what the events are about. A job is also news of the VM or host it works on: it may hold it now, or have let it go.
+func (s *server) sort(ctx context.Context, evs []domain.Event, moves map[string]domain.Progress, need int64) (affected, error) {
+	a := affected{vms: map[string]bool{}, hosts: map[string]bool{}, jobs: map[string]bool{}, lists: map[string]bool{}, moves: moves, evs: evs}
+	for _, ev := range evs {
+		switch ev.Resource.Kind {
+		case "vm":
+			a.vms[ev.Resource.ID] = true
+			if ev.Kind != "vm.changed" {
+				a.lists[ev.HostID], a.counts = true, true
+			}
+		case "host":
+			a.hosts[ev.Resource.ID], a.counts = true, true
+		case "job":
+			a.jobs[ev.Resource.ID], a.counts = true, true
+		}
+		if ev.JobID != "" {
+			a.jobs[ev.JobID], a.counts = true, true
+		}
+	}
+	for id := range a.jobs {
+		j, err := s.jobAsOf(ctx, id, need)
+		if domain.Is(err, domain.NotFound) {
+			continue
+		}
+		if err != nil {
+			return a, err
+		}
+		for _, lock := range append(j.Locks, j.Resource.ID) {
+			switch {
+			case strings.HasPrefix(lock, "vm_"):
+				a.vms[lock] = true
+			case strings.HasPrefix(lock, "host_"):
+				a.hosts[lock] = true
+			}
+		}
+	}
+	delete(a.lists, "")
+	return a, nil
+}
+
+func (s *server) jobAsOf(ctx context.Context, id string, need int64) (domain.Job, error) {
+	j, _, err := s.shell.jobs.get(ctx, id, need, 0, func(ctx context.Context) (domain.Job, error) { return s.DB.Job(ctx, id) })
+	return j, err
+}
+
+func (s *server) vmAsOf(ctx context.Context, id string, need int64) (domain.VM, error) {
+	vm, _, err := s.shell.vms.get(ctx, id, need, 0, func(ctx context.Context) (domain.VM, error) { return s.DB.VM(ctx, id) })
+	return vm, err
+}
+
+// drawing collects the parts of one message; after an error it does nothing more.
+type drawing struct {
+	s    *server
+	v    *viewer
+	need int64
+	role string
+	out  bytes.Buffer
+	err  error
+}
+
+func (d *drawing) ok() bool { return d.err == nil }
+
+func (d *drawing) may(p access.Permission) bool { return d.ok() && d.v.sub.Can(p) }
+
+// part adds a part that is the same for everybody with this key (and role), as of the message's position.
+func (d *drawing) part(ctx context.Context, key string, make func(ctx context.Context) (templ.Component, error)) {
+	if !d.ok() {
+		return
+	}
+	b, _, err := d.s.shell.parts.get(ctx, d.role+"\x00"+key, d.need, 0, func(ctx context.Context) ([]byte, error) {
+		comp, err := make(ctx)
+		if err != nil || comp == nil {
+			return nil, err
+		}
+		var buf bytes.Buffer
+		if err := comp.Render(ctx, &buf); err != nil {
+			return nil, domain.Errorf(domain.Internal, "A part of a live page could not be made: %w", err)
+		}
+		return buf.Bytes(), nil
+	})
+	if err != nil {
+		d.err = err
+		return
+	}
+	d.out.Write(b)
+}
+
+// add adds a part that is this page's alone.
+func (d *drawing) add(ctx context.Context, c templ.Component) {
+	if d.ok() {
+		d.err = c.Render(ctx, &d.out)
+	}
+}
+
+// shell is the frame's model for a part: who watches, and which page it comes back to.
+func (d *drawing) shell() layout.Shell {
+	sh := d.s.bareShell(d.v.sub)
+	sh.URL = d.v.at.RequestURI()
+	return sh
+}
+
+// frame draws what every page has: counts, tree, drawer.
+func (d *drawing) frame(ctx context.Context, a affected) {
+	if a.counts {
+		d.part(ctx, "counts", func(ctx context.Context) (templ.Component, error) {
+			f, _, err := d.s.shell.frame(ctx, d.need, 0)
+			sh := d.shell()
+			sh.Counts = f.counts
+			return layout.StreamCounts(sh), err
+		})
+	}
+	if d.may(access.JobRead) {
+		for _, id := range slices.Sorted(maps.Keys(a.jobs)) {
+			d.drawerTask(ctx, id)
+		}
+		for _, id := range slices.Sorted(maps.Keys(a.moves)) {
+			if !a.jobs[id] {
+				d.add(ctx, layout.StreamProgress(id, a.moves[id]))
+			}
+		}
+	}
+	d.tree(ctx, a)
+}
+
+func (d *drawing) drawerTask(ctx context.Context, id string) {
+	d.part(ctx, "drawer "+id, func(ctx context.Context) (templ.Component, error) {
+		j, err := d.s.jobAsOf(ctx, id, d.need)
+		if domain.Is(err, domain.NotFound) || err == nil && j.ParentID != "" {
+			return nil, nil // children are on their parent's page
+		}
+		d.s.progress(&j)
+		return layout.StreamTask(j), err
+	})
+}
+
+func (d *drawing) tree(ctx context.Context, a affected) {
+	if d.may(access.HostRead) {
+		touched := maps.Clone(a.hosts)
+		maps.Copy(touched, a.lists)
+		for _, id := range slices.Sorted(maps.Keys(touched)) {
+			d.treeHost(ctx, id)
+		}
+	}
+	if !d.may(access.VMRead) || len(a.vms) > rowsMost {
+		return // a tree that is open is read again with the page
+	}
+	for _, id := range slices.Sorted(maps.Keys(a.vms)) {
+		d.part(ctx, "tree "+id, func(ctx context.Context) (templ.Component, error) {
+			vm, err := d.s.vmAsOf(ctx, id, d.need)
+			if domain.Is(err, domain.NotFound) {
+				return live.Remove(live.TreeNode(id)), nil
+			}
+			return layout.StreamTreeVM(treeVM(vm)), err
+		})
+	}
+}
+
+// treeHost draws a host's entry; when it went away or came back, its VMs' entries too, since they read "away" with it.
+func (d *drawing) treeHost(ctx context.Context, id string) {
+	d.part(ctx, "tree "+id, func(ctx context.Context) (templ.Component, error) {
+		f, _, err := d.s.shell.frame(ctx, d.need, 0)
+		if err != nil {
+			return nil, err
+		}
+		i := slices.IndexFunc(f.hosts, func(h layout.TreeHost) bool { return h.ID == id })
+		if i < 0 {
+			return live.Remove(live.TreeNode(id)), nil
+		}
+		h := f.hosts[i]
+		if h.VMCount > treeOpenVMs {
+			return layout.StreamTreeHost(h), nil
+		}
+		if h.VMs, err = d.s.shell.treeVMs(ctx, id, d.need); err != nil {
+			return nil, err
+		}
+		return treeBranch(h), nil
+	})
+}
+
+// treeBranch draws a host's entry and the entries of the VMs below it.
+func treeBranch(h layout.TreeHost) templ.Component {
+	parts := []templ.Component{layout.StreamTreeHost(h)}
+	for _, v := range h.VMs {
+		parts = append(parts, layout.StreamTreeVM(v))
+	}
+	return templ.Join(parts...)
+}
+
+// list draws a list of VMs: rows that changed, the word that there are more, and on the overview its strip.
+func (d *drawing) list(ctx context.Context, a affected) {
+	if !d.may(access.VMRead) {
+		return
+	}
+	if d.v.on == onHome && (len(a.vms) > 0 || len(a.hosts) > 0 || a.counts) {
+		d.part(ctx, "overview", func(ctx context.Context) (templ.Component, error) {
+			m, err := d.s.overviewModel(ctx, d.need, 0)
+			return vms.StreamOverview(d.shell(), m), err
+		})
+	}
+	m := listModel(d.v.sub, d.v.at, nil)
+	d.vmRows(ctx, a, m, db.VMQuery{})
+}
+
+// vmRows draws the rows of the VMs that changed. Rows that are not on the page are ignored by the browser, so no filter is needed; it is when a lot
+// changed, or a host came or went with all its VMs, that the page's own rows are read again.
+func (d *drawing) vmRows(ctx context.Context, a affected, m vms.List, scope db.VMQuery) {
+	touched, moved := maps.Clone(a.vms), map[string]bool{}
+	for id := range a.moves {
+		if j, err := d.s.jobAsOf(ctx, id, 0); err == nil && strings.HasPrefix(j.Resource.ID, "vm_") {
+			touched[j.Resource.ID], moved[j.Resource.ID] = true, true
+		}
+	}
+	if len(touched) > rowsMost || len(a.hosts) > 0 {
+		q := listQuery(d.v.at)
+		q.Host = scope.Host
+		page, err := d.s.DB.VMs(ctx, q)
+		if err != nil && !domain.Is(err, domain.Invalid) {
+			d.err = err
+			return
+		}
+		for _, vm := range page.Items {
+			if len(touched) > rowsMost || a.hosts[vm.HostID] {
+				touched[vm.ID] = true
+			}
+		}
+		if len(touched) > rowsMost {
+			clear(touched)
+			for _, vm := range page.Items {
+				touched[vm.ID] = true
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(touched)) {
+		d.vmRow(ctx, id, m, moved[id])
+	}
+	if len(a.lists) > 0 && d.v.total >= 0 {
+		d.news(ctx, m, scope)
+	}
+}
+
+// vmRow draws one row. Progress is not in the feed, so a row that only moved is not shared by position.
+func (d *drawing) vmRow(ctx context.Context, id string, m vms.List, moved bool) {
+	row := func(ctx context.Context) (templ.Component, error) {
+		vm, err := d.s.vmAsOf(ctx, id, d.need)
+		if domain.Is(err, domain.NotFound) {
+			return vms.StreamGone(m, domain.VM{ID: id}), nil
+		}
+		m := m
+		m.Moving = d.s.moving([]domain.VM{vm})
+		return vms.StreamRow(d.shell(), m, vm), err
+	}
+	if moved {
+		comp, err := row(ctx)
+		if d.err = err; err == nil {
+			d.add(ctx, comp)
+		}
+		return
+	}
+	key := "row " + id + " " + d.v.at.RequestURI() + " " + strings.Join(m.Columns, ",")
+	if m.Dense {
+		key += " dense"
+	}
+	d.part(ctx, key, row)
+}
+
+// news says how many VMs match by now beyond those that did when the page was made.
+func (d *drawing) news(ctx context.Context, m vms.List, scope db.VMQuery) {
+	if !d.ok() {
+		return
+	}
+	total, _, err := d.s.shell.totals.get(ctx, scope.Host+"\x00"+m.Filter, d.need, 0, func(ctx context.Context) (int, error) {
+		p, err := d.s.DB.VMs(ctx, db.VMQuery{Filter: m.Filter, Host: scope.Host, Limit: 1})
+		if domain.Is(err, domain.Invalid) {
+			return 0, nil
+		}
+		return p.Total, err
+	})
+	if err != nil {
+		d.err = err
+	} else if n := total - d.v.total; n > 0 {
+		d.add(ctx, vms.StreamNews(m, n))
+	}
+}
+
+func (d *drawing) hostRows(ctx context.Context, a affected) {
+	if !d.may(access.HostRead) {
+		return
+	}
+	touched := maps.Clone(a.hosts)
+	maps.Copy(touched, a.lists)
+	for _, ev := range a.evs { // how many run there is in the row too
+		if ev.HostID != "" {
+			touched[ev.HostID] = true
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(touched)) {
+		d.part(ctx, "host "+id+" "+d.v.at.RequestURI(), func(ctx context.Context) (templ.Component, error) {
+			row, err := d.s.hostRowOf(ctx, id)
+			if domain.Is(err, domain.NotFound) {
+				return live.Remove(live.HostRow(id)), nil
+			}
+			return hosts.StreamRow(d.shell(), row), err
+		})
+	}
+}
+
+func (d *drawing) taskRows(ctx context.Context, a affected) {
+	if !d.may(access.JobRead) {
+		return
+	}
+	touched := maps.Clone(a.jobs)
+	for id := range a.moves {
+		touched[id] = true
+	}
+	for _, id := range slices.Sorted(maps.Keys(touched)) {
+		d.taskRow(ctx, id)
+	}
+}
+
+func (d *drawing) taskRow(ctx context.Context, id string) {
+	if !d.ok() {
+		return
+	}
+	j, err := d.s.jobAsOf(ctx, id, d.need)
+	if domain.Is(err, domain.NotFound) || err == nil && j.ParentID != "" {
+		return
+	}
+	if err != nil {
+		d.err = err
+		return
+	}
+	d.s.progress(&j)
+	d.add(ctx, tasks.StreamRow(d.shell(), j))
+}
+
+func (d *drawing) eventRows(ctx context.Context, a affected) {
+	if !d.may(access.EventRead) {
+		return
+	}
+	q := d.v.at.Query()
+	if q.Get("before") != "" {
+		return // an older page of the feed does not change
+	}
+	words := strings.Fields(strings.ToLower(q.Get("q")))
+	evs := a.evs
+	if len(evs) > rowsMost {
+		evs = evs[len(evs)-rowsMost:]
+	}
+	for _, ev := range evs {
+		if wantsEvent(ev, q.Get("kind"), words) {
+			d.add(ctx, events.StreamNew(ev))
+		}
+	}
+}
+
+// vm draws a VM's page. It may also be gone: then the page says so and stays, so that nothing vanishes under the mouse.
+func (d *drawing) vm(ctx context.Context, a affected) {
+	if !d.may(access.VMRead) {
+		return
+	}
+	id, tab, kind := d.v.on, tabOfPage(d.v.at.Path), d.v.at.Query().Get("kind")
+	concerns := a.vms[id]
+	if !concerns && len(a.hosts)+len(a.moves) > 0 {
+		vm, err := d.s.vmAsOf(ctx, id, 0)
+		concerns = err == nil && (a.hosts[vm.HostID] || a.moves[vm.BusyJob] != domain.Progress{})
+	}
+	if !concerns {
+		return
+	}
+	m, err := d.s.vmModel(ctx, d.v.sub, id, tab, kind)
+	switch {
+	case domain.Is(err, domain.NotFound):
+		d.add(ctx, layout.ToastPartial(layout.Toast{Tone: layout.ToneWarning, Text: "This VM is no more.", URL: live.VMs, Link: "All virtual machines"}))
+	case err != nil:
+		d.err = err
+	default:
+		d.add(ctx, vms.StreamPage(d.shell(), m))
+	}
+}
+
+func (d *drawing) host(ctx context.Context, a affected) {
+	if !d.may(access.HostRead) {
+		return
+	}
+	id, tab := d.v.on, tabOfPage(d.v.at.Path)
+	concerns := a.hosts[id] || a.lists[id]
+	for _, ev := range a.evs {
+		concerns = concerns || ev.HostID == id
+	}
+	if !concerns && len(a.jobs) == 0 && len(a.moves) == 0 {
+		return
+	}
+	if concerns {
+		m, err := d.s.hostModel(ctx, d.v.sub, id, tab)
+		switch {
+		case domain.Is(err, domain.NotFound):
+			d.add(ctx, layout.ToastPartial(layout.Toast{Tone: layout.ToneWarning, Text: "This host was removed.", URL: live.Hosts, Link: "All hosts"}))
+			return
+		case err != nil:
+			d.err = err
+			return
+		}
+		d.add(ctx, hosts.StreamPage(d.shell(), m))
+	}
+	if tab == "vms" && d.may(access.VMRead) {
+		m := listModel(d.v.sub, d.v.at, &domain.Host{ID: id})
+		d.vmRows(ctx, a, m, db.VMQuery{Host: id})
+	}
+}
+
+func (d *drawing) task(ctx context.Context, a affected) {
+	id := d.v.on
+	if !d.may(access.JobRead) {
+		return
+	}
+	_, moved := a.moves[id]
+	concerns := a.jobs[id] || moved
+	for other := range a.jobs {
+		if !concerns {
+			j, err := d.s.jobAsOf(ctx, other, 0)
+			concerns = err == nil && j.ParentID == id
+		}
+	}
+	if !concerns {
+		return
+	}
+	m, err := d.s.taskModel(ctx, id)
+	if err != nil {
+		if !domain.Is(err, domain.NotFound) {
+			d.err = err
+		}
+		return
+	}
+	d.add(ctx, tasks.StreamPage(d.shell(), m))
+}
+
+// redraw sends everything that the page shows live, for a browser that was away for longer than the feed remembers.
+func (s *server) redraw(ctx context.Context, v *viewer, need int64) ([]byte, error) {
+	f, _, err := s.shell.frame(ctx, need, 0)
+	if err != nil {
+		return nil, err
+	}
+	a := affected{vms: map[string]bool{}, hosts: map[string]bool{}, jobs: map[string]bool{}, lists: map[string]bool{}, counts: true}
+	for _, h := range f.hosts {
+		a.hosts[h.ID], a.lists[h.ID] = true, true
+	}
+	for _, j := range f.tasks {
+		a.jobs[j.ID] = true
+	}
+	switch {
+	case strings.HasPrefix(v.on, "vm_"):
+		a.vms[v.on] = true
+	case strings.HasPrefix(v.on, "job_"):
+		a.jobs[v.on] = true
+	}
+	d := &drawing{s: s, v: v, need: need, role: v.sub.Role}
+	d.frame(ctx, a)
+	d.page(ctx, a)
+	return d.out.Bytes(), d.err
+}
+
+// tabOfPage is the tab that the page at path shows.
+func tabOfPage(path string) string {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	if len(parts) == 3 {
+		return parts[2]
+	}
+	return ""
+}

@@ -1,0 +1,104 @@
+package handlers
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"novacron/auth"
+	"novacron/auth/access"
+	"novacron/views/live"
+)
+
+// route is one line of the table: who may, and what then happens.
+type route struct {
+	method, path string
+	perm         access.Permission
+	h            echo.HandlerFunc
+}
+
+// table is every page and action of the site. The API's operations are in handlers/api and have their permissions there.
+func (s *server) table() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	return []route{
+		{get, live.SignIn, access.Public, s.signInPage},
+		{post, live.SignIn, access.Public, s.signIn},
+		{post, live.SignOut, access.Public, s.signOut},
+		{get, live.Password, access.AccountSelf, s.passwordPage},
+		{post, live.Password, access.AccountSelf, s.changeForcedPassword},
+		{get, live.PatStatic, access.Public, s.serveStatic},
+		{http.MethodHead, live.PatStatic, access.Public, s.serveStatic},
+		{get, "/favicon.ico", access.Public, s.favicon},
+		{get, "/robots.txt", access.Public, s.robots},
+		{get, "/healthz", access.Public, s.healthz},
+		{get, "/readyz", access.Public, s.readyz},
+
+		{get, live.Home, access.VMRead, s.overview},
+		{get, live.Search, access.VMRead, s.search},
+		{get, live.Live, access.EventRead, s.live},
+		{get, live.PatTreeHost, access.VMRead, s.treeHost},
+
+		{get, live.VMs, access.VMRead, s.vmList},
+		{post, live.VMs, access.VMCreate, s.vmCreate},
+		{get, live.VMNew, access.VMCreate, s.vmNew},
+		{post, live.VMBulk, access.VMPower, s.vmBulk},
+		{get, live.PatVM, access.VMRead, s.vmPage},
+		{get, live.PatVMTab, access.VMRead, s.vmPage},
+		{get, live.PatVMAction, access.VMPower, s.vmAsk},
+		{post, live.PatVMAction, access.VMPower, s.vmAct},
+		{post, live.PatVMEdit, access.VMEdit, s.vmEdit},
+		{post, live.PatVMRevert, access.VMEdit, s.vmRevert},
+		{post, live.PatVMDescribe, access.VMEdit, s.vmDescribe},
+		{get, live.PatVMRename, access.VMEdit, s.vmRenamePage},
+		{post, live.PatVMRename, access.VMEdit, s.vmRename},
+		{get, live.PatVMClone, access.VMCreate, s.vmClonePage},
+		{post, live.PatVMClone, access.VMCreate, s.vmClone},
+		{get, live.PatVMDelete, access.VMDelete, s.vmDeletePage},
+		{post, live.PatVMDelete, access.VMDelete, s.vmDelete},
+		{get, live.PatVMScreenshot, access.VMConsole, s.screenshot},
+		{post, live.PatVMTicket, access.VMConsole, s.consoleTicket},
+		{get, live.PatConsole, access.VMConsole, s.consolePage},
+		{get, live.PatConsoleWS, access.VMConsole, s.consoleSocket},
+
+		{get, live.Hosts, access.HostRead, s.hostList},
+		{post, live.Hosts, access.HostAdd, s.hostAdd},
+		{get, live.HostNew, access.HostAdd, s.hostNew},
+		{post, live.HostTry, access.HostAdd, s.hostTry},
+		{get, live.PatHost, access.HostRead, s.hostPage},
+		{get, live.PatHostTab, access.HostRead, s.hostPage},
+		{get, live.PatHostEdit, access.HostEdit, s.hostEditPage},
+		{post, live.PatHostEdit, access.HostEdit, s.hostEdit},
+		{post, live.PatHostMaint, access.HostEdit, s.hostMaintenance},
+		{post, live.PatHostRetry, access.HostEdit, s.hostReconnect},
+		{get, live.PatHostRemove, access.HostRemove, s.hostRemovePage},
+		{post, live.PatHostRemove, access.HostRemove, s.hostRemove},
+
+		{get, live.Tasks, access.JobRead, s.taskList},
+		{get, live.PatTask, access.JobRead, s.taskPage},
+		{post, live.PatTaskAction, access.JobCancel, s.taskAct},
+		{get, live.Events, access.EventRead, s.eventList},
+
+		{get, live.Account, access.AccountSelf, s.accountPage},
+		{post, live.Prefs, access.AccountSelf, s.savePrefs},
+		{post, live.AccountPwd, access.AccountSelf, s.changePassword},
+		{post, live.Tokens, access.TokenManage, s.tokenCreate},
+		{post, live.PatTokenRevoke, access.TokenManage, s.tokenRevoke},
+	}
+}
+
+// guard lets the route's handler run only for those who may.
+func (s *server) guard(r route) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if r.perm == access.Public {
+			return r.h(c)
+		}
+		sub := auth.SubjectOf(c.Request().Context())
+		if err := sub.Require(r.perm); err != nil {
+			return err
+		}
+		if sub.MustChange && r.path != live.Password {
+			return errMustChange
+		}
+		return r.h(c)
+	}
+}

@@ -1,0 +1,93 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"novacron/auth"
+	"novacron/auth/access"
+	"novacron/db"
+	"novacron/domain"
+	"novacron/views/layout"
+	"novacron/views/live"
+	"novacron/views/search"
+)
+
+const (
+	searchVMs   = 12
+	searchOther = 6
+)
+
+// search finds VMs, hosts, tasks and commands by words; the palette takes the results out of the page.
+func (s *server) search(c echo.Context) error {
+	ctx := c.Request().Context()
+	q := strings.TrimSpace(c.QueryParam("q"))
+	if len(q) > 200 {
+		q = q[:200]
+	}
+	m := search.Results{Query: q, Commands: commands(subject(c), q)}
+	if q != "" {
+		p, err := s.DB.VMs(ctx, db.VMQuery{Filter: q, Limit: searchVMs})
+		if err != nil && !domain.Is(err, domain.Invalid) { // half a filter is being typed: nothing found yet
+			return err
+		}
+		m.VMs, m.MoreVMs = p.Items, max(0, p.Total-len(p.Items))
+		rows, err := s.hostRows(ctx)
+		if err != nil {
+			return err
+		}
+		for _, r := range filterHosts(rows, q) {
+			if len(m.Hosts) < searchOther {
+				m.Hosts = append(m.Hosts, r.Host)
+			}
+		}
+		jobs, err := s.DB.Jobs(ctx, db.JobQuery{Limit: tasksPerPage})
+		if err != nil {
+			return err
+		}
+		words := strings.Fields(strings.ToLower(q))
+		for _, j := range jobs.Items {
+			if len(m.Tasks) < searchOther && matches(j, words) {
+				m.Tasks = append(m.Tasks, j)
+			}
+		}
+	}
+	sh, err := s.shellFor(c, page{title: "Search", section: layout.SectionHome})
+	if err != nil {
+		return err
+	}
+	return s.render(c, http.StatusOK, search.ResultsPage(sh, m))
+}
+
+// commands are what the person may do from anywhere and that fits the words.
+func commands(sub auth.Subject, q string) []search.Command {
+	all := []struct {
+		perm access.Permission
+		cmd  search.Command
+	}{
+		{access.VMCreate, search.Command{Label: "New virtual machine", URL: live.VMNew, Icon: "plus", Keys: "n"}},
+		{access.HostAdd, search.Command{Label: "Add a host", URL: live.HostNew, Icon: "plus"}},
+		{access.VMRead, search.Command{Label: "Virtual machines", URL: live.VMs, Icon: "device-desktop", Keys: "g v"}},
+		{access.HostRead, search.Command{Label: "Hosts", URL: live.Hosts, Icon: "server", Keys: "g h"}},
+		{access.JobRead, search.Command{Label: "Tasks", URL: live.Tasks, Icon: "list-check", Keys: "g t"}},
+		{access.EventRead, search.Command{Label: "Events", URL: live.Events, Icon: "history", Keys: "g e"}},
+		{access.AccountSelf, search.Command{Label: "Account, password and API tokens", URL: live.Account, Icon: "user"}},
+	}
+	var out []search.Command
+	words := strings.Fields(strings.ToLower(q))
+next:
+	for _, a := range all {
+		if !sub.Can(a.perm) {
+			continue
+		}
+		for _, w := range words {
+			if !strings.Contains(strings.ToLower(a.cmd.Label), w) {
+				continue next
+			}
+		}
+		out = append(out, a.cmd)
+	}
+	return out
+}

@@ -1,0 +1,264 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"novacron/auth"
+	"novacron/auth/access"
+	"novacron/db"
+	"novacron/domain"
+	"novacron/views/layout"
+	"novacron/views/live"
+	"novacron/views/vms"
+)
+
+const (
+	recentJobs   = 5
+	recentEvents = 8
+	tabJobs      = 50
+	tabEvents    = 100
+)
+
+var vmTabs = []string{"summary", "hardware", "console", "tasks", "events", "definition"}
+
+func (s *server) vmPage(c echo.Context) error {
+	return s.showVM(c, http.StatusOK, c.Param("tab"), func(*vms.Page) {})
+}
+
+// showVM renders a VM's page on a tab; touch adds what a refused form has to say.
+func (s *server) showVM(c echo.Context, status int, tab string, touch func(*vms.Page)) error {
+	after := s.DB.Feed().Last()
+	m, err := s.vmModel(c.Request().Context(), subject(c), c.Param("id"), tab, c.QueryParam("kind"))
+	if err != nil {
+		return err
+	}
+	touch(&m)
+	sh, err := s.shellFor(c, page{
+		title: m.VM.Name, section: layout.SectionVMs, on: m.VM.ID, host: m.VM.HostID, select_: m.VM.ID, after: after,
+		crumbs: []layout.Crumb{{Label: "Virtual machines", URL: live.VMs}, {Label: m.Host.Name, URL: live.Host(m.Host.ID)}},
+	})
+	if err != nil {
+		return err
+	}
+	return s.render(c, status, vms.ShowPage(sh, m))
+}
+
+// vmModel reads what one tab of a VM's page shows. The page and the stream both use it.
+func (s *server) vmModel(ctx context.Context, sub auth.Subject, id, tab, kind string) (vms.Page, error) {
+	if tab == "" {
+		tab = "summary"
+	}
+	m := vms.Page{Tab: tab}
+	if !slices.Contains(vmTabs, tab) {
+		return m, echo.ErrNotFound
+	}
+	if tab == "console" && !sub.Can(access.VMConsole) {
+		return m, sub.Require(access.VMConsole)
+	}
+	var err error
+	if m.VM, err = s.DB.VM(ctx, id); err != nil {
+		return m, err
+	}
+	if m.Host, err = s.DB.Host(ctx, m.VM.HostID); err != nil {
+		return m, err
+	}
+	if m.VM.BusyJob != "" {
+		j, err := s.DB.Job(ctx, m.VM.BusyJob)
+		if err != nil && !domain.Is(err, domain.NotFound) {
+			return m, err
+		}
+		if err == nil {
+			s.progress(&j)
+			m.Job = &j
+		}
+	}
+	m.Console = consoleInfo(m.VM, m.Host, kind)
+	watching := m.VM.State == domain.VMRunning || m.VM.State == domain.VMPaused
+	m.Screenshot = watching && m.Console.Graphics && sub.Can(access.VMConsole)
+	switch tab {
+	case "summary":
+		if m.Disks, err = s.diskInfo(ctx, m.VM); err != nil {
+			return m, err
+		}
+		if m.Recent, err = s.jobsOf(ctx, id, recentJobs); err != nil {
+			return m, err
+		}
+		m.Events, err = s.DB.Events(ctx, db.EventQuery{Resource: id, Newest: true, Limit: recentEvents})
+	case "hardware":
+		if m.Disks, err = s.diskInfo(ctx, m.VM); err != nil {
+			return m, err
+		}
+		m.Edit.Version = m.VM.Version
+		m.Choices, err = s.choices(ctx, m.VM.HostID)
+	case "tasks":
+		m.Jobs, err = s.jobsOf(ctx, id, tabJobs)
+	case "events":
+		m.Events, err = s.DB.Events(ctx, db.EventQuery{Resource: id, Newest: true, Limit: tabEvents})
+	}
+	return m, err
+}
+
+func (s *server) jobsOf(ctx context.Context, resource string, limit int) ([]domain.Job, error) {
+	p, err := s.DB.Jobs(ctx, db.JobQuery{Resource: resource, Limit: limit})
+	if err != nil {
+		return nil, err
+	}
+	return s.withProgress(p.Items), nil
+}
+
+// consoleInfo says which consoles a VM has; what runs decides, since a change may be pending.
+func consoleInfo(v domain.VM, h domain.Host, kind string) vms.ConsoleInfo {
+	spec := v.Config
+	if v.Live != nil {
+		spec = *v.Live
+	}
+	info := vms.ConsoleInfo{Kind: kind, Graphics: spec.Graphics == "vnc", Serial: spec.Serial, Via: h.Facts.Console}
+	if kind != "vnc" && kind != "serial" {
+		info.Kind = "vnc"
+		if !info.Graphics && info.Serial {
+			info.Kind = "serial"
+		}
+	}
+	return info
+}
+
+// diskInfo joins the VM's disks with the volumes behind them.
+func (s *server) diskInfo(ctx context.Context, v domain.VM) ([]vms.DiskInfo, error) {
+	vols, err := s.DB.Volumes(ctx, v.HostID, "")
+	if err != nil {
+		return nil, err
+	}
+	spec := v.Config
+	if v.Live != nil && v.State == domain.VMRunning {
+		spec = *v.Live
+	}
+	out := make([]vms.DiskInfo, len(spec.Disks))
+	for i, d := range spec.Disks {
+		out[i].Disk = d
+		for k := range vols {
+			if d.Source != "" && vols[k].Path == d.Source || d.Pool != "" && vols[k].Pool == d.Pool && (vols[k].Name == d.Volume || vols[k].Name == d.Source) {
+				out[i].Volume = &vols[k]
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// choices is what a host, or with "" or "any" every connected host together, offers to a form.
+func (s *server) choices(ctx context.Context, hostID string) (vms.Choices, error) {
+	var ch vms.Choices
+	hosts, err := s.DB.Hosts(ctx)
+	if err != nil {
+		return ch, err
+	}
+	loads, err := s.DB.HostLoads(ctx)
+	if err != nil {
+		return ch, err
+	}
+	some := map[string]bool{}
+	for _, h := range hosts {
+		ch.Hosts = append(ch.Hosts, hostChoice(h, loads[h.ID]))
+		if hostID == h.ID || (hostID == "" || hostID == "any") && h.State == domain.HostConnected {
+			some[h.ID] = true
+			addFacts(&ch, h.Facts, len(some) == 1)
+			ch.Guests = append(ch.Guests, s.demoGuests(h)...)
+		}
+	}
+	slices.SortFunc(ch.Hosts, func(a, b vms.HostChoice) int { return strings.Compare(a.Name, b.Name) })
+	scope := hostID
+	if hostID == "any" {
+		scope = ""
+	}
+	pools, err := s.DB.Pools(ctx, scope)
+	if err != nil {
+		return ch, err
+	}
+	nets, err := s.DB.Networks(ctx, scope)
+	if err != nil {
+		return ch, err
+	}
+	vols, err := s.DB.Volumes(ctx, scope, "")
+	if err != nil {
+		return ch, err
+	}
+	// With "any" host the same pool or network stands once: placement finds a host that has it.
+	for _, p := range pools {
+		if some[p.HostID] && p.Active && !slices.ContainsFunc(ch.Pools, func(o domain.Pool) bool { return o.Name == p.Name }) {
+			ch.Pools = append(ch.Pools, p)
+		}
+	}
+	for _, n := range nets {
+		if some[n.HostID] && n.Active && !slices.ContainsFunc(ch.Networks, func(o domain.Network) bool { return o.Name == n.Name }) {
+			ch.Networks = append(ch.Networks, n)
+		}
+	}
+	for _, v := range vols {
+		if some[v.HostID] && !slices.ContainsFunc(ch.Images, func(o domain.Volume) bool { return o.Path == v.Path }) {
+			ch.Images = append(ch.Images, v)
+		}
+	}
+	return ch, nil
+}
+
+func hostChoice(h domain.Host, l db.HostLoad) vms.HostChoice {
+	c := vms.HostChoice{ID: h.ID, Name: h.Name}
+	switch {
+	case h.State == domain.HostAway:
+		c.Why = "away"
+	case h.State != domain.HostConnected:
+		c.Why = "connecting"
+	case h.Maintenance:
+		c.Why = "in maintenance"
+	}
+	if h.Facts.MemoryBytes > 0 {
+		free := max(0, h.Facts.MemoryBytes-l.MemoryRunning-l.MemoryCreating)
+		c.FreeText = domain.FormatBytes(free) + " of " + domain.FormatBytes(h.Facts.MemoryBytes) + " free"
+	}
+	return c
+}
+
+// addFacts joins what hosts can do: for "any" it is enough that one can, placement finds it.
+func addFacts(ch *vms.Choices, f domain.HostFacts, first bool) {
+	for _, m := range f.Machines {
+		if !slices.Contains(ch.Machines, m) {
+			ch.Machines = append(ch.Machines, m)
+		}
+	}
+	ch.MaxVCPUs = max(ch.MaxVCPUs, f.MaxVCPUs)
+	for _, p := range []struct {
+		to   *domain.Capability
+		from domain.Capability
+	}{{&ch.KVM, f.KVM}, {&ch.UEFI, f.UEFI}, {&ch.Secure, f.SecureBoot}, {&ch.TPM, f.TPM}} {
+		if first || !p.to.OK && p.from.OK {
+			*p.to = p.from
+		}
+	}
+}
+
+// demoGuests are the trial guests whose files are on this server, offered for hosts that run here.
+func (s *server) demoGuests(h domain.Host) []vms.GuestKernel {
+	u, err := domain.ParseHostURI(h.URI)
+	if err != nil || u.Transport != "unix" || u.Driver != "qemu" {
+		return nil
+	}
+	out := make([]vms.GuestKernel, len(s.Guests))
+	for i, g := range s.Guests {
+		out[i] = vms.GuestKernel{Label: g.Label, HostID: h.ID, Kernel: g.Kernel, Initrd: g.Initrd, Cmdline: g.Cmdline}
+	}
+	return out
+}
+
+// idOfPage is the id of the VM or host that the page at path shows, or "".
+func idOfPage(path string) string {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	if len(parts) >= 2 && (parts[0] == "vms" && strings.HasPrefix(parts[1], "vm_") || parts[0] == "hosts" && strings.HasPrefix(parts[1], "host_")) {
+		return parts[1]
+	}
+	return ""
+}
