@@ -25,6 +25,16 @@ func (h *Host) environment() []string {
 	}
 }
 
+// capabilitiesDir holds what libvirt found out about this machine's QEMU, for every lab: asking QEMU takes seconds, and
+// libvirt itself sees when the answer is out of date.
+func capabilitiesDir(kvm bool) (string, error) {
+	dir := "/var/cache/novacron/qemu-capabilities"
+	if kvm {
+		dir += "-kvm"
+	}
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
 // configure writes what a freshly installed host has: settings, a pool and a network that start by themselves. It runs
 // before every boot and leaves alone what is there, so that a host keeps its guests, pools and networks over a reboot.
 func (h *Host) configure() error {

@@ -28,7 +28,7 @@ var guestDHCP []byte
 //
 // More may be added: labip=ADDR/LEN for a fixed address and labdhcp=0 for none (else it asks by DHCP), labdirty=N to write
 // N MiB of memory each second, labwrite=N to write to the first N blocks of 64 KiB of /dev/vda without end, labping=ADDR.
-const Cmdline = "console=tty0 console=ttyS0 labtick=1"
+const Cmdline = "console=tty0 console=ttyS0 quiet labtick=1"
 
 // UpMark is what the guest prints on its serial port once it is up; after it come lines "tick N" each second.
 const UpMark = "NOVA-GUEST-UP"

@@ -76,7 +76,12 @@ func (h *Host) Start(ctx context.Context) error {
 	if err := h.configure(); err != nil {
 		return err
 	}
-	proc, err := startInit(hostInit, filepath.Join(h.Dir, "init.log"), syscall.CLONE_NEWNET, h.environment()...)
+	known, err := capabilitiesDir(h.lab.opts.KVM)
+	if err != nil {
+		return err
+	}
+	env := append(h.environment(), "LAB_CAPABILITIES="+known)
+	proc, err := startInit(hostInit, filepath.Join(h.Dir, "init.log"), syscall.CLONE_NEWNET, env...)
 	if err != nil {
 		return err
 	}

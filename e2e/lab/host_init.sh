@@ -9,7 +9,13 @@ hostname "$LAB_NAME"
 
 # Daemons of the machine itself are not this host's: systemd-machined would learn of guests it cannot see.
 [ ! -d /run/dbus ] || mount -t tmpfs none /run/dbus
-[ -n "$LAB_KVM" ] || [ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
+if [ -z "$LAB_KVM" ] && [ -e /dev/kvm ]; then
+	# Read-only, because root may write to any file that is not: libvirt would then think that KVM had just come, and ask
+	# QEMU what it can do again, for seconds, on every call.
+	: >"$LAB_DIR/no-kvm"
+	mount --bind "$LAB_DIR/no-kvm" /dev/kvm
+	mount -o remount,bind,ro /dev/kvm
+fi
 
 mkdir -p /run/libvirt /var/cache/libvirt /var/log/libvirt
 mount -t tmpfs -o mode=755 none /run/libvirt
@@ -17,6 +23,8 @@ mount --bind "$LAB_DIR/etc" /etc/libvirt
 mount --bind "$LAB_DIR/lib" /var/lib/libvirt
 mount --bind "$LAB_DIR/log" /var/log/libvirt
 mount --bind "$LAB_DIR/cache" /var/cache/libvirt
+mkdir -p /var/cache/libvirt/qemu/capabilities
+mount --bind "$LAB_CAPABILITIES" /var/cache/libvirt/qemu/capabilities
 mount --bind "$LAB_DIR/hosts" /etc/hosts
 if [ -n "$LAB_SHARED" ]; then mount --bind "$LAB_SHARED" /var/lib/libvirt/shared; fi
 if [ -d /var/lib/swtpm-localca ]; then

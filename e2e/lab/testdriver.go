@@ -82,7 +82,11 @@ log_outputs = "3:stderr"
 			return err
 		}
 	}
-	proc, err := startInit(testDriverInit, filepath.Join(h.Dir, "init.log"), 0, "LAB_NAME="+h.Name, "LAB_DIR="+h.Dir)
+	known, err := capabilitiesDir(false)
+	if err != nil {
+		return err
+	}
+	proc, err := startInit(testDriverInit, filepath.Join(h.Dir, "init.log"), 0, "LAB_NAME="+h.Name, "LAB_DIR="+h.Dir, "LAB_CAPABILITIES="+known)
 	if err != nil {
 		return err
 	}

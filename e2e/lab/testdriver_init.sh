@@ -6,9 +6,15 @@ mount --make-rprivate /
 mount -t proc proc /proc
 hostname "$LAB_NAME"
 [ ! -d /run/dbus ] || mount -t tmpfs none /run/dbus
-[ ! -e /dev/kvm ] || mount --bind /dev/null /dev/kvm
+if [ -e /dev/kvm ]; then
+	: >"$LAB_DIR/no-kvm"
+	mount --bind "$LAB_DIR/no-kvm" /dev/kvm
+	mount -o remount,bind,ro /dev/kvm
+fi
 mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt
 for d in /run/libvirt /var/lib/libvirt /var/log/libvirt /etc/libvirt; do mount -t tmpfs -o mode=755,size=16m none $d; done
+mkdir -p /var/cache/libvirt/qemu/capabilities
+mount --bind "$LAB_CAPABILITIES" /var/cache/libvirt/qemu/capabilities
 mkdir -p /etc/libvirt/qemu/networks /etc/libvirt/nwfilter
 printf 'user="root"\ngroup="root"\nsecurity_driver="none"\ncgroup_controllers=[]\nnamespaces=[]\nstdio_handler="file"\n' >/etc/libvirt/qemu.conf
 
