@@ -27,7 +27,7 @@ func Act(url string) templ.Attributes {
 func Take(url, id string) templ.Attributes {
 	return templ.Attributes{
 		"hx-get": url, "hx-target": "#" + id, "hx-select": "#" + id, "hx-swap": "outerMorph ignoreTitle:true", "hx-push-url": "true",
-		"hx-select-oob": "#" + ListCount + ",#" + ListState, "hx-sync": "#" + id + ":replace",
+		"hx-select-oob": "#" + ListCount, "hx-sync": "#" + id + ":replace",
 	}
 }
 
@@ -94,4 +94,11 @@ func Fetch(url, id string) templ.Attributes {
 // insertOnce puts content at the start of list unless an element with this id is on the page: the target is then nothing.
 func insertOnce(list, id string) templ.Attributes {
 	return templ.Attributes{"hx-target": "#" + list + ":not(:has(#" + id + "))", "hx-swap": "afterbegin"}
+}
+
+// AgainOnClick is Again for a button whose name and value say what to do.
+func AgainOnClick(url, form, id string) templ.Attributes {
+	a := Again(url, form, id)
+	a["hx-trigger"] = "click"
+	return a
 }

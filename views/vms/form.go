@@ -295,7 +295,9 @@ func isoImages(all []domain.Volume) []domain.Volume {
 	return slices.DeleteFunc(slices.Clone(all), func(v domain.Volume) bool { return !isISO(v) })
 }
 
-func diskImages(all []domain.Volume) []domain.Volume { return slices.DeleteFunc(slices.Clone(all), isISO) }
+func diskImages(all []domain.Volume) []domain.Volume {
+	return slices.DeleteFunc(slices.Clone(all), isISO)
+}
 
 func poolNames(c Choices) []string {
 	var out []string
