@@ -61,7 +61,7 @@ func (h *host) askEnvironment(ctx context.Context) (*environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := domain.HostFacts{Hostname: h.hostname, Driver: h.driver, LibvirtVersion: version(h.libVersion)}
+	f := domain.HostFacts{Hostname: h.hostname, UUID: caps.HostUUID, Driver: h.driver, LibvirtVersion: version(h.libVersion)}
 	if h.isTest() {
 		f.Driver = "TEST"
 	}

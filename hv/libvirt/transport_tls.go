@@ -77,7 +77,7 @@ func newTLS(uri domain.HostURI, creds domain.HostCredentials, home string, t *tr
 
 // badCred is a failed step that is the fault of one field of the credentials.
 func badCred(t *trial, step, field, msg, want string, cause error) *domain.Error {
-	e := t.fail(step, domain.Invalid, cause, "", "%s", msg)
+	e := t.fail(step, domain.Invalid, cause, "Give "+want+".", "%s", msg)
 	e.Fields = []domain.FieldError{{Field: "creds." + field, Msg: msg, Want: want}}
 	return e
 }
