@@ -234,6 +234,11 @@ func (tx *Tx) InsertJob(j domain.Job, key string) error {
 	return edge(err, "job")
 }
 
+// AskCancel marks that a person asked to cancel the job. The mark is never taken back, also not by an UpdateJob that does not know of it.
+func (tx *Tx) AskCancel(jobID string) error {
+	return tx.one("job", "UPDATE jobs SET cancel_ask = 1 WHERE id = ?", jobID)
+}
+
 // UpdateJob writes what a runner changes; kind, input, locks, actor and parent never change.
 func (tx *Tx) UpdateJob(j domain.Job) error {
 	t, err := encodeJob(j)
@@ -241,7 +246,7 @@ func (tx *Tx) UpdateJob(j domain.Job) error {
 		return err
 	}
 	return tx.one("job", `UPDATE jobs SET title = ?, state = ?, res_id = ?, res_name = ?, data = ?, result = ?, steps = ?, progress_percent = ?, progress_text = ?, error = ?, help = ?,
-		cancel_ask = ?, started_at = ?, ended_at = ?, attempts = ? WHERE id = ?`,
+		cancel_ask = CASE WHEN cancel_ask = 1 THEN 1 ELSE ? END, started_at = ?, ended_at = ?, attempts = ? WHERE id = ?`,
 		j.Title, string(j.State), j.Resource.ID, j.Resource.Name, string(j.Data), string(j.Result), t.steps, j.Progress.Percent, j.Progress.Text, t.err, j.Help,
 		flag(j.CancelAsk), ms(j.StartedAt), ms(j.EndedAt), j.Attempts, j.ID)
 }
