@@ -196,6 +196,13 @@ func (e *Engine) cancelIdle(ctx context.Context, id, actor string) error {
 			return nil
 		}
 		job.State, job.EndedAt, job.Error, job.CancelAsk = domain.JobUndone, e.clock(), cancelError(), true
+		kind, err := e.kind(job.Kind)
+		if err != nil {
+			return err
+		}
+		if err := kind.abandon(tx, job); err != nil {
+			return err
+		}
 		if err := tx.UpdateJob(job); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"novacron/db"
 	"novacron/domain"
 )
 
@@ -38,6 +39,9 @@ type Kind struct {
 	Steps func(input json.RawMessage) ([]Step, error)
 	// StuckHelp tells a person what to do when a job of this kind is stuck.
 	StuckHelp string
+	// Abandon takes back, in the transaction that ends the job, what was written with Enqueue when the job ends before its first step began:
+	// no Undo runs then. Nil when nothing is.
+	Abandon func(tx *db.Tx, job domain.Job) error
 	// Read marks a kind that only looks: it takes no locks.
 	Read bool
 }

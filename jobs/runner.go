@@ -34,6 +34,11 @@ func (r *Run) commit(say string, change func(job *domain.Job)) error {
 	}
 	r.mu.Unlock()
 	err := r.e.write(r.base, func(tx *db.Tx) error {
+		if job.State == domain.JobUndone && !slices.ContainsFunc(job.Steps, func(s domain.JobStep) bool { return s.State != domain.StepPending }) {
+			if err := r.kind.abandon(tx, job); err != nil {
+				return err
+			}
+		}
 		if err := tx.UpdateJob(job); err != nil {
 			return err
 		}
@@ -97,6 +102,14 @@ func (r *Run) drive(ctx context.Context) error {
 		}
 	}
 	return r.undoSteps(ctx)
+}
+
+// abandon calls Abandon if there is one.
+func (k Kind) abandon(tx *db.Tx, job domain.Job) error {
+	if k.Abandon == nil {
+		return nil
+	}
+	return k.Abandon(tx, job)
 }
 
 // bind joins the stored job to its steps.
