@@ -12,10 +12,10 @@ import (
 	"sync"
 )
 
-//go:embed css js all:vendor
+//go:embed css img js all:vendor
 var files embed.FS
 
-// Files is the embedded tree: css/, js/, vendor/.
+// Files is the embedded tree: css/, img/, js/, vendor/.
 func Files() fs.FS { return files }
 
 // Prefix is where handlers serve Files.

@@ -78,7 +78,7 @@ func Again(url, form, id string) templ.Attributes {
 	}
 }
 
-// Palette makes the palette's input search while typing.
+// PaletteInput makes the palette's input search while typing.
 func PaletteInput() templ.Attributes {
 	return templ.Attributes{
 		"hx-get": Search, "hx-trigger": "input delay:120ms, focus once", "hx-target": "#" + PaletteResults, "hx-select": "#" + PaletteResults,
@@ -101,4 +101,18 @@ func AgainOnClick(url, form, id string) templ.Attributes {
 	a := Again(url, form, id)
 	a["hx-trigger"] = "click"
 	return a
+}
+
+// FormButton makes a second submit button post its form elsewhere, as Form does.
+func FormButton(url, id string) templ.Attributes {
+	return templ.Attributes{"hx-post": url, "hx-target": "#" + id, "hx-select": "#" + id, "hx-swap": "outerMorph", "hx-disable": "this"}
+}
+
+// Once something was held back, later ones are held back too until the person refreshes: the list would have a hole otherwise.
+func prependStill(list, news string) templ.Attributes {
+	return templ.Attributes{"hx-target": "body:has(#" + news + ":empty) #" + list + ":not(:hover)", "hx-swap": "afterbegin"}
+}
+
+func newsWhileHeld(list, news string) templ.Attributes {
+	return templ.Attributes{"hx-target": "body:has(#" + list + ":hover) #" + news, "hx-swap": "outerMorph"}
 }
