@@ -134,7 +134,7 @@ func (x *sshTransport) readKnownHosts(creds domain.HostCredentials, home string,
 	}
 	known, err := knownhosts.New(files...)
 	if err != nil {
-		return badCred(t, stepHostKey, "known_hosts", "The known hosts in "+x.source+" cannot be read.", "lines as ssh-keyscan prints them", err)
+		return badCred(t, stepHostKey, "known_hosts", upper(x.source)+" cannot be read as known hosts.", "lines as ssh-keyscan prints them", err)
 	}
 	x.known = known
 	return nil
