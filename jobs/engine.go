@@ -245,8 +245,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	for {
-		r, ok := e.pop()
-		if !ok {
+		// A job leaves the queue only when there is a worker for it: until then Cancel can end it at once.
+		if e.idle() {
 			select {
 			case <-e.kick:
 				continue
@@ -257,8 +257,12 @@ func (e *Engine) Run(ctx context.Context) error {
 		select {
 		case e.slots <- struct{}{}:
 		case <-ctx.Done():
-			e.release(r)
 			return nil
+		}
+		r, ok := e.pop()
+		if !ok { // cancelled meanwhile
+			<-e.slots
+			continue
 		}
 		workers.Go(func() {
 			defer func() { <-e.slots }()
@@ -266,6 +270,12 @@ func (e *Engine) Run(ctx context.Context) error {
 			r.work(ctx)
 		})
 	}
+}
+
+func (e *Engine) idle() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.queue) == 0
 }
 
 func (e *Engine) release(r *Run) {
