@@ -33,16 +33,11 @@ type sessions struct {
 
 func newSessions(store scs.CtxStore, clock func() time.Time, opt Options) *sessions {
 	cache := newSessionCache(store, clock)
-	m := scs.New()
-	m.Store = cache
-	m.Codec = jsonCodec{}
-	m.HashTokenInStore = true
-	m.IdleTimeout = opt.IdleTimeout
-	m.Lifetime = opt.Lifetime
-	m.Cookie.Name = CookieName
-	m.Cookie.Secure = opt.Secure
-	m.Cookie.HttpOnly = true
-	m.Cookie.SameSite = http.SameSiteLaxMode
+	// Not scs.New: that starts a goroutine for its default store which nothing can end.
+	m := &scs.SessionManager{
+		Store: cache, Codec: jsonCodec{}, HashTokenInStore: true, IdleTimeout: opt.IdleTimeout, Lifetime: opt.Lifetime,
+		Cookie: scs.SessionCookie{Name: CookieName, Path: "/", HttpOnly: true, Secure: opt.Secure, SameSite: http.SameSiteLaxMode, Persist: true},
+	}
 	return &sessions{m: m, store: cache}
 }
 
