@@ -35,8 +35,8 @@ func New(d *db.DB, e *jobs.Engine, clock func() time.Time) *Fleet {
 
 // Register makes every kind of job there is known to the engine.
 func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconciler) {
-	f.engine.Register(power.Kinds(power.Deps{DB: f.db, Hosts: p, Mirror: rec.Mirror})...)
-	f.engine.Register(provision.Kinds(provision.Deps{DB: f.db, Hosts: p, Mirror: rec.Mirror})...)
+	f.engine.Register(power.Kinds(power.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
+	f.engine.Register(provision.Kinds(provision.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
 	f.engine.Register(hosts.Kinds(hosts.Deps{DB: f.db, Pool: p, Dialer: dialer, Reconciler: rec, Trials: f.trials})...)
 	f.engine.Register(bulk.Kinds()...)
 }

@@ -68,7 +68,7 @@ const (
 func Kinds(d Deps) []jobs.Kind {
 	return []jobs.Kind{
 		{Name: KindTry, Read: true, Steps: bind(d.trySteps), StuckHelp: "Nothing was changed; let the job go and try again."},
-		{Name: KindAdd, Steps: bind(d.addSteps), StuckHelp: "Let the job go, then remove the host if it is listed."},
+		{Name: KindAdd, Steps: bind(d.addSteps), StuckHelp: "Let the job go, then remove the host if it is listed.", Abandon: abandon},
 		{Name: KindRemove, Steps: bind(d.removeSteps), StuckHelp: "Nothing was changed on the host itself. Try again; if it fails again, look at the server's log."},
 		{Name: KindReconnect, Steps: bind(d.reconnectSteps), StuckHelp: "Nothing was changed; let the job go and try again."},
 	}
@@ -278,25 +278,31 @@ func (d Deps) forget(ctx context.Context, r *jobs.Run, in Input, sentence string
 	if err != nil {
 		return err
 	}
-	by := func(kind string, ref domain.Ref, msg string) domain.Event {
-		return domain.Event{Kind: kind, Resource: ref, HostID: in.HostID, JobID: r.Job().ID, Actor: r.Job().Actor, Message: msg}
+	return d.DB.Write(ctx, func(tx *db.Tx) error { return forget(tx, r.Job(), vms, sentence) })
+}
+
+func forget(tx *db.Tx, job domain.Job, vms []domain.VM, sentence string) error {
+	host := job.Resource
+	err := tx.DeleteHost(host.ID)
+	if domain.Is(err, domain.NotFound) {
+		return nil
 	}
-	return d.DB.Write(ctx, func(tx *db.Tx) error {
-		err := tx.DeleteHost(in.HostID)
-		if domain.Is(err, domain.NotFound) {
-			return nil
-		}
-		if err != nil {
+	if err != nil {
+		return err
+	}
+	ev := domain.Event{HostID: host.ID, JobID: job.ID, Actor: job.Actor}
+	for _, vm := range vms {
+		ev.Kind, ev.Resource, ev.Message = "vm.removed", domain.Ref{Kind: "vm", ID: vm.ID, Name: vm.Name}, fmt.Sprintf("%s left the list with its host %s.", vm.Name, host.Name)
+		if err := tx.Emit(ev); err != nil {
 			return err
 		}
-		for _, vm := range vms {
-			if err := tx.Emit(by("vm.removed", domain.Ref{Kind: "vm", ID: vm.ID, Name: vm.Name}, fmt.Sprintf("%s left the list with its host %s.", vm.Name, in.Name))); err != nil {
-				return err
-			}
-		}
-		return tx.Emit(by("host.removed", domain.Ref{Kind: "host", ID: in.HostID, Name: in.Name}, fmt.Sprintf("%s %s.", in.Name, sentence)))
-	})
+	}
+	ev.Kind, ev.Resource, ev.Message = "host.removed", host, fmt.Sprintf("%s %s.", host.Name, sentence)
+	return tx.Emit(ev)
 }
+
+// abandon is forget for a job that never began; a host that was never connected has no VMs.
+func abandon(tx *db.Tx, job domain.Job) error { return forget(tx, job, nil, "was not added") }
 
 func (d Deps) reconnectSteps(in Input) []jobs.Step {
 	return []jobs.Step{{

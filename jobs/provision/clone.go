@@ -61,7 +61,7 @@ func (d Deps) cloneSteps(in Clone) []jobs.Step {
 				if err != nil {
 					return err
 				}
-				sources[c.Path] = v.Path
+				sources[c.Path], sources[key(c.Pool, c.From)] = v.Path, c.To // the definition names a disk by its path or by pool and volume
 			}
 			return host.CloneDefinition(ctx, in.From, hv.Clone{Name: in.Spec.Name, UUID: in.Spec.UUID, MACs: in.MACs, Sources: sources})
 		},

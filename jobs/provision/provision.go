@@ -49,8 +49,8 @@ type Result struct {
 func Kinds(d Deps) []jobs.Kind {
 	const look = "Look at the job's log for what was done, and at the VM and its volumes on the host. Put right what the last error names, then try the job again; or tidy up by hand and let the job go."
 	return []jobs.Kind{
-		{Name: KindCreate, Steps: bind(d.createSteps), StuckHelp: look},
-		{Name: KindClone, Steps: bind(d.cloneSteps), StuckHelp: look},
+		{Name: KindCreate, Steps: bind(d.createSteps), StuckHelp: look, Abandon: abandon},
+		{Name: KindClone, Steps: bind(d.cloneSteps), StuckHelp: look, Abandon: abandon},
 		{Name: KindChange, Steps: bind(d.changeSteps), StuckHelp: look},
 		{Name: KindRename, Steps: bind(d.renameSteps), StuckHelp: "Look at the VM's name on the host, then let the job go; the list follows the host."},
 		{Name: KindDelete, Steps: bind(d.deleteSteps), StuckHelp: "The VM is no longer defined but not every disk could be deleted. Put right what the last error names and try again, or delete the named files by hand and let the job go."},
@@ -111,20 +111,27 @@ type New struct {
 
 // forget takes away the row that was inserted with the job.
 func (d Deps) forget(ctx context.Context, r *jobs.Run, vmID, sentence string) error {
-	return d.DB.Write(ctx, func(tx *db.Tx) error {
-		vm, err := tx.VM(vmID)
-		if domain.Is(err, domain.NotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := tx.DeleteVM(vmID); err != nil {
-			return err
-		}
-		return tx.Emit(domain.Event{Kind: "vm.removed", Resource: domain.Ref{Kind: "vm", ID: vmID, Name: vm.Name}, HostID: vm.HostID,
-			JobID: r.Job().ID, Actor: r.Job().Actor, Message: fmt.Sprintf("%s %s.", vm.Name, sentence)})
-	})
+	return d.DB.Write(ctx, func(tx *db.Tx) error { return forget(tx, r.Job(), vmID, sentence) })
+}
+
+func forget(tx *db.Tx, job domain.Job, vmID, sentence string) error {
+	vm, err := tx.VM(vmID)
+	if domain.Is(err, domain.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := tx.DeleteVM(vmID); err != nil {
+		return err
+	}
+	return tx.Emit(domain.Event{Kind: "vm.removed", Resource: domain.Ref{Kind: "vm", ID: vmID, Name: vm.Name}, HostID: vm.HostID,
+		JobID: job.ID, Actor: job.Actor, Message: fmt.Sprintf("%s %s.", vm.Name, sentence)})
+}
+
+// abandon is forget for a job that never began.
+func abandon(tx *db.Tx, job domain.Job) error {
+	return forget(tx, job, job.Resource.ID, "was not made")
 }
 
 // made writes the finished VM's row from the host, and what its volumes took.

@@ -145,11 +145,14 @@ func (d Deps) unmakeVolume(ctx context.Context, r *jobs.Run, hostID, pool, name 
 	if err != nil {
 		return err
 	}
-	if err := host.DeleteVolume(ctx, pool, name); err != nil {
-		return err
+	err = host.DeleteVolume(ctx, pool, name)
+	if domain.Is(err, domain.NotFound) {
+		return nil // the pool itself is gone
 	}
-	r.Log("Deleted %s in %s again.", name, pool)
-	return nil
+	if err == nil {
+		r.Log("Deleted %s in %s again.", name, pool)
+	}
+	return err
 }
 
 // defaultPool is the step that gives a host without any pool its first one.

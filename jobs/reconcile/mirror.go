@@ -104,8 +104,18 @@ func (m *Mirror) upsert(tx *db.Tx, hostID string, g domain.Guest, why Cause) (do
 		return domain.VM{}, err
 	}
 	vm, created, changed, err := tx.UpsertGuest(hostID, g, m.clock())
-	if err != nil || !created && !changed {
+	if err != nil {
 		return vm, err
+	}
+	if vm.Creating && vm.BusyJob == "" {
+		// Its job was stuck and a person let go of it; the VM is there all the same.
+		if err := tx.SetVMCreating(vm.ID, false); err != nil {
+			return vm, err
+		}
+		vm.Creating, changed = false, true
+	}
+	if !created && !changed {
+		return vm, nil
 	}
 	ev := domain.Event{Kind: "vm.changed", Resource: domain.Ref{Kind: "vm", ID: vm.ID, Name: vm.Name}, HostID: hostID, Message: guestSentence(old, vm)}
 	if created {

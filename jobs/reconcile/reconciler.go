@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"novacron/db"
@@ -30,6 +31,8 @@ type Reconciler struct {
 	log   *slog.Logger
 	clock func() time.Time
 	opt   Options
+
+	adopted atomic.Bool // every host of the database has been given to the pool
 
 	mu    sync.Mutex
 	hosts map[string]*watch
@@ -172,8 +175,33 @@ func (r *Reconciler) Run(ctx context.Context, p *pool.Pool) error {
 			return err
 		}
 		p.Add(h.ID, hv.Target{URI: h.URI, Creds: creds})
+		// A job that a restart interrupted may have removed the host just now, before it was added.
+		if _, err := r.db.Host(ctx, h.ID); domain.Is(err, domain.NotFound) {
+			p.Remove(h.ID)
+			r.Forget(h.ID)
+		} else if err != nil {
+			return err
+		}
 	}
+	r.adopted.Store(true)
 	return r.housekeeping(ctx)
+}
+
+// Hosts gives the pool's connections to jobs. A job that a restart interrupted may run before Run has given the pool its hosts; it is told to try again
+// then, and not that there is no such host.
+func (r *Reconciler) Hosts(p *pool.Pool) hv.Fleet { return gate{r, p} }
+
+type gate struct {
+	r *Reconciler
+	p *pool.Pool
+}
+
+func (g gate) Host(id string) (hv.Host, error) {
+	host, err := g.p.Host(id)
+	if domain.Is(err, domain.NotFound) && !g.r.adopted.Load() {
+		return nil, domain.Errorf(domain.Unavailable, "The server has just begun and is still connecting its hosts.").WithFix("Try again in a few seconds.")
+	}
+	return host, err
 }
 
 // follow turns the host's events into rows as they come.
