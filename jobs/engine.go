@@ -236,6 +236,9 @@ func (e *Engine) pop() (*Run, bool) {
 // entered again by the next Run.
 func (e *Engine) Run(ctx context.Context) error {
 	left, err := e.d.Unended(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
