@@ -92,7 +92,7 @@ func build(d Deps) (*server, *echo.Echo, error) {
 	for _, r := range s.routes {
 		e.Add(r.method, r.path, s.guard(r))
 	}
-	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock})
+	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing})
 	return s, e, nil
 }
 

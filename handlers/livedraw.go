@@ -27,6 +27,7 @@ const rowsMost = 100
 type affected struct {
 	vms, hosts, jobs map[string]bool
 	lists            map[string]bool // hosts whose set of VMs changed
+	names            map[string]string
 	moves            map[string]domain.Progress
 	evs              []domain.Event
 	counts           bool
@@ -66,11 +67,12 @@ func (d *drawing) page(ctx context.Context, a affected) {
 
 // sort finds what the events are about. A job is also news of the VM or host it works on: it may hold it now, or have let it go.
 func (s *server) sort(ctx context.Context, evs []domain.Event, moves map[string]domain.Progress, need int64) (affected, error) {
-	a := affected{vms: map[string]bool{}, hosts: map[string]bool{}, jobs: map[string]bool{}, lists: map[string]bool{}, moves: moves, evs: evs}
+	a := affected{vms: map[string]bool{}, hosts: map[string]bool{}, jobs: map[string]bool{}, lists: map[string]bool{}, names: map[string]string{}, moves: moves, evs: evs}
 	for _, ev := range evs {
 		switch ev.Resource.Kind {
 		case "vm":
 			a.vms[ev.Resource.ID] = true
+			a.names[ev.Resource.ID] = ev.Resource.Name
 			if ev.Kind != "vm.changed" {
 				a.lists[ev.HostID], a.counts = true, true
 			}
@@ -297,19 +299,19 @@ func (d *drawing) vmRows(ctx context.Context, a affected, m vms.List, scope db.V
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(touched)) {
-		d.vmRow(ctx, id, m, moved[id])
+		d.vmRow(ctx, id, a.names[id], m, moved[id])
 	}
 	if len(a.lists) > 0 && d.v.total >= 0 {
-		d.news(ctx, m, scope)
+		d.news(ctx, m, scope.Host)
 	}
 }
 
 // vmRow draws one row. Progress is not in the feed, so a row that only moved is not shared by position.
-func (d *drawing) vmRow(ctx context.Context, id string, m vms.List, moved bool) {
+func (d *drawing) vmRow(ctx context.Context, id, name string, m vms.List, moved bool) {
 	row := func(ctx context.Context) (templ.Component, error) {
 		vm, err := d.s.vmAsOf(ctx, id, d.need)
 		if domain.Is(err, domain.NotFound) {
-			return vms.StreamGone(m, domain.VM{ID: id}), nil
+			return vms.StreamGone(d.shell(), m, domain.VM{ID: id, Name: name}), nil
 		}
 		m := m
 		m.Moving = d.s.moving([]domain.VM{vm})
@@ -329,13 +331,13 @@ func (d *drawing) vmRow(ctx context.Context, id string, m vms.List, moved bool) 
 	d.part(ctx, key, row)
 }
 
-// news says how many VMs match by now beyond those that did when the page was made.
-func (d *drawing) news(ctx context.Context, m vms.List, scope db.VMQuery) {
+// news says how many VMs match by now beyond those that did when the page was made, and the new count.
+func (d *drawing) news(ctx context.Context, m vms.List, host string) {
 	if !d.ok() {
 		return
 	}
-	total, _, err := d.s.shell.totals.get(ctx, scope.Host+"\x00"+m.Filter, d.need, 0, func(ctx context.Context) (int, error) {
-		p, err := d.s.DB.VMs(ctx, db.VMQuery{Filter: m.Filter, Host: scope.Host, Limit: 1})
+	total, _, err := d.s.shell.totals.get(ctx, host+"\x00"+m.Filter, d.need, 0, func(ctx context.Context) (int, error) {
+		p, err := d.s.DB.VMs(ctx, db.VMQuery{Filter: m.Filter, Host: host, Limit: 1})
 		if domain.Is(err, domain.Invalid) {
 			return 0, nil
 		}
@@ -343,9 +345,20 @@ func (d *drawing) news(ctx context.Context, m vms.List, scope db.VMQuery) {
 	})
 	if err != nil {
 		d.err = err
-	} else if n := total - d.v.total; n > 0 {
-		d.add(ctx, vms.StreamNews(m, n))
+		return
 	}
+	f, _, err := d.s.shell.frame(ctx, d.need, 0)
+	if err != nil {
+		d.err = err
+		return
+	}
+	m.Total, m.All = total, f.counts.VMs
+	for _, h := range f.hosts {
+		if h.ID == host {
+			m.All = h.VMCount
+		}
+	}
+	d.add(ctx, vms.StreamNews(m, max(0, total-d.v.total)))
 }
 
 func (d *drawing) hostRows(ctx context.Context, a affected) {
@@ -414,7 +427,7 @@ func (d *drawing) eventRows(ctx context.Context, a affected) {
 	}
 	for _, ev := range evs {
 		if wantsEvent(ev, q.Get("kind"), words) {
-			d.add(ctx, events.StreamNew(ev))
+			d.add(ctx, events.StreamNew(d.shell(), events.List{Kind: q.Get("kind")}, ev))
 		}
 	}
 }

@@ -2,14 +2,14 @@ package handlers
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"crypto/rand"
 
 	"github.com/labstack/echo/v4"
 
@@ -125,7 +125,8 @@ func (s *server) vmBulk(c echo.Context) error {
 		}
 	}
 	all, filter := truth(c.FormValue("all")), c.FormValue("filter")
-	chosen, err := s.chosen(c, all, filter)
+	sure := truth(c.FormValue("confirm"))
+	chosen, err := s.chosen(c, all, filter, sure)
 	if err != nil {
 		return s.sayOrFail(c, live.VMs, err)
 	}
@@ -140,7 +141,7 @@ func (s *server) vmBulk(c echo.Context) error {
 	if len(m.VMs) == 0 {
 		return s.sayOrFail(c, live.VMs, nothingToDo(m))
 	}
-	if slices.Contains(disruptive, act) && !truth(c.FormValue("confirm")) {
+	if slices.Contains(disruptive, act) && !sure {
 		if act == domain.ActDelete {
 			return s.askDelete(c, http.StatusOK, vms.Delete{VMs: m.VMs, All: all, Filter: filter, Back: m.Back})
 		}
@@ -151,7 +152,7 @@ func (s *server) vmBulk(c echo.Context) error {
 		return err
 	}
 	if act == domain.ActDelete {
-		d := vms.Delete{VMs: m.VMs, All: all, Filter: filter, Back: m.Back, Disks: opt.Disks, Confirm: c.FormValue("typed")}
+		d := vms.Delete{VMs: m.VMs, All: all, Filter: filter, Back: m.Back, Disks: opt.Disks, Confirm: typed(c)}
 		if err := confirmed(d); err != nil {
 			d.Err = problem(err)
 			return s.askDelete(c, statusOf(err), d)
@@ -179,16 +180,17 @@ func nothingToDo(m vms.Ask) error {
 	return domain.Errorf(domain.Conflict, "None of the %d selected VMs can do that now. %s: %s", len(m.Skip), m.Skip[0].VM.Name, m.Skip[0].Why)
 }
 
-// chosen reads the selection. Ids that are gone meanwhile are left out.
-func (s *server) chosen(c echo.Context, all bool, filter string) ([]domain.VM, error) {
+// chosen reads the selection. Ids that are gone meanwhile are left out. "All that match" is looked up when it is asked; what was then shown and agreed to
+// is what is acted on, not what matches a minute later.
+func (s *server) chosen(c echo.Context, all bool, filter string, agreed bool) ([]domain.VM, error) {
 	ctx := c.Request().Context()
 	params, err := c.FormParams()
 	if err != nil {
 		return nil, domain.Errorf(domain.Invalid, "The selection cannot be read: %w", err)
 	}
 	ids := params["ids"]
-	if all {
-		if ids, err = s.DB.VMIDs(ctx, db.VMQuery{Filter: filter, Host: c.FormValue("host")}); err != nil {
+	if all && !(agreed && len(ids) > 0) {
+		if ids, err = s.DB.VMIDs(ctx, db.VMQuery{Filter: filter, Host: hostOfPage(c)}); err != nil {
 			return nil, err
 		}
 	}
@@ -196,6 +198,19 @@ func (s *server) chosen(c echo.Context, all bool, filter string) ([]domain.VM, e
 		return nil, domain.Errorf(domain.Invalid, "The selection has %d VMs, more than one action may touch.", len(ids)).WithFix("Narrow it down with a filter to at most %d.", maxBulk)
 	}
 	return s.vmsByID(ctx, ids)
+}
+
+// hostOfPage is the host whose page the list was on: "all" is then all of that host.
+func hostOfPage(c echo.Context) string {
+	for _, at := range []string{c.Request().Header.Get("HX-Current-URL"), c.Request().Referer(), c.FormValue("back")} {
+		if u, err := url.Parse(at); err == nil && at != "" {
+			if id := idOfPage(u.Path); strings.HasPrefix(id, "host_") {
+				return id
+			}
+			return ""
+		}
+	}
+	return ""
 }
 
 func (s *server) vmsByID(ctx context.Context, ids []string) ([]domain.VM, error) {
@@ -254,19 +269,21 @@ func (s *server) askDelete(c echo.Context, status int, m vms.Delete) error {
 	return s.render(c, status, vms.DeletePage(sh, m))
 }
 
-// confirmed: deleting wants the name typed; for a selection, how many.
+// confirmed: deleting disks wants the name typed, since nothing brings them back.
 func confirmed(m vms.Delete) error {
-	want := strconv.Itoa(len(m.VMs))
-	if len(m.VMs) == 1 {
-		want = m.VMs[0].Name
-	}
-	if strings.TrimSpace(m.Confirm) == want {
+	if !m.Disks || strings.TrimSpace(m.Confirm) == m.ConfirmWord() {
 		return nil
 	}
-	if len(m.VMs) == 1 {
-		return domain.InvalidField("confirm", "That is not the VM's name.", want)
+	return domain.InvalidField("confirm", "What was typed does not match, so nothing was deleted.", "“"+m.ConfirmWord()+"”")
+}
+
+// typed is the confirmation that a person typed: the form has a hidden field of that name before it.
+func typed(c echo.Context) string {
+	v := c.Request().Form["confirm"]
+	if len(v) == 0 {
+		return ""
 	}
-	return domain.InvalidField("confirm", "That is not how many VMs would be deleted.", want)
+	return v[len(v)-1]
 }
 
 func (s *server) vmDelete(c echo.Context) error {
@@ -275,7 +292,8 @@ func (s *server) vmDelete(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	m := vms.Delete{VMs: []domain.VM{vm}, Disks: truth(c.FormValue("disks")), Confirm: c.FormValue("confirm"), Back: s.backFrom(c, live.VMs)}
+	m := vms.Delete{VMs: []domain.VM{vm}, Disks: truth(c.FormValue("disks")), Back: s.backFrom(c, live.VMs)}
+	m.Confirm = typed(c)
 	if err = confirmed(m); err == nil {
 		var job domain.Job
 		job, err = s.Fleet.DeleteVM(ctx, subject(c).Actor(), id, fleet.DeleteVM{Disks: m.Disks, Key: onceKey(c)})
