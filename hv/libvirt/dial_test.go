@@ -41,7 +41,10 @@ func TestDialFailuresSayWhichStepAndWhatToDo(t *testing.T) {
 	}
 	closedPort := strconv.Itoa(closed.Addr().(*net.TCPAddr).Port)
 	closed.Close()
-	web := serve(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nServer: something else entirely\r\n\r\n"); io.Copy(io.Discard, c) })
+	web := serve(t, func(c net.Conn) {
+		io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nServer: something else entirely\r\n\r\n")
+		io.Copy(io.Discard, c)
+	})
 	mute := serve(t, func(c net.Conn) { io.Copy(io.Discard, c) })
 	rude := serve(t, func(c net.Conn) {})
 	d := daemon(t)
