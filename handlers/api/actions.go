@@ -28,9 +28,9 @@ var powerDocs = []struct {
 	{domain.ActDiscard, "Throw a VM's saved memory away", "It starts afresh next time."},
 }
 
-type actInput struct {
-	vmInput
-	changeInput
+type ActParams struct {
+	VMPath
+	ChangeParams
 }
 
 // VMName is the name of a copy or the new name.
@@ -59,8 +59,8 @@ type VMBulk struct {
 func (s *server) actions() {
 	for _, p := range powerDocs {
 		register(s, op{id: string(p.act) + "-vm", method: http.MethodPost, path: "/vms/{id}/" + string(p.act), tag: "VM actions", perm: access.VMPower, status: 202, summary: p.summary, doc: p.doc},
-			func(ctx context.Context, in *actInput) (*changeOutput, error) {
-				return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) {
+			func(ctx context.Context, in *ActParams) (*changeOutput, error) {
+				return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
 					return s.Fleet.ActVM(ctx, actor(ctx), in.ID, p.act, fleet.ActOptions{Key: key})
 				})
 			})
@@ -69,10 +69,10 @@ func (s *server) actions() {
 	register(s, op{id: "shutdown-vm", method: http.MethodPost, path: "/vms/{id}/shutdown", tag: "VM actions", perm: access.VMPower, status: 202, summary: "Shut a VM down",
 		doc: "Asks the guest. With force_after_seconds a guest that does not follow is powered off then."},
 		func(ctx context.Context, in *struct {
-			actInput
+			ActParams
 			Body *VMShutdown
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) {
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
 				opt := fleet.ActOptions{Key: key}
 				if in.Body != nil {
 					opt.ForceAfter = time.Duration(in.Body.ForceAfterSeconds) * time.Second
@@ -83,10 +83,10 @@ func (s *server) actions() {
 
 	register(s, op{id: "rename-vm", method: http.MethodPost, path: "/vms/{id}/rename", tag: "VM actions", perm: access.VMEdit, status: 202, summary: "Rename a stopped VM"},
 		func(ctx context.Context, in *struct {
-			actInput
+			ActParams
 			Body VMName
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) {
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
 				return s.Fleet.RenameVM(ctx, actor(ctx), in.ID, in.Body.Name, key)
 			})
 		})
@@ -94,10 +94,10 @@ func (s *server) actions() {
 	register(s, op{id: "clone-vm", method: http.MethodPost, path: "/vms/{id}/clone", tag: "VM actions", perm: access.VMCreate, status: 202, summary: "Copy a stopped VM in full",
 		doc: "With its own disks, MAC addresses and UUID. The job's resource is the copy."},
 		func(ctx context.Context, in *struct {
-			actInput
+			ActParams
 			Body VMName
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) {
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
 				return s.Fleet.CloneVM(ctx, actor(ctx), in.ID, fleet.CloneVM{Name: in.Body.Name, Key: key})
 			})
 		})
@@ -105,11 +105,11 @@ func (s *server) actions() {
 	register(s, op{id: "revert-vm", method: http.MethodPost, path: "/vms/{id}/revert", tag: "VM actions", perm: access.VMEdit, status: 202, summary: "Take a pending change back",
 		doc: "field is one of the fields that the VM's pending names."},
 		func(ctx context.Context, in *struct {
-			vmInput
+			VMPath
 			Wait string `query:"wait" maxLength:"20" doc:"Wait this long for the job to end, at most 120s" example:"30s"`
 			Body VMRevert
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, changeInput{Wait: in.Wait}, func(string) (domain.Job, error) {
+			return s.accepted(ctx, ChangeParams{Wait: in.Wait}, func(string) (domain.Job, error) {
 				return s.Fleet.RevertPending(ctx, actor(ctx), in.ID, in.Body.Field)
 			})
 		})
@@ -117,7 +117,7 @@ func (s *server) actions() {
 	register(s, op{id: "act-on-vms", method: http.MethodPost, path: "/vms/actions", tag: "VM actions", perm: access.VMPower, status: 202, summary: "Do the same to many VMs",
 		doc: "One job with a child for each VM; what fails for one does not stop the others. delete needs the permission to delete as well."},
 		func(ctx context.Context, in *struct {
-			changeInput
+			ChangeParams
 			Body VMBulk
 		}) (*changeOutput, error) {
 			if in.Body.Action == domain.ActDelete {
@@ -127,7 +127,7 @@ func (s *server) actions() {
 			}
 			ids := slices.Clone(in.Body.IDs)
 			slices.Sort(ids)
-			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) {
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
 				return s.Fleet.BulkVMs(ctx, actor(ctx), slices.Compact(ids), in.Body.Action,
 					fleet.ActOptions{ForceAfter: time.Duration(in.Body.ForceAfterSeconds) * time.Second, Disks: in.Body.Disks, Key: key})
 			})

@@ -164,7 +164,7 @@ type changeOutput struct {
 }
 
 // accepted answers with the job, after waiting for it when that was asked.
-func (s *server) accepted(ctx context.Context, in changeInput, start func(key string) (domain.Job, error)) (*changeOutput, error) {
+func (s *server) accepted(ctx context.Context, in ChangeParams, start func(key string) (domain.Job, error)) (*changeOutput, error) {
 	wait, err := in.wait()
 	if err != nil {
 		return nil, err

@@ -161,7 +161,7 @@ func (s *server) wait(ctx context.Context, seq int64) error {
 func (s *server) newer(ctx context.Context, seq int64) (evs []domain.Event, next int64, err error) {
 	const most = 500
 	evs, gap := s.DB.Feed().Since(seq, most)
-	if gap {
+	if gap || holes(evs, seq) {
 		if evs, err = s.DB.Events(ctx, db.EventQuery{After: seq, Limit: most}); err != nil {
 			return nil, seq, err
 		}
@@ -170,6 +170,11 @@ func (s *server) newer(ctx context.Context, seq int64) (evs []domain.Event, next
 		seq = evs[len(evs)-1].Seq
 	}
 	return evs, seq, nil
+}
+
+// holes reports whether numbers are missing: another process, such as the command line, wrote an event that the feed was not told of.
+func holes(evs []domain.Event, seq int64) bool {
+	return len(evs) > 0 && evs[len(evs)-1].Seq != seq+int64(len(evs))
 }
 
 func message(id int64, kind string, data any) string {

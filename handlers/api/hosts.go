@@ -28,7 +28,7 @@ func (b HostCreate) ask(key string) fleet.AddHost {
 	return h
 }
 
-type hostInput struct {
+type HostPath struct {
 	ID string `path:"id" maxLength:"64" doc:"The host's id"`
 }
 
@@ -42,14 +42,14 @@ func hostAnswer(h domain.Host) *hostOutput { return &hostOutput{etag(h.Version),
 type hostList struct{ Body Page[Host] }
 
 type hostListInput struct {
-	pageInput
+	PageQuery
 	Filter string `query:"filter" maxLength:"500" doc:"Words that the name, the URI, a label or the notes contain; state:away, maintenance:yes and label:key=value narrow, a minus excludes"`
 	Sort   string `query:"sort" default:"name" doc:"name, state, created, vcpus or memory; a minus turns it round"`
 }
 
 type hostPatchInput struct {
-	hostInput
-	matchInput
+	HostPath
+	MatchHeader
 	Body HostEdit
 }
 
@@ -74,7 +74,7 @@ func (s *server) hosts() {
 				return nil, err
 			}
 			all = slices.DeleteFunc(all, func(h domain.Host) bool { return !match(&h) })
-			page, err := paged(all, in.pageInput, in.Sort, sortKeys[domain.Host]{
+			page, err := paged(all, in.PageQuery, in.Sort, sortKeys[domain.Host]{
 				"name":    func(h *domain.Host) string { return strings.ToLower(h.Name) },
 				"state":   func(h *domain.Host) string { return string(h.State) },
 				"created": func(h *domain.Host) string { return padded(h.CreatedAt.UnixMilli()) },
@@ -90,23 +90,23 @@ func (s *server) hosts() {
 	register(s, op{id: "add-host", method: http.MethodPost, path: "/hosts", tag: "Hosts", perm: access.HostAdd, status: 202, summary: "Add a host",
 		doc: "The job connects, reads what the host is and saves it; when a step fails nothing is saved and the job's error says which and what to do. Nothing is installed on the host."},
 		func(ctx context.Context, in *struct {
-			changeInput
+			ChangeParams
 			Body HostCreate
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) { return s.Fleet.AddHost(ctx, actor(ctx), in.Body.ask(key)) })
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) { return s.Fleet.AddHost(ctx, actor(ctx), in.Body.ask(key)) })
 		})
 
 	register(s, op{id: "try-host", method: http.MethodPost, path: "/hosts/try", tag: "Hosts", perm: access.HostAdd, status: 202, summary: "Try a connection without saving it",
 		doc: "The job's result is what was found: versions, processor, memory, capabilities, free storage and the steps of the connection."},
 		func(ctx context.Context, in *struct {
-			changeInput
+			ChangeParams
 			Body HostCreate
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) { return s.Fleet.TryHost(ctx, actor(ctx), in.Body.ask(key)) })
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) { return s.Fleet.TryHost(ctx, actor(ctx), in.Body.ask(key)) })
 		})
 
 	register(s, op{id: "get-host", method: http.MethodGet, path: "/hosts/{id}", tag: "Hosts", perm: access.HostRead, status: 200, summary: "Show a host"},
-		func(ctx context.Context, in *hostInput) (*hostOutput, error) {
+		func(ctx context.Context, in *HostPath) (*hostOutput, error) {
 			h, err := s.DB.Host(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -138,19 +138,19 @@ func (s *server) hosts() {
 	register(s, op{id: "remove-host", method: http.MethodDelete, path: "/hosts/{id}", tag: "Hosts", perm: access.HostRemove, status: 202, summary: "Remove a host",
 		doc: "NovaCron forgets the host and its VMs. Nothing on the host is touched: its VMs run on."},
 		func(ctx context.Context, in *struct {
-			hostInput
-			changeInput
+			HostPath
+			ChangeParams
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) { return s.Fleet.RemoveHost(ctx, actor(ctx), in.ID, key) })
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) { return s.Fleet.RemoveHost(ctx, actor(ctx), in.ID, key) })
 		})
 
 	register(s, op{id: "reconnect-host", method: http.MethodPost, path: "/hosts/{id}/reconnect", tag: "Hosts", perm: access.HostEdit, status: 202, summary: "Try a host that is away now",
 		doc: "NovaCron tries by itself at growing intervals; this does not wait for the next."},
 		func(ctx context.Context, in *struct {
-			hostInput
-			changeInput
+			HostPath
+			ChangeParams
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.changeInput, func(string) (domain.Job, error) { return s.Fleet.ReconnectHost(ctx, actor(ctx), in.ID) })
+			return s.accepted(ctx, in.ChangeParams, func(string) (domain.Job, error) { return s.Fleet.ReconnectHost(ctx, actor(ctx), in.ID) })
 		})
 }
 

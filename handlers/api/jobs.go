@@ -9,14 +9,14 @@ import (
 	"novacron/domain"
 )
 
-type jobInput struct {
+type JobPath struct {
 	ID string `path:"id" maxLength:"64" doc:"The job's id"`
 }
 
 type jobOutput struct{ Body Job }
 
 type jobListInput struct {
-	pageInput
+	PageQuery
 	State    string `query:"state" enum:"queued,running,succeeded,undone,stuck" doc:"Only jobs in this state"`
 	Kind     string `query:"kind" maxLength:"64" doc:"Only jobs of this kind, such as vm.start"`
 	Resource string `query:"resource" maxLength:"64" doc:"Only jobs about the VM or host with this id"`
@@ -40,7 +40,7 @@ func (s *server) jobs() {
 				State: domain.JobState(in.State), Kind: in.Kind, Resource: in.Resource, Parent: in.Parent, Active: in.Active, After: in.cursor(), Limit: in.limit(),
 			})
 			if err != nil {
-				return nil, err
+				return nil, ofCursor(err)
 			}
 			return &jobList{pageOf(page.Items, page.Next, page.Total, s.job)}, nil
 		})
@@ -48,10 +48,10 @@ func (s *server) jobs() {
 	register(s, op{id: "get-job", method: http.MethodGet, path: "/jobs/{id}", tag: "Jobs", perm: access.JobRead, status: 200, summary: "Show a job",
 		doc: "With ?wait the answer comes when the job has ended or the time is over."},
 		func(ctx context.Context, in *struct {
-			jobInput
+			JobPath
 			Wait string `query:"wait" maxLength:"20" doc:"Wait this long for the job to end, at most 120s" example:"30s"`
 		}) (*jobOutput, error) {
-			out, err := s.accepted(ctx, changeInput{Wait: in.Wait}, func(string) (domain.Job, error) { return s.DB.Job(ctx, in.ID) })
+			out, err := s.accepted(ctx, ChangeParams{Wait: in.Wait}, func(string) (domain.Job, error) { return s.DB.Job(ctx, in.ID) })
 			if err != nil {
 				return nil, err
 			}
@@ -59,7 +59,7 @@ func (s *server) jobs() {
 		})
 
 	register(s, op{id: "get-job-log", method: http.MethodGet, path: "/jobs/{id}/log", tag: "Jobs", perm: access.JobRead, status: 200, summary: "Show a job's log"},
-		func(ctx context.Context, in *jobInput) (*jobLog, error) {
+		func(ctx context.Context, in *JobPath) (*jobLog, error) {
 			if _, err := s.DB.Job(ctx, in.ID); err != nil {
 				return nil, err
 			}
@@ -80,10 +80,10 @@ func (s *server) jobs() {
 func (s *server) jobVerb(verb, summary, doc string, do func(ctx context.Context, id, actor string) error) {
 	register(s, op{id: verb + "-job", method: http.MethodPost, path: "/jobs/{id}/" + verb, tag: "Jobs", perm: access.JobCancel, status: 202, summary: summary, doc: doc},
 		func(ctx context.Context, in *struct {
-			jobInput
+			JobPath
 			Wait string `query:"wait" maxLength:"20" doc:"Wait this long for the job to end, at most 120s" example:"30s"`
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, changeInput{Wait: in.Wait}, func(string) (domain.Job, error) {
+			return s.accepted(ctx, ChangeParams{Wait: in.Wait}, func(string) (domain.Job, error) {
 				if err := do(ctx, in.ID, actor(ctx)); err != nil {
 					return domain.Job{}, err
 				}

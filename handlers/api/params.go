@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -20,16 +21,16 @@ const (
 	maxWait      = 120 * time.Second
 )
 
-// pageInput is the part of a list's query that says which page.
-type pageInput struct {
+// PageQuery is the part of a list's query that says which page.
+type PageQuery struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"How many at most"`
 	Cursor string `query:"cursor" maxLength:"2000" doc:"The next of the page before; empty for the first page"`
 	After  string `query:"after" maxLength:"2000" doc:"Another name for cursor"`
 }
 
-func (p pageInput) cursor() string { return cmp.Or(p.Cursor, p.After) }
+func (p PageQuery) cursor() string { return cmp.Or(p.Cursor, p.After) }
 
-func (p pageInput) limit() int {
+func (p PageQuery) limit() int {
 	if p.Limit <= 0 || p.Limit > maxLimit {
 		return defaultLimit
 	}
@@ -54,14 +55,24 @@ func pageOf[S, T any](items []S, next string, total int, show func(*S) T) Page[T
 	return p
 }
 
-// changeInput is what every operation that makes a job takes.
-type changeInput struct {
+// ofCursor names the parameter as the API does; the database calls it after.
+func ofCursor(err error) error {
+	if e, ok := errors.AsType[*domain.Error](err); ok && len(e.Fields) == 1 && e.Fields[0].Field == "after" {
+		c := *e
+		c.Fields = []domain.FieldError{{Field: "cursor", Msg: e.Fields[0].Msg, Want: "the next of the page before, in the same order"}}
+		return &c
+	}
+	return err
+}
+
+// ChangeParams is what every operation that makes a job takes.
+type ChangeParams struct {
 	Wait string `query:"wait" maxLength:"20" doc:"Wait this long for the job to end, at most 120s; the answer has the job as it is then" example:"30s"`
 	Key  string `header:"Idempotency-Key" maxLength:"200" doc:"A second request with the same key gives the first one's job instead of a new one"`
 }
 
 // wait reads ?wait: a Go duration or a number of seconds.
-func (c changeInput) wait() (time.Duration, error) {
+func (c ChangeParams) wait() (time.Duration, error) {
 	if c.Wait == "" {
 		return 0, nil
 	}
@@ -75,15 +86,15 @@ func (c changeInput) wait() (time.Duration, error) {
 	return d, nil
 }
 
-// matchInput is the If-Match header of an edit.
-type matchInput struct {
+// MatchHeader is the If-Match header of an edit.
+type MatchHeader struct {
 	IfMatch string `header:"If-Match" maxLength:"200" doc:"The ETag that the edit is based on; when it is stale the answer is 412"`
 }
 
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
 
 // base gives the version that an edit is based on: from If-Match or from the body; 0 for any. fromHeader tells 412 from 409.
-func (m matchInput) base(body *int64) (version int64, fromHeader bool, err error) {
+func (m MatchHeader) base(body *int64) (version int64, fromHeader bool, err error) {
 	s := strings.TrimSpace(m.IfMatch)
 	if s == "" || s == "*" {
 		if body != nil {
@@ -135,7 +146,7 @@ func (c memCursor) String() string {
 type sortKeys[T any] map[string]func(*T) string
 
 // paged filters nothing: it sorts, cuts the page after the cursor and makes the next cursor. Hosts and what they hold are few enough for this.
-func paged[S, T any](items []S, in pageInput, order string, keys sortKeys[S], id func(*S) string, show func(*S) T) (Page[T], error) {
+func paged[S, T any](items []S, in PageQuery, order string, keys sortKeys[S], id func(*S) string, show func(*S) T) (Page[T], error) {
 	name, desc := strings.CutPrefix(order, "-")
 	key, ok := keys[name]
 	if !ok {

@@ -16,12 +16,12 @@ import (
 
 func TestWaitReadsDurationsAndSeconds(t *testing.T) {
 	for in, want := range map[string]time.Duration{"": 0, "0": 0, "30s": 30 * time.Second, "45": 45 * time.Second, "2m": 2 * time.Minute, "150ms": 150 * time.Millisecond} {
-		if got, err := (changeInput{Wait: in}).wait(); err != nil || got != want {
+		if got, err := (ChangeParams{Wait: in}).wait(); err != nil || got != want {
 			t.Errorf("%q: %v, %v", in, got, err)
 		}
 	}
 	for _, in := range []string{"121s", "-1s", "soon", "1h", "30 s"} {
-		if _, err := (changeInput{Wait: in}).wait(); !domain.Is(err, domain.Invalid) {
+		if _, err := (ChangeParams{Wait: in}).wait(); !domain.Is(err, domain.Invalid) {
 			t.Errorf("%q was taken: %v", in, err)
 		}
 	}
@@ -35,12 +35,12 @@ func TestIfMatchAndVersion(t *testing.T) {
 		want   int64
 		from   bool
 	}{{"", nil, 0, false}, {"", &seven, 7, false}, {`"7"`, nil, 7, true}, {`W/"7"`, nil, 7, true}, {"7", nil, 7, true}, {"*", nil, 0, false}, {`"8"`, &seven, 8, true}} {
-		got, from, err := matchInput{c.header}.base(c.body)
+		got, from, err := MatchHeader{c.header}.base(c.body)
 		if err != nil || got != c.want || from != c.from {
 			t.Errorf("%q: %d %v %v", c.header, got, from, err)
 		}
 	}
-	if _, _, err := (matchInput{`"seven"`}).base(nil); err == nil || ProblemOf(err).Status != 422 || ProblemOf(err).Errors[0].Location != "header" {
+	if _, _, err := (MatchHeader{`"seven"`}).base(nil); err == nil || ProblemOf(err).Status != 422 || ProblemOf(err).Errors[0].Location != "header" {
 		t.Errorf("a wrong If-Match: %v", err)
 	}
 	if err := fresh(7, true, 7, "VM"); err != nil {
@@ -73,7 +73,7 @@ func TestPagedWalksEveryOrderOnce(t *testing.T) {
 		for _, limit := range []int{1, 5, 22, 23, 100} {
 			seen := map[string]bool{}
 			var names []string
-			in := pageInput{Limit: limit}
+			in := PageQuery{Limit: limit}
 			for range 50 {
 				p, err := paged(all(), in, order, keys, id, func(v *thing) thing { return *v })
 				if err != nil {
@@ -103,10 +103,10 @@ func TestPagedWalksEveryOrderOnce(t *testing.T) {
 		}
 	}
 	for _, c := range []struct {
-		in    pageInput
+		in    PageQuery
 		order string
 		field string
-	}{{pageInput{}, "colour", "sort"}, {pageInput{Cursor: "rubbish"}, "name", "cursor"}, {pageInput{Cursor: memCursor{"size", "1", "x"}.String()}, "name", "cursor"}} {
+	}{{PageQuery{}, "colour", "sort"}, {PageQuery{Cursor: "rubbish"}, "name", "cursor"}, {PageQuery{Cursor: memCursor{"size", "1", "x"}.String()}, "name", "cursor"}} {
 		_, err := paged(all(), c.in, c.order, keys, id, func(v *thing) thing { return *v })
 		e, ok := errors.AsType[*domain.Error](err)
 		if !ok || e.Code != domain.Invalid || e.Fields[0].Field != c.field || e.Fields[0].Want == "" {

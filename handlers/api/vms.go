@@ -51,7 +51,7 @@ func (b VMCreate) ask(key string) fleet.CreateVM {
 	}
 }
 
-type vmInput struct {
+type VMPath struct {
 	ID string `path:"id" maxLength:"64" doc:"The VM's id"`
 }
 
@@ -63,7 +63,7 @@ type vmOutput struct {
 func vmAnswer(v domain.VM) *vmOutput { return &vmOutput{etag(v.Version), vmOf(&v, true)} }
 
 type vmListInput struct {
-	pageInput
+	PageQuery
 	Filter string `query:"filter" maxLength:"500" doc:"Words that the name, UUID, a MAC, a tag, the notes or the host contain; host:b2 state:running tag:ci cpu>4 mem>=8G name:web* narrow, a minus excludes" example:"host:b2 -tag:ci"`
 	Host   string `query:"host" maxLength:"64" doc:"Only VMs of the host with this id"`
 	State  string `query:"state" enum:"running,stopped,paused,saved,crashed,away" doc:"Only VMs in this state"`
@@ -81,9 +81,9 @@ type VMEdit struct {
 }
 
 type vmPatchInput struct {
-	vmInput
-	matchInput
-	changeInput
+	VMPath
+	MatchHeader
+	ChangeParams
 	Body VMEdit
 }
 
@@ -129,7 +129,7 @@ func (s *server) vms() {
 				Filter: in.Filter, Host: in.Host, State: domain.VMState(in.State), Sort: order, Desc: desc, After: in.cursor(), Limit: in.limit(),
 			})
 			if err != nil {
-				return nil, err
+				return nil, ofCursor(err)
 			}
 			return &vmList{pageOf(page.Items, page.Next, page.Total, func(v *domain.VM) VM { return vmOf(v, false) })}, nil
 		})
@@ -137,14 +137,14 @@ func (s *server) vms() {
 	register(s, op{id: "create-vm", method: http.MethodPost, path: "/vms", tag: "VMs", perm: access.VMCreate, status: 202, summary: "Create a VM",
 		doc: "The job's resource is the VM: its id is settled at once, so GET /api/v1/vms/{id} works from now on. When the job fails, what it made is taken back."},
 		func(ctx context.Context, in *struct {
-			changeInput
+			ChangeParams
 			Body VMCreate
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) { return s.Fleet.CreateVM(ctx, actor(ctx), in.Body.ask(key)) })
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) { return s.Fleet.CreateVM(ctx, actor(ctx), in.Body.ask(key)) })
 		})
 
 	register(s, op{id: "get-vm", method: http.MethodGet, path: "/vms/{id}", tag: "VMs", perm: access.VMRead, status: 200, summary: "Show a VM"},
-		func(ctx context.Context, in *vmInput) (*vmOutput, error) {
+		func(ctx context.Context, in *VMPath) (*vmOutput, error) {
 			v, err := s.DB.VM(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -154,7 +154,7 @@ func (s *server) vms() {
 
 	register(s, op{id: "get-vm-xml", method: http.MethodGet, path: "/vms/{id}/xml", tag: "VMs", perm: access.VMRead, status: 200, summary: "Show a VM's libvirt definition",
 		doc: "The persistent definition exactly as the host prints it."},
-		func(ctx context.Context, in *vmInput) (*struct {
+		func(ctx context.Context, in *VMPath) (*struct {
 			ContentType string `header:"Content-Type"`
 			Body        []byte `contentType:"application/xml"`
 		}, error) {
@@ -181,7 +181,7 @@ func (s *server) vms() {
 			"what cannot change while it runs is pending until the next start. If-Match or version guard against overwriting somebody else's edit."}, both, s.patchVM)
 
 	register(s, op{id: "plan-delete-vm", method: http.MethodGet, path: "/vms/{id}/delete-plan", tag: "VMs", perm: access.VMRead, status: 200, summary: "Say what deleting a VM would do"},
-		func(ctx context.Context, in *vmInput) (*planOutput, error) {
+		func(ctx context.Context, in *VMPath) (*planOutput, error) {
 			p, err := s.Fleet.DeletePlan(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -196,11 +196,11 @@ func (s *server) vms() {
 	register(s, op{id: "delete-vm", method: http.MethodDelete, path: "/vms/{id}", tag: "VMs", perm: access.VMDelete, status: 202, summary: "Delete a VM",
 		doc: "A running VM is powered off first. Without ?disks=true its disks stay; delete-plan names each file."},
 		func(ctx context.Context, in *struct {
-			vmInput
-			changeInput
+			VMPath
+			ChangeParams
 			Disks bool `query:"disks" doc:"Delete its disks too, apart from those that others use"`
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) {
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
 				return s.Fleet.DeleteVM(ctx, actor(ctx), in.ID, fleet.DeleteVM{Disks: in.Disks, Key: key})
 			})
 		})
@@ -236,7 +236,7 @@ func (s *server) patchVM(ctx context.Context, in *vmPatchInput) (*vmPatchOutput,
 			return nil, err
 		}
 	}
-	out, err := s.accepted(ctx, in.changeInput, func(key string) (domain.Job, error) {
+	out, err := s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
 		job, err := s.Fleet.ChangeVM(ctx, actor(ctx), in.ID, base, in.Body.VMChange, key)
 		if err != nil || !described {
 			return job, err
