@@ -17,7 +17,11 @@ import (
 const deviceLimit = time.Minute
 
 func (h *host) Change(ctx context.Context, uuid string, c domain.VMChange) ([]string, error) {
-	defer h.edits.lock(uuid)()
+	unlock, err := h.edits.lock(ctx, uuid, "edit the VM")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	n, err := h.now(ctx, uuid)
 	if err != nil {
 		return nil, err

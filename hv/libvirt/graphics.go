@@ -141,7 +141,11 @@ func (h *host) Graphics(ctx context.Context, uuid string) (hv.Screen, error) {
 	if g.own(h.opt.Clock()) {
 		return h.connectScreen(ctx, w, func() (string, error) { return g.Password, nil })
 	}
-	defer h.screens.lock(uuid)()
+	unlock, err := h.screens.lock(ctx, uuid, "show the screen")
+	if err != nil {
+		return hv.Screen{}, err
+	}
+	defer unlock()
 	var screen hv.Screen
 	for _, life := range passwordLife {
 		used := false

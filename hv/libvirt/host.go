@@ -44,7 +44,7 @@ func (h *host) greet(ctx context.Context, t *trial) error {
 		return err
 	})
 	if err != nil {
-		return t.fail(stepFacts, domain.CodeOf(err), err, "Look into the daemon's log on the host.", "The daemon was opened but does not say what it is: %s", err.Error())
+		return t.fail(stepFacts, domain.Unavailable, err, "Look into the daemon's log on the host.", "The daemon was opened but does not say what it is: %s", err.Error())
 	}
 	t.ok(stepDaemon, "libvirt %s answers, driver %s.", version(h.libVersion), h.driver)
 	t.ok(stepFacts, "The host calls itself %s.", h.hostname)
@@ -70,23 +70,28 @@ func (h *host) Close() error {
 // isTest reports the test driver, which lacks much and keeps its state in the daemon's memory.
 func (h *host) isTest() bool { return h.driver == "Test" || h.driver == "TEST" }
 
-// keyedLocks is one mutex per key; keys are few (VMs with an open console) and stay.
+// keyedLocks is one lock per key; keys are few (VMs with an open console or an edit) and stay.
 type keyedLocks struct {
 	mu sync.Mutex
-	m  map[string]*sync.Mutex
+	m  map[string]chan struct{}
 }
 
-func (k *keyedLocks) lock(key string) (unlock func()) {
+// lock takes the lock of a key, or gives up with ctx.
+func (k *keyedLocks) lock(ctx context.Context, key, doing string) (unlock func(), err error) {
 	k.mu.Lock()
 	if k.m == nil {
-		k.m = map[string]*sync.Mutex{}
+		k.m = map[string]chan struct{}{}
 	}
 	l := k.m[key]
 	if l == nil {
-		l = &sync.Mutex{}
+		l = make(chan struct{}, 1)
 		k.m[key] = l
 	}
 	k.mu.Unlock()
-	l.Lock()
-	return l.Unlock
+	select {
+	case l <- struct{}{}:
+		return func() { <-l }, nil
+	case <-ctx.Done():
+		return nil, stopped(ctx, doing)
+	}
 }

@@ -39,13 +39,6 @@ func (r *xdrReader) uint32() uint32 {
 
 func (r *xdrReader) int32() int32 { return int32(r.uint32()) }
 
-func (r *xdrReader) uint64() uint64 {
-	if b := r.take(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
-}
-
 func (r *xdrReader) string() string {
 	n := r.uint32()
 	if n > maxString {
