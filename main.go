@@ -1,34 +1,594 @@
+// Command novacron runs and manages virtual machines on hosts that libvirt drives.
+//
+// This file is flags, environment and file -> configuration -> wiring -> run. It is the only one that imports everything, and it is not
+// for anything else: what the server does is in handlers, jobs and db.
 package main
 
 import (
-	_ "github.com/a-h/templ"
-	_ "github.com/alexedwards/argon2id"
-	_ "github.com/alexedwards/scs/v2"
-	_ "github.com/chromedp/chromedp"
-	_ "github.com/coder/websocket"
-	_ "github.com/danielgtaylor/huma/v2"
-	_ "github.com/danielgtaylor/huma/v2/adapters/humaecho"
-	_ "github.com/digitalocean/go-libvirt"
-	_ "github.com/digitalocean/go-libvirt/socket"
-	_ "github.com/jmoiron/sqlx"
-	_ "github.com/knadh/koanf/parsers/yaml"
-	_ "github.com/knadh/koanf/providers/env/v2"
-	_ "github.com/knadh/koanf/providers/file"
-	_ "github.com/knadh/koanf/providers/posflag"
-	_ "github.com/knadh/koanf/v2"
-	_ "github.com/labstack/echo/v4"
-	_ "github.com/pressly/goose/v3"
-	_ "github.com/rogpeppe/go-internal/testscript"
-	_ "github.com/spf13/cobra"
-	_ "go.uber.org/goleak"
-	_ "golang.org/x/crypto/ssh"
-	_ "golang.org/x/crypto/ssh/knownhosts"
-	_ "golang.org/x/crypto/ssh/agent"
-	_ "golang.org/x/sync/errgroup"
-	_ "golang.org/x/sync/semaphore"
-	_ "golang.org/x/time/rate"
-	_ "libvirt.org/go/libvirtxml"
-	_ "modernc.org/sqlite"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"novacron/auth"
+	"novacron/auth/access"
+	"novacron/db"
+	"novacron/domain"
+	"novacron/handlers"
+	"novacron/hv/libvirt"
+	"novacron/hv/pool"
+	"novacron/jobs"
+	"novacron/jobs/fleet"
+	"novacron/jobs/reconcile"
+	"novacron/static"
 )
 
-func main() {}
+// version is set by the build.
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	root := commands()
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "novacron: "+explain(err))
+		os.Exit(1)
+	}
+}
+
+// explain prints an error for a person at a terminal: what, why, what to do.
+func explain(err error) string {
+	e, ok := errors.AsType[*domain.Error](err)
+	if !ok {
+		return err.Error()
+	}
+	out := []string{e.Detail()}
+	for _, f := range e.Fields {
+		if f.Want != "" {
+			out = append(out, "  "+f.Field+": right would be "+f.Want)
+		}
+	}
+	if e.Fix != "" {
+		out = append(out, "  "+e.Fix)
+	}
+	return strings.Join(out, "\n")
+}
+
+// config is all that can be set. The names are the flags', the file's and, in capitals after NOVACRON_, the environment's.
+type config struct {
+	Data          string        `koanf:"data"`
+	Listen        string        `koanf:"listen"`
+	TLSCert       string        `koanf:"tls-cert"`
+	TLSKey        string        `koanf:"tls-key"`
+	SecureCookies bool          `koanf:"secure-cookies"`
+	TrustedProxy  []string      `koanf:"trusted-proxy"`
+	LocalHost     bool          `koanf:"local-host"`
+	LogLevel      string        `koanf:"log-level"`
+	LogFormat     string        `koanf:"log-format"`
+	Retention     time.Duration `koanf:"retention"`
+}
+
+var defaults = config{Data: "./data", Listen: ":8080", LocalHost: true, LogLevel: "info", LogFormat: "text", Retention: 90 * 24 * time.Hour}
+
+const envPrefix = "NOVACRON_"
+
+func envName(flag string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// load reads the configuration: defaults, then the file, then the environment, then the flags that were given. The warnings name variables that
+// look like ours and are not.
+func load(cmd *cobra.Command) (cfg config, warnings []string, err error) {
+	bad := func(format string, args ...any) (config, []string, error) {
+		return cfg, nil, domain.Errorf(domain.Invalid, format, args...).WithFix("See novacron serve --help for what can be set.")
+	}
+	k := koanf.New(".")
+	full := serveCommand().Flags()
+	if err := k.Load(posflag.Provider(full, ".", k), nil); err != nil {
+		return bad("The defaults cannot be read: %w", err)
+	}
+	k.Delete("config")
+	known := k.Keys()
+	path, err := cmd.Flags().GetString("config")
+	if err != nil {
+		return cfg, nil, err
+	}
+	if path = cmp.Or(path, os.Getenv(envName("config"))); path != "" {
+		f := koanf.New(".")
+		if err := f.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return bad("The configuration file %s cannot be read: %w", path, err)
+		}
+		for _, key := range f.Keys() {
+			if !slices.Contains(known, key) {
+				return bad("The configuration file %s sets “%s”, which does not exist.", path, key)
+			}
+		}
+		if err := k.Merge(f); err != nil {
+			return bad("The configuration file %s cannot be used: %w", path, err)
+		}
+	}
+	err = k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
+		key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "-"))
+		if !slices.Contains(known, key) {
+			if key != "config" {
+				warnings = append(warnings, name)
+			}
+			return "", nil
+		}
+		return key, value
+	}}), nil)
+	if err != nil {
+		return bad("The environment cannot be read: %w", err)
+	}
+	if err := k.Load(posflag.Provider(cmd.Flags(), ".", k), nil); err != nil {
+		return bad("The flags cannot be read: %w", err)
+	}
+	if err := k.Unmarshal("", &cfg); err != nil {
+		return bad("The configuration has a value of the wrong kind: %w", err)
+	}
+	if cfg.Data, err = filepath.Abs(cfg.Data); err != nil {
+		return bad("The data directory %s cannot be resolved: %w", cfg.Data, err)
+	}
+	return cfg, warnings, nil
+}
+
+// proxies reads the addresses that may say on whose behalf they ask.
+func (c config) proxies() ([]*net.IPNet, error) {
+	var out []*net.IPNet
+	for _, s := range c.TrustedProxy {
+		if ip := net.ParseIP(s); ip != nil {
+			bits := len(ip.To16()) * 8
+			if v4 := ip.To4(); v4 != nil {
+				ip, bits = v4, 32
+			}
+			out = append(out, &net.IPNet{IP: ip, Mask: net.CIDRMask(bits, bits)})
+			continue
+		}
+		_, n, err := net.ParseCIDR(s)
+		if err != nil {
+			return nil, domain.Errorf(domain.Invalid, "“%s” in trusted-proxy is not an address or a network.", s).WithFix("Write for example 10.0.0.5 or 10.0.0.0/24.")
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func (c config) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, domain.Errorf(domain.Invalid, "“%s” is not a log level.", c.LogLevel).WithFix("Use debug, info, warn or error.")
+	}
+	opt := &slog.HandlerOptions{Level: level}
+	switch c.LogFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opt)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opt)), nil
+	}
+	return nil, domain.Errorf(domain.Invalid, "“%s” is not a log format.", c.LogFormat).WithFix("Use text or json.")
+}
+
+// databaseFile is the one file of a data directory (SQLite keeps its -wal and -shm beside it).
+func databaseFile(data string) string { return filepath.Join(data, "novacron.db") }
+
+// lockData makes the data directory, for its owner only, and keeps a second server out of it. The lock is on the directory itself and goes with the process.
+func lockData(data string) (unlock func(), err error) {
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be made: %w", data, err).WithFix("Name another one with --data.")
+	}
+	if err := os.Chmod(data, 0o700); err != nil {
+		return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be closed to others: %w", data, err).WithFix("Run as its owner or name another one with --data.")
+	}
+	dir, err := os.Open(data)
+	if err != nil {
+		return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be opened: %w", data, err)
+	}
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		dir.Close()
+		return nil, domain.Errorf(domain.Conflict, "Another NovaCron is running on the data directory %s.", data).WithFix("Stop it first, or name another directory with --data.")
+	}
+	return func() { dir.Close() }, nil
+}
+
+// serve runs the server until ctx ends.
+func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) error {
+	proxies, err := cfg.proxies()
+	if err != nil {
+		return err
+	}
+	if (cfg.TLSCert == "") != (cfg.TLSKey == "") {
+		return domain.Errorf(domain.Invalid, "TLS needs both a certificate and its key.").WithFix("Set tls-cert and tls-key, or neither.")
+	}
+	unlock, err := lockData(cfg.Data)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return domain.Errorf(domain.Invalid, "“%s” cannot be listened on: %w", cfg.Listen, err).WithFix("Write an address and a port that is free, such as :8080 or 127.0.0.1:8081.")
+	}
+	defer listener.Close()
+	d, err := db.Open(ctx, databaseFile(cfg.Data), log, time.Now)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := d.Close(); err != nil {
+			log.Error("the database did not close cleanly", "error", err)
+		}
+	}()
+	authn := auth.New(d, log, time.Now, auth.Options{Secure: cfg.SecureCookies || cfg.TLSCert != ""})
+	name, password, first, err := authn.EnsureAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	if first { // before anything else can fail: it is never shown again, and the log never has it
+		fmt.Fprintf(out, "\nFirst start. Sign in with this name and one-time password, then choose your own:\n\n  name:     %s\n  password: %s\n\n", name, password)
+	}
+	dialer := libvirt.NewDialer(libvirt.Options{Log: log, Clock: time.Now})
+	rec := reconcile.New(d, log, time.Now, reconcile.Options{Retention: cfg.Retention})
+	hosts := pool.New(dialer, log, time.Now, rec.Hooks())
+	engine := jobs.NewEngine(d, log, time.Now, jobs.Options{})
+	front := fleet.New(d, engine, time.Now)
+	front.Register(hosts, dialer, rec)
+	closing := make(chan struct{})
+	site, err := handlers.New(handlers.Deps{
+		DB: d, Engine: engine, Fleet: front, Auth: authn, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now, Static: static.Files(), Version: version,
+		TrustedProxies: proxies, Closing: closing,
+	})
+	if err != nil {
+		return err
+	}
+
+	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWork()
+	base, cutRequests := context.WithCancel(work)
+	defer cutRequests()
+	server := &http.Server{
+		Handler: limitBodies(site), BaseContext: func(net.Listener) context.Context { return base }, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 3 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	}
+	g, alive := errgroup.WithContext(work)
+	g.Go(func() error { return hosts.Run(work) })
+	g.Go(func() error { return rec.Run(work, hosts) })
+	g.Go(func() error { return engine.Run(work) })
+	g.Go(func() error {
+		serveOn := server.Serve
+		if cfg.TLSCert != "" {
+			serveOn = func(l net.Listener) error { return server.ServeTLS(l, cfg.TLSCert, cfg.TLSKey) }
+		}
+		if err := serveOn(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error { // ends everything in order: streams, requests, work
+		select {
+		case <-ctx.Done():
+			log.Info("stopping; a second signal ends at once")
+		case <-alive.Done():
+		}
+		defer stopWork()
+		close(closing)
+		cut := time.AfterFunc(4*time.Second, cutRequests)
+		defer cut.Stop()
+		stopping, cancel := context.WithTimeout(base, 8*time.Second)
+		defer cancel()
+		if err := server.Shutdown(stopping); err != nil {
+			return server.Close()
+		}
+		return nil
+	})
+	log.Info("serving", "version", version, "address", listener.Addr().String(), "data", cfg.Data)
+	fmt.Fprintf(out, "NovaCron %s is on %s\n", version, address(cfg, listener.Addr()))
+	if missing := static.Missing(); len(missing) > 0 {
+		fmt.Fprintf(out, "This binary was built without the browser's files (%s and so on): pages will look bare. Build it with make build.\n", missing[0])
+		log.Warn("built without the browser's files", "missing", strings.Join(missing, " "))
+	}
+	if cfg.LocalHost {
+		g.Go(func() error { return addLocalHost(alive, d, engine, front, out) })
+	}
+	if err := g.Wait(); err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// address is what to type into a browser on this machine.
+func address(cfg config, a net.Addr) string {
+	scheme := "http"
+	if cfg.TLSCert != "" {
+		scheme = "https"
+	}
+	host, port, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return scheme + "://" + a.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		return fmt.Sprintf("%s://localhost:%s (and on every address of this machine)", scheme, port)
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+// localHostDone marks that this machine was added once: who removes it later does not find it back.
+const localHostDone = "local-host.added"
+
+// addLocalHost makes this machine's own libvirt the first host of an empty estate. When it does not answer the server goes on without, says what to
+// do, and tries again at the next start.
+func addLocalHost(ctx context.Context, d *db.DB, engine *jobs.Engine, front *fleet.Fleet, out io.Writer) error {
+	_, done, err := d.Setting(ctx, localHostDone)
+	if err != nil || done {
+		return err
+	}
+	hosts, err := d.Hosts(ctx)
+	if err != nil || len(hosts) > 0 {
+		return err
+	}
+	const uri = "qemu:///system"
+	job, err := front.AddHost(ctx, "system", fleet.AddHost{Name: machineName(), URI: uri})
+	if err == nil {
+		job, err = engine.Wait(ctx, job.ID)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		fmt.Fprintf(out, "This machine could not be added as a host: %s\n", explain(err))
+		return nil
+	case job.State != domain.JobSucceeded:
+		why, fix := "the job is "+string(job.State), "See the task for the reason."
+		if job.Error != nil {
+			why, fix = job.Error.Message, job.Error.Fix
+		}
+		fmt.Fprintf(out, "This machine's libvirt (%s) could not be connected: %s\n  %s\n  Then start NovaCron again, or add the host on the page Hosts. To serve other hosts only, start with --local-host=false.\n", uri, why, fix)
+		return nil
+	}
+	fmt.Fprintf(out, "This machine is connected as the first host, %s (%s).\n", job.Resource.Name, uri)
+	return d.Write(ctx, func(tx *db.Tx) error { return tx.SetSetting(localHostDone, job.ID) })
+}
+
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+|^[^A-Za-z0-9]+|[^A-Za-z0-9]+$`)
+
+func machineName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return cmp.Or(notInNames.ReplaceAllString(name[:min(len(name), 60)], ""), "localhost")
+}
+
+// timedBody lets a client take only so long to send a request's body; the deadline goes when the body is read, as it would count against the answer.
+type timedBody struct {
+	io.ReadCloser
+	read func()
+}
+
+func (b timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.read()
+	}
+	return n, err
+}
+
+func limitBodies(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 && r.Body != nil {
+			ctl := http.NewResponseController(w)
+			if ctl.SetReadDeadline(time.Now().Add(time.Minute)) == nil {
+				r.Body = timedBody{r.Body, func() { _ = ctl.SetReadDeadline(time.Time{}) }}
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func commands() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "novacron",
+		Short: "Run and manage virtual machines on hosts that libvirt drives",
+		Long: `NovaCron runs and manages virtual machines on hosts that libvirt drives, from the browser
+and by an HTTP API. Nothing is installed on the hosts: it speaks libvirt's own protocol.
+
+Start it with "novacron serve" and open the address that it prints.`,
+		Example: `  novacron serve                                  on :8080, data in ./data, with this machine as the first host
+  novacron serve --listen 127.0.0.1:9000 --data /var/lib/novacron
+  novacron token create --data /var/lib/novacron --name ci
+  novacron user reset-password admin --data /var/lib/novacron`,
+		SilenceErrors: true, SilenceUsage: true,
+		Version: buildVersion(),
+	}
+	root.SetVersionTemplate("novacron {{.Version}}\n")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(serveCommand(), tokenCommand(), userCommand(), &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "novacron "+buildVersion()) },
+	})
+	return root
+}
+
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return cmp.Or(version, "unknown")
+	}
+	return cmp.Or(version, info.Main.Version, "unknown") + " (" + info.GoVersion + ")"
+}
+
+// dataFlags are what every command takes.
+func dataFlags(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().String("data", defaults.Data, "data directory: an SQLite database, nothing else ["+envName("data")+"]")
+	cmd.Flags().String("config", "", "YAML file with any of the flags of serve as keys ["+envName("config")+"]")
+	return cmd
+}
+
+func serveCommand() *cobra.Command {
+	cmd := dataFlags(&cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server until SIGTERM or SIGINT. A second signal ends it at once.
+
+The first start makes the account "admin" and prints its one-time password, once, here. With
+--local-host (the default) the first start also connects this machine's own libvirt,
+qemu:///system, as the first host.
+
+Each setting can be given as a flag, as an environment variable (its name stands in brackets) or
+as a key of the file that --config names, such as "log-level: debug". A flag wins over a
+variable, a variable over the file. A list is separated by commas in a variable.
+
+Logs go to standard error; the address and the first password to standard output.`,
+		Example: `  novacron serve
+  novacron serve --data /var/lib/novacron --listen 127.0.0.1:8080 --trusted-proxy 127.0.0.1 --secure-cookies
+  NOVACRON_LISTEN=:9000 novacron serve --local-host=false --log-format json
+  novacron serve --config /etc/novacron.yaml --tls-cert cert.pem --tls-key key.pem --listen :443`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, warnings, err := load(cmd)
+			if err != nil {
+				return err
+			}
+			log, err := cfg.logger(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			for _, name := range warnings {
+				log.Warn("this environment variable sets nothing", "name", name)
+			}
+			return serve(cmd.Context(), cfg, log, cmd.OutOrStdout())
+		},
+	})
+	f := cmd.Flags()
+	set := func(name, text string) string { return text + " [" + envName(name) + "]" }
+	f.String("listen", defaults.Listen, set("listen", "address and port to serve on"))
+	f.Bool("local-host", defaults.LocalHost, set("local-host", "connect this machine's qemu:///system as the first host on first start"))
+	f.String("tls-cert", "", set("tls-cert", "certificate (PEM, with its chain) to serve HTTPS with"))
+	f.String("tls-key", "", set("tls-key", "key (PEM) of the certificate"))
+	f.Bool("secure-cookies", false, set("secure-cookies", "a proxy in front serves HTTPS: let browsers send the session over HTTPS only"))
+	f.StringSlice("trusted-proxy", nil, set("trusted-proxy", "address or network of a proxy whose X-Forwarded-For is believed; may be given several times"))
+	f.Duration("retention", defaults.Retention, set("retention", "how long events and ended jobs are kept"))
+	f.String("log-level", defaults.LogLevel, set("log-level", "debug, info, warn or error"))
+	f.String("log-format", defaults.LogFormat, set("log-format", "text or json"))
+	return cmd
+}
+
+// offline opens the database of a server, which may be running meanwhile, for one command.
+func offline(cmd *cobra.Command, mayMake bool, do func(ctx context.Context, a *auth.Auth, actor string) error) error {
+	cfg, _, err := load(cmd)
+	if err != nil {
+		return err
+	}
+	path := databaseFile(cfg.Data)
+	if _, err := os.Stat(path); err != nil && !mayMake {
+		return domain.Errorf(domain.NotFound, "There is no NovaCron data in %s.", cfg.Data).WithFix("Name the server's directory with --data.")
+	}
+	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError}))
+	d, err := db.Open(cmd.Context(), path, log, time.Now)
+	if err != nil {
+		return err
+	}
+	who := "command line"
+	if u, err := user.Current(); err == nil {
+		who += " (" + u.Username + ")"
+	}
+	return errors.Join(do(cmd.Context(), auth.New(d, log, time.Now, auth.Options{}), who), d.Close())
+}
+
+func tokenCommand() *cobra.Command {
+	token := &cobra.Command{Use: "token", Short: "Make, list and revoke API tokens; works while the server runs"}
+	create := dataFlags(&cobra.Command{
+		Use:     "create --name NAME",
+		Short:   "Make an API token and print it, alone, on standard output; it is never shown again",
+		Example: "  TOKEN=$(novacron token create --data /var/lib/novacron --name ci --expires 720h)\n  curl -H \"Authorization: Bearer $TOKEN\" http://localhost:8080/api/v1/vms",
+		Args:    cobra.NoArgs,
+	})
+	name := create.Flags().String("name", "", "what the token is for, such as ci (needed)")
+	role := create.Flags().String("role", access.Admin, "what it may do: "+strings.Join(access.Roles, " or "))
+	expires := create.Flags().Duration("expires", 0, "how long it is valid, such as 720h; 0: until it is revoked")
+	create.RunE = func(cmd *cobra.Command, _ []string) error {
+		return offline(cmd, true, func(ctx context.Context, a *auth.Auth, actor string) error {
+			var until time.Time
+			if *expires != 0 {
+				until = time.Now().Add(*expires)
+			}
+			text, _, err := a.CreateToken(ctx, *name, actor, *role, until)
+			if err == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), text)
+			}
+			return err
+		})
+	}
+	list := dataFlags(&cobra.Command{Use: "list", Short: "List API tokens", Args: cobra.NoArgs})
+	list.RunE = func(cmd *cobra.Command, _ []string) error {
+		return offline(cmd, false, func(ctx context.Context, a *auth.Auth, _ string) error {
+			toks, err := a.Tokens(ctx)
+			if err != nil {
+				return err
+			}
+			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "ID\tNAME\tBEGINS\tROLE\tMADE BY\tMADE\tLAST USED\tEXPIRES")
+			for _, t := range toks {
+				fmt.Fprintf(w, "%s\t%s\t%s…\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.Prefix, t.Role, t.CreatedBy, day(t.CreatedAt), day(t.LastUsed), day(t.ExpiresAt))
+			}
+			return w.Flush()
+		})
+	}
+	revoke := dataFlags(&cobra.Command{Use: "revoke ID", Short: "Revoke the API token with this id; it is refused from then on", Args: cobra.ExactArgs(1)})
+	revoke.RunE = func(cmd *cobra.Command, args []string) error {
+		return offline(cmd, false, func(ctx context.Context, a *auth.Auth, actor string) error { return a.RevokeToken(ctx, args[0], actor) })
+	}
+	token.AddCommand(create, list, revoke)
+	return token
+}
+
+func day(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.UTC().Format("2006-01-02 15:04Z")
+}
+
+func userCommand() *cobra.Command {
+	users := &cobra.Command{Use: "user", Short: "Help people who cannot sign in; works while the server runs"}
+	reset := dataFlags(&cobra.Command{
+		Use:     "reset-password NAME",
+		Short:   "Give an account a new one-time password and print it; its sessions end",
+		Example: "  novacron user reset-password admin --data /var/lib/novacron", Args: cobra.ExactArgs(1),
+	})
+	reset.RunE = func(cmd *cobra.Command, args []string) error {
+		return offline(cmd, false, func(ctx context.Context, a *auth.Auth, actor string) error {
+			password, err := a.ResetPassword(ctx, args[0], actor)
+			if err == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), password)
+			}
+			return err
+		})
+	}
+	users.AddCommand(reset)
+	return users
+}
