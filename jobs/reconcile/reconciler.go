@@ -182,6 +182,12 @@ func (r *Reconciler) Run(ctx context.Context, p *pool.Pool) error {
 		} else if err != nil {
 			return err
 		}
+		// And one may have added it, so that it was connected before the line above that says it is not.
+		if host, err := p.Host(h.ID); err == nil {
+			r.report(ctx, h.ID, "connected", r.look(ctx, h.ID, "connected", func(ctx context.Context) error { return r.Mirror.Host(ctx, host, h.ID) }))
+		} else if st, ok := p.State(h.ID); ok && st.State == domain.HostAway {
+			r.report(ctx, h.ID, "away", r.Mirror.Away(ctx, h.ID, st.Reason, st.Fix))
+		}
 	}
 	r.adopted.Store(true)
 	return r.housekeeping(ctx)
