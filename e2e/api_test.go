@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -334,7 +335,7 @@ func TestKillNineDuringCreate(t *testing.T) {
 		e.Kill()
 		e.Up()
 		j = e.api.Await(t, j.ID)
-		defined := strings.Contains("\n"+virsh(t, 0, "list", "--all", "--name"), "\n"+name+"\n")
+		defined := slices.Contains(strings.Fields(virsh(t, 0, "list", "--all", "--name")), name)
 		files := volumes(t, 0, name)
 		_, err := e.api.VM(j.Resource.ID)
 		listed := err == nil
