@@ -18,15 +18,15 @@ func (d *DB) Search(ctx context.Context, query string, max int) ([]Hit, error) {
 	}
 	max = limit(max, 20)
 	start, within := escapeLike(query)+"%", "%"+escapeLike(query)+"%"
-	hits, err := d.searchHosts(ctx, start, within, max)
+	hits, err := d.searchHosts(ctx, query, start, within, max)
 	if err != nil {
 		return nil, err
 	}
-	vms, err := d.searchVMs(ctx, start, within, max)
+	vms, err := d.searchVMs(ctx, query, start, within, max)
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := d.searchJobs(ctx, within, max)
+	jobs, err := d.searchJobs(ctx, query, within, max)
 	if err != nil {
 		return nil, err
 	}
@@ -42,12 +42,12 @@ func (d *DB) Search(ctx context.Context, query string, max int) ([]Hit, error) {
 	return out, nil
 }
 
-func (d *DB) searchHosts(ctx context.Context, start, within string, max int) ([]Hit, error) {
+func (d *DB) searchHosts(ctx context.Context, id, start, within string, max int) ([]Hit, error) {
 	var rows []struct {
 		ID, Name, URI, State string
 	}
 	err := d.read.SelectContext(ctx, &rows, d.read.Rebind(`SELECT h.id, h.name, h.uri, h.state FROM hosts h WHERE lower(h.name)`+like+` OR lower(h.uri)`+like+` OR lower(h.labels)`+like+` OR h.id = ?
-		ORDER BY CASE WHEN lower(h.name)`+like+` THEN 0 ELSE 1 END, h.name_key LIMIT ?`), within, within, within, strings.Trim(within, "%"), start, max)
+		ORDER BY CASE WHEN lower(h.name)`+like+` THEN 0 ELSE 1 END, h.name_key LIMIT ?`), within, within, within, id, start, max)
 	if err != nil {
 		return nil, edge(err, "host")
 	}
@@ -58,12 +58,12 @@ func (d *DB) searchHosts(ctx context.Context, start, within string, max int) ([]
 	return hits, nil
 }
 
-func (d *DB) searchVMs(ctx context.Context, start, within string, max int) ([]Hit, error) {
+func (d *DB) searchVMs(ctx context.Context, id, start, within string, max int) ([]Hit, error) {
 	var rows []struct {
 		ID, Name, Host, State, Title string
 	}
 	err := d.read.SelectContext(ctx, &rows, d.read.Rebind(`SELECT v.id, v.name, h.name AS host, `+stateColumn+` AS state, v.title FROM vms v JOIN hosts h ON h.id = v.host_id
-		WHERE v.search`+like+` OR v.id = ? ORDER BY CASE WHEN lower(v.name)`+like+` THEN 0 ELSE 1 END, v.name_key, v.id LIMIT ?`), within, strings.Trim(within, "%"), start, max)
+		WHERE v.search`+like+` OR v.id = ? ORDER BY CASE WHEN lower(v.name)`+like+` THEN 0 ELSE 1 END, v.name_key, v.id LIMIT ?`), within, id, start, max)
 	if err != nil {
 		return nil, edge(err, "VM")
 	}
@@ -81,14 +81,14 @@ func (d *DB) searchVMs(ctx context.Context, start, within string, max int) ([]Hi
 	return hits, nil
 }
 
-func (d *DB) searchJobs(ctx context.Context, within string, max int) ([]Hit, error) {
+func (d *DB) searchJobs(ctx context.Context, id, within string, max int) ([]Hit, error) {
 	var rows []struct {
 		ID, Title, State string
 		CreatedAt        int64 `db:"created_at"`
 	}
 	// Only recent ones are looked at: the palette answers while one types.
 	err := d.read.SelectContext(ctx, &rows, d.read.Rebind(`SELECT id, title, state, created_at FROM (SELECT id, title, state, created_at FROM jobs ORDER BY id DESC LIMIT 2000) recent
-		WHERE lower(title)`+like+` OR id = ? ORDER BY id DESC LIMIT ?`), within, strings.Trim(within, "%"), max)
+		WHERE lower(title)`+like+` OR id = ? ORDER BY id DESC LIMIT ?`), within, id, max)
 	if err != nil {
 		return nil, edge(err, "job")
 	}

@@ -1,0 +1,133 @@
+package db
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"novacron/domain"
+)
+
+// The figures that the VM list is held to: 100 of 1,000 VMs on 100 hosts, 20 readers at once, while rows change.
+func BenchmarkVMList(b *testing.B) {
+	d := open(b)
+	estate(b, d, 100, 1000)
+	for name, q := range map[string]VMQuery{
+		"first page":  {Limit: 100},
+		"by state":    {Limit: 100, Sort: "state", Desc: true},
+		"filtered":    {Limit: 100, Filter: "web state:running mem>=2G"},
+		"one of many": {Limit: 100, Filter: "52:54:00:00:01:10"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := d.VMs(b.Context(), q); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(name+", 20 readers and a writer", func(b *testing.B) {
+			stop := make(chan struct{})
+			var writer sync.WaitGroup
+			writer.Go(func() { // 100 hosts that report something once in a while: 50 changes a second
+				tick := time.NewTicker(20 * time.Millisecond)
+				defer tick.Stop()
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					case <-tick.C:
+					}
+					g := guest(fmt.Sprintf("web-%d", i%1000+1), i%1000)
+					g.Config.Description = fmt.Sprint(i)
+					if err := d.Write(b.Context(), func(tx *Tx) error {
+						_, _, _, err := tx.UpsertGuest(fmt.Sprintf("host_h-%d", i%100+1), g, start)
+						if err != nil {
+							return err
+						}
+						return tx.Emit(domain.Event{Kind: "vm.changed"})
+					}); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+			var mu sync.Mutex
+			var took []time.Duration
+			var readers sync.WaitGroup
+			left := make(chan struct{}, b.N)
+			for range b.N {
+				left <- struct{}{}
+			}
+			close(left)
+			b.ResetTimer()
+			for range 20 {
+				readers.Go(func() {
+					for range left {
+						begin := time.Now()
+						if _, err := d.VMs(b.Context(), q); err != nil {
+							b.Error(err)
+							return
+						}
+						mu.Lock()
+						took = append(took, time.Since(begin))
+						mu.Unlock()
+					}
+				})
+			}
+			readers.Wait()
+			b.StopTimer()
+			close(stop)
+			writer.Wait()
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+		})
+	}
+}
+
+func BenchmarkOverview(b *testing.B) {
+	d := open(b)
+	estate(b, d, 100, 1000)
+	for b.Loop() {
+		if _, err := d.Overview(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSearch(b *testing.B) {
+	d := open(b)
+	estate(b, d, 100, 1000)
+	for b.Loop() {
+		if _, err := d.Search(b.Context(), "web-99", 20); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkUnchangedGuest(b *testing.B) {
+	d := open(b)
+	estate(b, d, 1, 1)
+	g := guest("web-1", 0)
+	g.State = domain.VMRunning
+	live := g.Config
+	g.Live = &live
+	write(b, d, func(tx *Tx) error {
+		for b.Loop() {
+			if _, _, changed, err := tx.UpsertGuest("host_h-1", g, start); err != nil || changed {
+				b.Fatal(changed, err)
+			}
+		}
+		return nil
+	})
+}
+
+func BenchmarkWrite(b *testing.B) {
+	d := open(b)
+	for b.Loop() {
+		if err := d.Write(b.Context(), func(tx *Tx) error { return tx.Emit(domain.Event{Kind: "x"}) }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
