@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"novacron/db"
@@ -32,7 +31,7 @@ type Reconciler struct {
 	clock func() time.Time
 	opt   Options
 
-	adopted atomic.Bool // every host of the database has been given to the pool
+	adopted chan struct{} // closed when every host of the database has been given to the pool
 
 	mu    sync.Mutex
 	hosts map[string]*watch
@@ -61,8 +60,11 @@ func New(d *db.DB, log *slog.Logger, clock func() time.Time, opt Options) *Recon
 	def(&opt.Full, 10*time.Minute)
 	def(&opt.Retention, 90*24*time.Hour)
 	def(&opt.RPCTimeout, time.Minute)
-	return &Reconciler{Mirror: NewMirror(d, clock), db: d, log: log, clock: clock, opt: opt, hosts: map[string]*watch{}}
+	return &Reconciler{Mirror: NewMirror(d, clock), db: d, log: log, clock: clock, opt: opt, hosts: map[string]*watch{}, adopted: make(chan struct{})}
 }
+
+// Adopted is closed when Run has given every host of the database to the pool.
+func (r *Reconciler) Adopted() <-chan struct{} { return r.adopted }
 
 // Hooks is what the pool calls.
 func (r *Reconciler) Hooks() pool.Hooks {
@@ -140,7 +142,7 @@ func (r *Reconciler) Forget(id string) {
 // KickInventory asks for a host's pools, volumes, networks and devices to be read soon.
 func (r *Reconciler) KickInventory(id string) { signal(r.watch(id).slow) }
 
-// Run gives every host of the database to the pool and keeps looking until ctx ends. The pool is run by the caller.
+// Run gives every host of the database to the pool and keeps looking until ctx ends. The pool is run by the caller, who calls Run once.
 func (r *Reconciler) Run(ctx context.Context, p *pool.Pool) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -189,7 +191,7 @@ func (r *Reconciler) Run(ctx context.Context, p *pool.Pool) error {
 			r.report(ctx, h.ID, "away", r.Mirror.Away(ctx, h.ID, st.Reason, st.Fix))
 		}
 	}
-	r.adopted.Store(true)
+	close(r.adopted)
 	return r.housekeeping(ctx)
 }
 
@@ -204,10 +206,15 @@ type gate struct {
 
 func (g gate) Host(id string) (hv.Host, error) {
 	host, err := g.p.Host(id)
-	if domain.Is(err, domain.NotFound) && !g.r.adopted.Load() {
+	if !domain.Is(err, domain.NotFound) {
+		return host, err
+	}
+	select {
+	case <-g.r.adopted:
+		return nil, err
+	default:
 		return nil, domain.Errorf(domain.Unavailable, "The server has just begun and is still connecting its hosts.").WithFix("Try again in a few seconds.")
 	}
-	return host, err
 }
 
 // follow turns the host's events into rows as they come.

@@ -79,6 +79,7 @@ func Bare(t testing.TB, opt reconcile.Options) *World {
 		cancel()
 		wg.Wait()
 	})
+	<-w.Rec.Adopted()
 	return w
 }
 
