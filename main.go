@@ -47,7 +47,7 @@ import (
 )
 
 // version is set by the build.
-var version = ""
+var version = "development"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -424,6 +424,9 @@ Start it with "novacron serve" and open the address that it prints.`,
 		SilenceErrors: true, SilenceUsage: true,
 		Version: buildVersion(),
 	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return domain.Errorf(domain.Invalid, "%s", err.Error()).WithFix("See %s --help.", cmd.CommandPath())
+	})
 	root.SetVersionTemplate("novacron {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(serveCommand(), tokenCommand(), userCommand(), &cobra.Command{
@@ -434,11 +437,10 @@ Start it with "novacron serve" and open the address that it prints.`,
 }
 
 func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return cmp.Or(version, "unknown")
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return version + " (" + info.GoVersion + ")"
 	}
-	return cmp.Or(version, info.Main.Version, "unknown") + " (" + info.GoVersion + ")"
+	return version
 }
 
 // dataFlags are what every command takes.

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -23,21 +22,24 @@ func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 		s.refuse(ctx, domain.Errorf(domain.Internal, "The operation %s names no permission.", ctx.Operation().OperationID))
 		return
 	}
-	subject, err := s.subject(humaecho.Unwrap(ctx).Request())
+	ec := humaecho.Unwrap(ctx)
+	subject, err := s.subject(ec.Request())
 	if err == nil {
+		// On echo's request and not only on huma's context, so that the access log names who asked.
+		ec.SetRequest(ec.Request().WithContext(auth.WithSubject(ctx.Context(), subject)))
 		err = allowed(subject, perm)
 	}
 	if err != nil {
 		s.refuse(ctx, err)
 		return
 	}
-	ctl := http.NewResponseController(humaecho.Unwrap(ctx).Response())
+	ctl := http.NewResponseController(ec.Response())
 	lift := func() {
 		if err := ctl.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			s.log.DebugContext(ctx.Context(), "the read deadline cannot be lifted", "error", err)
 		}
 	}
-	next(huma.WithContext(ctx, context.WithValue(auth.WithSubject(ctx.Context(), subject), bodyRead{}, lift)))
+	next(huma.WithValue(ctx, bodyRead{}, lift))
 }
 
 // subject finds who asks: a bearer token, or for reading the session of one of our own pages. A session may not change anything here, since
