@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"image"
 	"image/png"
 	"io"
@@ -88,6 +90,9 @@ func (h *host) Screenshot(ctx context.Context, uuid string) ([]byte, error) {
 		if err != nil {
 			return nil, broken("take a picture of the screen of "+n.Name, err)
 		}
+		if len(raw) == 0 {
+			return nil, domain.Errorf(domain.Unavailable, "The host sent an empty picture of the screen of %s.", n.Name).WithFix("Try again when the VM has drawn something.")
+		}
 		return toPNG(raw)
 	})
 }
@@ -113,7 +118,7 @@ func toPNG(raw []byte) ([]byte, error) {
 	}
 	img, err := decodePPM(raw)
 	if err != nil {
-		return nil, err
+		return nil, domain.Errorf(domain.Unsupported, "The host sent a picture of the screen in a format that is not known.").WithCause(fmt.Errorf("%d bytes, starting %.16q: %w", len(raw), raw, err))
 	}
 	var out bytes.Buffer
 	if err := png.Encode(&out, img); err != nil {
@@ -123,7 +128,7 @@ func toPNG(raw []byte) ([]byte, error) {
 }
 
 func decodePPM(raw []byte) (image.Image, error) {
-	bad := domain.Errorf(domain.Unsupported, "The host sent a picture of the screen in a format that is not known.")
+	bad := errors.New("not a PPM picture of 8 bits")
 	if !bytes.HasPrefix(raw, []byte("P6")) {
 		return nil, bad
 	}

@@ -24,10 +24,16 @@ type streamConn struct {
 	serial int32
 	proc   uint32 // of the call that opened the stream
 
-	left []byte // of a packet that a reader took only in part
-	wmu  sync.Mutex
-	once sync.Once
-	eof  bool
+	early []packet // of the stream, that came before the answer to the call
+	left  []byte   // of a packet that a reader took only in part
+	wmu   sync.Mutex
+	once  sync.Once
+	eof   bool
+}
+
+type packet struct {
+	frameHeader
+	body []byte
 }
 
 const streamChunk = 64 << 10
@@ -110,6 +116,10 @@ func (s *streamConn) call(doing string, proc uint32, args []byte) ([]byte, error
 		if err != nil {
 			return nil, broken(doing, err)
 		}
+		if h.kind == typeStream && h.proc == proc && h.serial == s.serial {
+			s.early = append(s.early, packet{h, body}) // libvirtd may start the stream before it sends the answer
+			continue
+		}
 		if h.kind != typeReply || h.serial != s.serial {
 			continue // an event or a keepalive
 		}
@@ -157,13 +167,23 @@ func decodeError(body []byte) error {
 	return golibvirt.Error{Code: code, Message: msg}
 }
 
+// next gives the packets that came early, then those that come.
+func (s *streamConn) next() (frameHeader, []byte, error) {
+	if len(s.early) > 0 {
+		p := s.early[0]
+		s.early = s.early[1:]
+		return p.frameHeader, p.body, nil
+	}
+	return s.packet()
+}
+
 // Read gives the stream's data as it comes.
 func (s *streamConn) Read(p []byte) (int, error) {
 	for len(s.left) == 0 {
 		if s.eof {
 			return 0, io.EOF
 		}
-		h, body, err := s.packet()
+		h, body, err := s.next()
 		if err != nil {
 			s.eof = true
 			if errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) {
