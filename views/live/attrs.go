@@ -81,8 +81,8 @@ func Again(url, form, id string) templ.Attributes {
 // PaletteInput makes the palette's input search while typing.
 func PaletteInput() templ.Attributes {
 	return templ.Attributes{
-		"hx-get": Search, "hx-trigger": "input delay:120ms, focus once", "hx-target": "#" + PaletteResults, "hx-select": "#" + PaletteResults,
-		"hx-swap": "outerHTML ignoreTitle:true", "hx-sync": "this:replace",
+		"hx-get": Search, "hx-trigger": "input delay:120ms, focus once", "hx-target": "#" + PaletteResults, "hx-select": "#" + SearchResults + ">*",
+		"hx-swap": "innerHTML ignoreTitle:true", "hx-sync": "this:replace",
 	}
 }
 

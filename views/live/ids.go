@@ -13,6 +13,7 @@ const (
 	DialogBody     = "dialog-body"
 	Palette        = "palette"
 	PaletteResults = "palette-results"
+	SearchResults  = "search-results"
 	KeysDialog     = "keys-dialog"
 	ListRegion     = "list"
 	ListRows       = "list-rows"

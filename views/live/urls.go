@@ -17,7 +17,7 @@ const (
 	HostTry    = "/hosts/try"           // POST the same form: answers the form with the trial's result
 	Tasks      = "/tasks"               // GET state, after
 	Events     = "/events"              // GET before, kind, q
-	Search     = "/search"              // GET q; the palette takes PaletteResults out of it
+	Search     = "/search"              // GET q; the palette takes SearchResults out of it
 	Live       = "/live"                // GET text/event-stream; on= says what the page shows
 	Prefs      = "/account/preferences" // POST theme, density, table + columns (repeated)
 	AccountPwd = "/account/password"    // POST current, password, again
