@@ -79,13 +79,18 @@ func (s *server) answerError(err error, c echo.Context) {
 	if status >= 500 && status != http.StatusServiceUnavailable && status != http.StatusInsufficientStorage {
 		s.logError(r.Context(), err, "a request failed")
 	}
+	retryAfter(c, status, err)
+	if werr := s.writeError(c, status, problem(err), err); werr != nil {
+		s.logError(r.Context(), werr, "an error could not be shown")
+	}
+}
+
+// retryAfter tells programs when trying again may help.
+func retryAfter(c echo.Context, status int, err error) {
 	if lim, ok := errors.AsType[*auth.LimitedError](err); ok {
 		c.Response().Header().Set("Retry-After", strconv.Itoa(int(lim.Wait/time.Second)))
 	} else if status == http.StatusServiceUnavailable {
 		c.Response().Header().Set("Retry-After", "5")
-	}
-	if werr := s.writeError(c, status, problem(err), err); werr != nil {
-		s.logError(r.Context(), werr, "an error could not be shown")
 	}
 }
 

@@ -39,6 +39,7 @@ func (s *server) signIn(c echo.Context) error {
 		}
 		e := problem(err)
 		status := statusOf(err)
+		retryAfter(c, status, err)
 		return s.render(c, status, account.SignInPage(account.SignIn{Name: name, Next: next, Err: strings.TrimSpace(e.Msg + " " + e.Fix), Version: s.Version}))
 	}
 	if err := s.Auth.BeginSession(ctx, u); err != nil {
