@@ -93,7 +93,7 @@ func (d Deps) trySteps(in Try) []jobs.Step {
 		Do: func(ctx context.Context, r *jobs.Run) error {
 			creds, ok := d.Trials.get(in.Trial)
 			if !ok {
-				return domain.Errorf(domain.Conflict, "The server was restarted before the trial began.").WithFix("Try again.")
+				return domain.Errorf(domain.Conflict, "The trial waited too long or the server was restarted, so what it needed is no longer kept.").WithFix("Try again.")
 			}
 			facts, err := d.visit(ctx, r, hv.Target{URI: in.URI, Creds: creds})
 			if rerr := r.Result(facts); rerr != nil {
