@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -30,10 +31,15 @@ type DB struct {
 	clock func() time.Time
 	base  context.Context // for scs, whose older methods carry none
 	write *sqlx.DB
-	read  *sqlx.DB
+	read  *readPool
 	turn  chan struct{} // one token: whoever has it may write; held until the feed has been told, so that the feed keeps the order of the commits
 	feed  *Feed
 	docs  docCache
+
+	generation atomic.Int64 // of what the memos keep
+	pages      *memo[VMQuery, VMPage]
+	overviews  *memo[struct{}, Overview]
+	hosts      *memo[struct{}, []domain.Host]
 }
 
 // Open opens the database file, making it (mode 0600, its directory 0700) when it is not there, and brings its schema up to date.
@@ -47,17 +53,18 @@ func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.
 	}
 	d := &DB{log: log, clock: clock, base: context.WithoutCancel(ctx), turn: make(chan struct{}, 1), feed: newFeed(ringSize)}
 	d.docs.init()
+	d.pages, d.overviews, d.hosts = newMemo[VMQuery, VMPage](&d.generation), newMemo[struct{}, Overview](&d.generation), newMemo[struct{}, []domain.Host](&d.generation)
 	// FULL, not NORMAL: an acknowledged change must survive a power cut too, and one sync costs less than a millisecond on an SSD.
 	if d.write, err = sqlx.Open("sqlite", dsn(abs, "_txlock=immediate", "_pragma=synchronous(full)")); err != nil {
 		return nil, edge(err, "database")
 	}
 	d.write.SetMaxOpenConns(1)
-	if d.read, err = sqlx.Open("sqlite", dsn(abs, "_pragma=query_only(1)")); err != nil {
+	read, err := sqlx.Open("sqlite", dsn(abs, "_pragma=query_only(1)"))
+	if err != nil {
 		d.write.Close()
 		return nil, edge(err, "database")
 	}
-	d.read.SetMaxOpenConns(readers)
-	d.read.SetMaxIdleConns(readers)
+	d.read = newReadPool(read)
 	if err := d.start(ctx); err != nil {
 		d.Close()
 		return nil, err
@@ -150,6 +157,7 @@ type Tx struct {
 	tx     *sqlx.Tx
 	seq    int64
 	events []domain.Event
+	shows  bool // wrote something that a memo may keep
 }
 
 // Write runs fn in a write transaction and commits it, or rolls it back when fn fails. It waits for its turn as long as ctx allows;
@@ -181,6 +189,9 @@ func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 		return edge(err, "record")
 	}
 	committed = true
+	if tx.shows {
+		d.generation.Add(1)
+	}
 	return d.publish(tx)
 }
 
@@ -201,7 +212,13 @@ func (d *DB) publish(tx *Tx) error {
 	return nil
 }
 
+// exec runs a statement. Every one is taken to change what the memos keep; aside is for those that cannot.
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	tx.shows = true
+	return tx.aside(query, args...)
+}
+
+func (tx *Tx) aside(query string, args ...any) (int64, error) {
 	res, err := tx.tx.ExecContext(tx.ctx, tx.tx.Rebind(query), args...)
 	if err != nil {
 		return 0, err
@@ -217,6 +234,8 @@ func (tx *Tx) one(what, query string, args ...any) error {
 	}
 	return edge(err, what)
 }
+
+func (tx *Tx) read() txReader { return txReader{tx.tx} }
 
 func (tx *Tx) now() time.Time { return tx.d.clock() }
 

@@ -159,7 +159,7 @@ func TestOpenRefuses(t *testing.T) {
 func TestSchema(t *testing.T) {
 	d := open(t)
 	var stmts []string
-	if err := d.read.Select(&stmts, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'goose_%' ORDER BY type DESC, name"); err != nil {
+	if err := d.read.db.Select(&stmts, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'goose_%' ORDER BY type DESC, name"); err != nil {
 		t.Fatal(err)
 	}
 	got := strings.Join(stmts, ";\n\n") + ";\n"
@@ -180,7 +180,7 @@ func TestSchema(t *testing.T) {
 
 func TestReadersCannotWrite(t *testing.T) {
 	d := open(t)
-	if _, err := d.read.Exec("DELETE FROM hosts"); err == nil {
+	if _, err := d.read.db.Exec("DELETE FROM hosts"); err == nil {
 		t.Error("the reader pool wrote")
 	}
 }

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 	"time"
 
@@ -19,7 +20,7 @@ func (tx *Tx) Emit(ev domain.Event) error {
 	tx.seq++
 	ev.Seq = tx.seq
 	ev.At = tx.now().UTC().Truncate(time.Millisecond)
-	_, err := tx.exec("INSERT INTO events (seq, at, kind, res_kind, res_id, res_name, host_id, job_id, actor, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	_, err := tx.aside("INSERT INTO events (seq, at, kind, res_kind, res_id, res_name, host_id, job_id, actor, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		ev.Seq, ms(ev.At), ev.Kind, ev.Resource.Kind, ev.Resource.ID, ev.Resource.Name, ev.HostID, ev.JobID, ev.Actor, ev.Message)
 	if err != nil {
 		return edge(err, "event")
@@ -38,7 +39,7 @@ func (d *DB) Events(ctx context.Context, q EventQuery) ([]domain.Event, error) {
 		where, args = append(where, "res_id = ?"), append(args, q.Resource)
 	}
 	if q.HostID != "" {
-		where, args = append(where, "host_id = ?"), append(args, q.HostID)
+		where, args = append(where, "(host_id = ? OR res_id = ?)"), append(args, q.HostID, q.HostID)
 	}
 	if q.JobID != "" {
 		where, args = append(where, "job_id = ?"), append(args, q.JobID)
@@ -48,20 +49,16 @@ func (d *DB) Events(ctx context.Context, q EventQuery) ([]domain.Event, error) {
 		order = "DESC"
 	}
 	query := "SELECT seq, at, kind, res_kind, res_id, res_name, host_id, job_id, actor, message FROM events WHERE " + strings.Join(where, " AND ") + " ORDER BY seq " + order + " LIMIT ?"
-	rows, err := d.read.QueryContext(ctx, d.read.Rebind(query), append(args, limit(q.Limit, defaultLimit))...)
-	if err != nil {
-		return nil, edge(err, "event")
-	}
-	defer rows.Close()
 	var evs []domain.Event
-	for rows.Next() {
+	err := d.read.each(ctx, func(rows *sql.Rows) error {
 		var ev domain.Event
 		var when int64
 		if err := rows.Scan(&ev.Seq, &when, &ev.Kind, &ev.Resource.Kind, &ev.Resource.ID, &ev.Resource.Name, &ev.HostID, &ev.JobID, &ev.Actor, &ev.Message); err != nil {
-			return nil, edge(err, "event")
+			return err
 		}
 		ev.At = at(when)
 		evs = append(evs, ev)
-	}
-	return evs, edge(rows.Err(), "event")
+		return nil
+	}, query, append(args, limit(q.Limit, defaultLimit))...)
+	return evs, edge(err, "event")
 }

@@ -3,9 +3,8 @@ package db
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 
 	"novacron/domain"
 )
@@ -45,16 +44,21 @@ func (r hostRow) host() (domain.Host, error) {
 	return h, parse(r.Facts, &h.Facts)
 }
 
-func getHost(ctx context.Context, q sqlx.QueryerContext, id string) (domain.Host, error) {
+func getHost(ctx context.Context, q getter, id string) (domain.Host, error) {
 	var r hostRow
-	if err := sqlx.GetContext(ctx, q, &r, "SELECT "+hostColumns+" FROM hosts WHERE id = ?", id); err != nil {
+	if err := q.GetContext(ctx, &r, "SELECT "+hostColumns+" FROM hosts WHERE id = ?", id); err != nil {
 		return domain.Host{}, edge(err, "host")
 	}
 	return r.host()
 }
 
-// Hosts lists all hosts by name.
+// Hosts lists all hosts by name. Labels and lists inside Facts are shared with other readers and must not be altered.
 func (d *DB) Hosts(ctx context.Context) ([]domain.Host, error) {
+	hosts, err := d.hosts.get(ctx, struct{}{}, func() ([]domain.Host, error) { return d.readHosts(ctx) })
+	return slices.Clone(hosts), err
+}
+
+func (d *DB) readHosts(ctx context.Context) ([]domain.Host, error) {
 	var rows []hostRow
 	if err := d.read.SelectContext(ctx, &rows, "SELECT "+hostColumns+" FROM hosts ORDER BY name_key, id"); err != nil {
 		return nil, edge(err, "host")
@@ -75,7 +79,7 @@ func (d *DB) Host(ctx context.Context, id string) (domain.Host, error) {
 }
 
 // Host reads one host.
-func (tx *Tx) Host(id string) (domain.Host, error) { return getHost(tx.ctx, tx.tx, id) }
+func (tx *Tx) Host(id string) (domain.Host, error) { return getHost(tx.ctx, tx.read(), id) }
 
 // HostCredentials reads what is needed to reach the host; it is apart from the host so that no page has it by accident.
 func (d *DB) HostCredentials(ctx context.Context, id string) (domain.HostCredentials, error) {
@@ -231,9 +235,9 @@ func (d *DB) HostLoads(ctx context.Context) (map[string]HostLoad, error) {
 }
 
 // HostLoads is for placement: read in the transaction that inserts the VM, it is free of races.
-func (tx *Tx) HostLoads() (map[string]HostLoad, error) { return hostLoads(tx.ctx, tx.tx) }
+func (tx *Tx) HostLoads() (map[string]HostLoad, error) { return hostLoads(tx.ctx, tx.read()) }
 
-func hostLoads(ctx context.Context, q sqlx.QueryerContext) (map[string]HostLoad, error) {
+func hostLoads(ctx context.Context, q getter) (map[string]HostLoad, error) {
 	var rows []struct {
 		HostID         string `db:"host_id"`
 		VMs            int    `db:"vms"`
@@ -244,7 +248,7 @@ func hostLoads(ctx context.Context, q sqlx.QueryerContext) (map[string]HostLoad,
 		MemoryDefined  int64  `db:"memory_defined"`
 		MemoryCreating int64  `db:"memory_creating"`
 	}
-	err := sqlx.SelectContext(ctx, q, &rows, `SELECT host_id, count(*) AS vms,
+	err := q.SelectContext(ctx, &rows, `SELECT host_id, count(*) AS vms,
 		sum(CASE WHEN state IN ('running', 'paused') THEN 1 ELSE 0 END) AS running,
 		sum(CASE WHEN state IN ('running', 'paused') THEN vcpus ELSE 0 END) AS vcpus_running, sum(vcpus) AS vcpus_defined,
 		sum(CASE WHEN state IN ('running', 'paused') THEN memory_bytes ELSE 0 END) AS memory_running, sum(memory_bytes) AS memory_defined,

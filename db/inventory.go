@@ -128,7 +128,7 @@ func onHost(hostID, column string) (cond []string, args []any) {
 func (d *DB) Pools(ctx context.Context, hostID string) ([]domain.Pool, error) {
 	cond, args := onHost(hostID, "host_id")
 	var rows []poolRow
-	err := d.read.SelectContext(ctx, &rows, d.read.Rebind("SELECT host_id, name, uuid, type, active, autostart, target, capacity_bytes, allocation_bytes, available_bytes FROM pools"+and(cond)+" ORDER BY host_id, name"), args...)
+	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, name, uuid, type, active, autostart, target, capacity_bytes, allocation_bytes, available_bytes FROM pools"+and(cond)+" ORDER BY host_id, name", args...)
 	out := make([]domain.Pool, len(rows))
 	for i, r := range rows {
 		out[i] = domain.Pool{HostID: r.HostID, UUID: r.UUID, Name: r.Name, Type: r.Type, Active: r.Active, Autostart: r.Autostart, Target: r.Target,
@@ -144,7 +144,7 @@ func (d *DB) Volumes(ctx context.Context, hostID, pool string) ([]domain.Volume,
 		cond, args = append(cond, "pool = ?"), append(args, pool)
 	}
 	var rows []volumeRow
-	err := d.read.SelectContext(ctx, &rows, d.read.Rebind("SELECT host_id, pool, name, path, format, capacity_bytes, allocation_bytes, backing FROM volumes"+and(cond)+" ORDER BY host_id, pool, name"), args...)
+	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, pool, name, path, format, capacity_bytes, allocation_bytes, backing FROM volumes"+and(cond)+" ORDER BY host_id, pool, name", args...)
 	out := make([]domain.Volume, len(rows))
 	for i, r := range rows {
 		out[i] = domain.Volume{HostID: r.HostID, Pool: r.Pool, Name: r.Name, Path: r.Path, Format: r.Format, CapacityBytes: r.CapacityBytes, AllocationBytes: r.AllocationBytes, Backing: r.Backing}
@@ -156,7 +156,7 @@ func (d *DB) Volumes(ctx context.Context, hostID, pool string) ([]domain.Volume,
 func (d *DB) Networks(ctx context.Context, hostID string) ([]domain.Network, error) {
 	cond, args := onHost(hostID, "host_id")
 	var rows []networkRow
-	err := d.read.SelectContext(ctx, &rows, d.read.Rebind("SELECT host_id, name, uuid, active, autostart, mode, bridge, cidr FROM networks"+and(cond)+" ORDER BY host_id, name"), args...)
+	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, name, uuid, active, autostart, mode, bridge, cidr FROM networks"+and(cond)+" ORDER BY host_id, name", args...)
 	out := make([]domain.Network, len(rows))
 	for i, r := range rows {
 		out[i] = domain.Network{HostID: r.HostID, UUID: r.UUID, Name: r.Name, Active: r.Active, Autostart: r.Autostart, Mode: r.Mode, Bridge: r.Bridge, CIDR: r.CIDR}
@@ -168,7 +168,7 @@ func (d *DB) Networks(ctx context.Context, hostID string) ([]domain.Network, err
 func (d *DB) Devices(ctx context.Context, hostID string) ([]domain.Device, error) {
 	cond, args := onHost(hostID, "host_id")
 	var rows []deviceRow
-	err := d.read.SelectContext(ctx, &rows, d.read.Rebind("SELECT host_id, name, kind, label, parent, driver FROM devices"+and(cond)+" ORDER BY host_id, kind, name"), args...)
+	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, name, kind, label, parent, driver FROM devices"+and(cond)+" ORDER BY host_id, kind, name", args...)
 	out := make([]domain.Device, len(rows))
 	for i, r := range rows {
 		out[i] = domain.Device{HostID: r.HostID, Name: r.Name, Kind: r.Kind, Label: r.Label, Parent: r.Parent, Driver: r.Driver}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"strings"
 
-	"github.com/jmoiron/sqlx"
-
 	"novacron/domain"
 )
 
@@ -75,9 +73,9 @@ func jobsOf(rows []jobRow) ([]domain.Job, error) {
 	return jobs, nil
 }
 
-func getJob(ctx context.Context, q sqlx.QueryerContext, where string, args ...any) (domain.Job, error) {
+func getJob(ctx context.Context, q getter, where string, args ...any) (domain.Job, error) {
 	var r jobRow
-	if err := sqlx.GetContext(ctx, q, &r, "SELECT "+jobColumns+" FROM jobs WHERE "+where, args...); err != nil {
+	if err := q.GetContext(ctx, &r, "SELECT "+jobColumns+" FROM jobs WHERE "+where, args...); err != nil {
 		return domain.Job{}, edge(err, "job")
 	}
 	return r.job()
@@ -89,11 +87,11 @@ func (d *DB) Job(ctx context.Context, id string) (domain.Job, error) {
 }
 
 // Job reads one job.
-func (tx *Tx) Job(id string) (domain.Job, error) { return getJob(tx.ctx, tx.tx, "id = ?", id) }
+func (tx *Tx) Job(id string) (domain.Job, error) { return getJob(tx.ctx, tx.read(), "id = ?", id) }
 
 // JobByKey finds the job that the same actor asked for with the same key before.
 func (tx *Tx) JobByKey(actor, key string) (job domain.Job, ok bool, err error) {
-	job, err = getJob(tx.ctx, tx.tx, "actor = ? AND job_key = ?", actor, key)
+	job, err = getJob(tx.ctx, tx.read(), "actor = ? AND job_key = ?", actor, key)
 	if domain.Is(err, domain.NotFound) {
 		return job, false, nil
 	}
@@ -124,7 +122,7 @@ func (d *DB) Jobs(ctx context.Context, q JobQuery) (JobPage, error) {
 		add("parent_id IS NULL")
 	}
 	var page JobPage
-	if err := d.read.GetContext(ctx, &page.Total, d.read.Rebind("SELECT count(*) FROM jobs"+and(cond)), args...); err != nil {
+	if err := d.read.GetContext(ctx, &page.Total, "SELECT count(*) FROM jobs"+and(cond), args...); err != nil {
 		return page, edge(err, "job")
 	}
 	if q.After != "" { // ids sort by birth, so an id is the cursor
@@ -135,7 +133,7 @@ func (d *DB) Jobs(ctx context.Context, q JobQuery) (JobPage, error) {
 	}
 	n := limit(q.Limit, 50)
 	var rows []jobRow
-	if err := d.read.SelectContext(ctx, &rows, d.read.Rebind("SELECT "+jobColumns+" FROM jobs"+and(cond)+" ORDER BY id DESC LIMIT ?"), append(args, n+1)...); err != nil {
+	if err := d.read.SelectContext(ctx, &rows, "SELECT "+jobColumns+" FROM jobs"+and(cond)+" ORDER BY id DESC LIMIT ?", append(args, n+1)...); err != nil {
 		return page, edge(err, "job")
 	}
 	if len(rows) > n {
@@ -192,7 +190,7 @@ func (tx *Tx) AppendJobLog(jobID string, lines ...domain.JobLine) error {
 		return edge(err, "job")
 	}
 	for i, l := range lines {
-		if _, err := tx.exec("INSERT INTO job_log (job_id, line, at, step, text) VALUES (?, ?, ?, ?, ?)", jobID, last+int64(i)+1, ms(l.At), l.Step, l.Text); err != nil {
+		if _, err := tx.aside("INSERT INTO job_log (job_id, line, at, step, text) VALUES (?, ?, ?, ?, ?)", jobID, last+int64(i)+1, ms(l.At), l.Step, l.Text); err != nil {
 			return edge(err, "job")
 		}
 	}

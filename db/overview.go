@@ -2,29 +2,35 @@ package db
 
 import (
 	"context"
+	"database/sql"
+	"maps"
 
 	"novacron/domain"
 )
 
 // Overview counts the estate in one statement.
 func (d *DB) Overview(ctx context.Context) (Overview, error) {
+	last := d.feed.Last() // before reading: who follows from it misses nothing
+	o, err := d.overviews.get(ctx, struct{}{}, func() (Overview, error) { return d.readOverview(ctx) })
+	o.VMs, o.Hosts = maps.Clone(o.VMs), maps.Clone(o.Hosts)
+	o.LastEvent = last
+	return o, err
+}
+
+func (d *DB) readOverview(ctx context.Context) (Overview, error) {
 	o := Overview{VMs: map[domain.VMState]int{}, Hosts: map[domain.HostState]int{}}
-	rows, err := d.read.QueryContext(ctx, `SELECT 'vm', `+stateColumn+`, count(*), sum(v.vcpus), sum(v.memory_bytes),
+	query := `SELECT 'vm', ` + stateColumn + `, count(*), sum(v.vcpus), sum(v.memory_bytes),
 			sum(CASE WHEN v.state IN ('running', 'paused') THEN v.vcpus ELSE 0 END), sum(CASE WHEN v.state IN ('running', 'paused') THEN v.memory_bytes ELSE 0 END)
 			FROM vms v JOIN hosts h ON h.id = v.host_id GROUP BY 2
 		UNION ALL SELECT 'host', h.state, count(*), sum(h.cpus), sum(h.memory_bytes), sum(h.maintenance), min(h.state_since) FROM hosts h GROUP BY 2
 		UNION ALL SELECT 'storage', h.state, 0, sum(h.storage_free), sum(h.storage_total), 0, 0 FROM hosts h GROUP BY 2
-		UNION ALL SELECT 'job', j.state, count(*), 0, 0, 0, 0 FROM jobs j WHERE j.state IN ('queued', 'running', 'stuck') GROUP BY 2`)
-	if err != nil {
-		return o, edge(err, "overview")
-	}
-	defer rows.Close()
-	for rows.Next() {
+		UNION ALL SELECT 'job', j.state, count(*), 0, 0, 0, 0 FROM jobs j WHERE j.state IN ('queued', 'running', 'stuck') GROUP BY 2`
+	err := d.read.each(ctx, func(rows *sql.Rows) error {
 		var what, state string
 		var n int
 		var a, b, c, e int64
 		if err := rows.Scan(&what, &state, &n, &a, &b, &c, &e); err != nil {
-			return o, edge(err, "overview")
+			return err
 		}
 		connected := state == string(domain.HostConnected)
 		switch what {
@@ -58,7 +64,7 @@ func (d *DB) Overview(ctx context.Context) (Overview, error) {
 				o.ActiveJobs += n
 			}
 		}
-	}
-	o.LastEvent = d.feed.Last()
-	return o, edge(rows.Err(), "overview")
+		return nil
+	}, query)
+	return o, edge(err, "overview")
 }

@@ -67,7 +67,7 @@ func TestSessions(t *testing.T) {
 		t.Errorf("%v %v %v", b, found, err)
 	}
 	var keys []string
-	if err := d.read.Select(&keys, "SELECT token_hash FROM sessions"); err != nil || len(keys) != 1 || strings.Contains(keys[0], "t") && keys[0] == "t" {
+	if err := d.read.db.Select(&keys, "SELECT token_hash FROM sessions"); err != nil || len(keys) != 1 || strings.Contains(keys[0], "t") && keys[0] == "t" {
 		t.Errorf("%v %v", keys, err)
 	}
 	if err := s.Commit("old", data, start); err != nil {

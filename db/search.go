@@ -46,8 +46,8 @@ func (d *DB) searchHosts(ctx context.Context, id, start, within string, max int)
 	var rows []struct {
 		ID, Name, URI, State string
 	}
-	err := d.read.SelectContext(ctx, &rows, d.read.Rebind(`SELECT h.id, h.name, h.uri, h.state FROM hosts h WHERE lower(h.name)`+like+` OR lower(h.uri)`+like+` OR lower(h.labels)`+like+` OR h.id = ?
-		ORDER BY CASE WHEN lower(h.name)`+like+` THEN 0 ELSE 1 END, h.name_key LIMIT ?`), within, within, within, id, start, max)
+	err := d.read.SelectContext(ctx, &rows, `SELECT h.id, h.name, h.uri, h.state FROM hosts h WHERE lower(h.name)`+like+` OR lower(h.uri)`+like+` OR lower(h.labels)`+like+` OR h.id = ?
+		ORDER BY CASE WHEN lower(h.name)`+like+` THEN 0 ELSE 1 END, h.name_key LIMIT ?`, within, within, within, id, start, max)
 	if err != nil {
 		return nil, edge(err, "host")
 	}
@@ -62,8 +62,8 @@ func (d *DB) searchVMs(ctx context.Context, id, start, within string, max int) (
 	var rows []struct {
 		ID, Name, Host, State, Title string
 	}
-	err := d.read.SelectContext(ctx, &rows, d.read.Rebind(`SELECT v.id, v.name, h.name AS host, `+stateColumn+` AS state, v.title FROM vms v JOIN hosts h ON h.id = v.host_id
-		WHERE v.search`+like+` OR v.id = ? ORDER BY CASE WHEN lower(v.name)`+like+` THEN 0 ELSE 1 END, v.name_key, v.id LIMIT ?`), within, id, start, max)
+	err := d.read.SelectContext(ctx, &rows, `SELECT v.id, v.name, h.name AS host, `+stateColumn+` AS state, v.title FROM vms v JOIN hosts h ON h.id = v.host_id
+		WHERE v.search`+like+` OR v.id = ? ORDER BY CASE WHEN lower(v.name)`+like+` THEN 0 ELSE 1 END, v.name_key, v.id LIMIT ?`, within, id, start, max)
 	if err != nil {
 		return nil, edge(err, "VM")
 	}
@@ -87,8 +87,8 @@ func (d *DB) searchJobs(ctx context.Context, id, within string, max int) ([]Hit,
 		CreatedAt        int64 `db:"created_at"`
 	}
 	// Only recent ones are looked at: the palette answers while one types.
-	err := d.read.SelectContext(ctx, &rows, d.read.Rebind(`SELECT id, title, state, created_at FROM (SELECT id, title, state, created_at FROM jobs ORDER BY id DESC LIMIT 2000) recent
-		WHERE lower(title)`+like+` OR id = ? ORDER BY id DESC LIMIT ?`), within, id, max)
+	err := d.read.SelectContext(ctx, &rows, `SELECT id, title, state, created_at FROM (SELECT id, title, state, created_at FROM jobs ORDER BY id DESC LIMIT 2000) recent
+		WHERE lower(title)`+like+` OR id = ? ORDER BY id DESC LIMIT ?`, within, id, max)
 	if err != nil {
 		return nil, edge(err, "job")
 	}

@@ -40,7 +40,7 @@ func (s *SessionStore) FindCtx(ctx context.Context, token string) (b []byte, fou
 // CommitCtx writes the session.
 func (s *SessionStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	return s.d.Write(ctx, func(tx *Tx) error {
-		_, err := tx.exec("INSERT INTO sessions (token_hash, data, expires_at) VALUES (?, ?, ?) ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at",
+		_, err := tx.aside("INSERT INTO sessions (token_hash, data, expires_at) VALUES (?, ?, ?) ON CONFLICT (token_hash) DO UPDATE SET data = excluded.data, expires_at = excluded.expires_at",
 			hashToken(token), base64.StdEncoding.EncodeToString(b), ms(expiry))
 		return edge(err, "session")
 	})
@@ -49,7 +49,7 @@ func (s *SessionStore) CommitCtx(ctx context.Context, token string, b []byte, ex
 // DeleteCtx ends the session; one that is not there is no error.
 func (s *SessionStore) DeleteCtx(ctx context.Context, token string) error {
 	return s.d.Write(ctx, func(tx *Tx) error {
-		_, err := tx.exec("DELETE FROM sessions WHERE token_hash = ?", hashToken(token))
+		_, err := tx.aside("DELETE FROM sessions WHERE token_hash = ?", hashToken(token))
 		return edge(err, "session")
 	})
 }

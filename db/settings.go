@@ -3,13 +3,11 @@ package db
 import (
 	"context"
 
-	"github.com/jmoiron/sqlx"
-
 	"novacron/domain"
 )
 
-func getSetting(ctx context.Context, q sqlx.QueryerContext, name string) (value string, ok bool, err error) {
-	err = edge(sqlx.GetContext(ctx, q, &value, "SELECT value FROM settings WHERE name = ?", name), "setting")
+func getSetting(ctx context.Context, q getter, name string) (value string, ok bool, err error) {
+	err = edge(q.GetContext(ctx, &value, "SELECT value FROM settings WHERE name = ?", name), "setting")
 	if domain.Is(err, domain.NotFound) {
 		return "", false, nil
 	}
@@ -23,7 +21,7 @@ func (d *DB) Setting(ctx context.Context, name string) (value string, ok bool, e
 
 // Setting reads a setting.
 func (tx *Tx) Setting(name string) (value string, ok bool, err error) {
-	return getSetting(tx.ctx, tx.tx, name)
+	return getSetting(tx.ctx, tx.read(), name)
 }
 
 // SetSetting writes a setting.

@@ -75,7 +75,7 @@ func (d *DB) attach(ctx context.Context, vms []domain.VM, revs []int64) error {
 			ID, Config, Live string
 			Rev              int64
 		}
-		if err := d.read.SelectContext(ctx, &rows, d.read.Rebind(query), args...); err != nil {
+		if err := d.read.SelectContext(ctx, &rows, query, args...); err != nil {
 			return edge(err, "VM")
 		}
 		for _, r := range rows {

@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"slices"
@@ -83,6 +84,12 @@ func and(cond []string) string {
 
 // VMs gives one page of VMs. A page is stable: rows do not move between pages while the estate changes, unless their own sort key does.
 func (d *DB) VMs(ctx context.Context, q VMQuery) (VMPage, error) {
+	page, err := d.pages.get(ctx, q, func() (VMPage, error) { return d.readVMs(ctx, q) })
+	page.Items = slices.Clone(page.Items) // so that its reader may sort or cut it
+	return page, err
+}
+
+func (d *DB) readVMs(ctx context.Context, q VMQuery) (VMPage, error) {
 	var page VMPage
 	if q.Sort == "" {
 		q.Sort = "name"
@@ -99,7 +106,7 @@ func (d *DB) VMs(ctx context.Context, q VMQuery) (VMPage, error) {
 	if len(cond) > 0 {
 		count += " JOIN hosts h ON h.id = v.host_id" + and(cond)
 	}
-	if err := d.read.GetContext(ctx, &page.Total, d.read.Rebind(count), args...); err != nil {
+	if err := d.read.GetContext(ctx, &page.Total, count, args...); err != nil {
 		return page, edge(err, "VM")
 	}
 	order, compare := "ASC", ">"
@@ -120,31 +127,26 @@ func (d *DB) VMs(ctx context.Context, q VMQuery) (VMPage, error) {
 		cond, args = append(cond, "("+sort.column+", v.id) "+compare+" (?, ?)"), append(args, key, c.ID)
 	}
 	n := limit(q.Limit, defaultLimit)
-	rows, err := d.read.QueryContext(ctx, d.read.Rebind("SELECT "+vmColumns+", "+sort.column+vmTables+and(cond)+" ORDER BY "+sort.column+" "+order+", v.id "+order+" LIMIT ?"), append(args, n+1)...)
-	if err != nil {
-		return page, edge(err, "VM")
-	}
-	defer rows.Close()
 	page.Items = make([]domain.VM, 0, n)
 	revs := make([]int64, 0, n)
 	var key, lastKey string
-	for rows.Next() {
+	err = d.read.each(ctx, func(rows *sql.Rows) error {
 		if len(page.Items) == n {
 			page.Next = cursor{Sort: q.Sort, Desc: q.Desc, Key: lastKey, ID: page.Items[n-1].ID}.String()
-			break
+			return nil
 		}
 		var vm domain.VM
 		var rev int64
 		if err := scanVM(rows, &vm, &rev, &key); err != nil {
-			return page, edge(err, "VM")
+			return err
 		}
 		lastKey = key
 		page.Items, revs = append(page.Items, vm), append(revs, rev)
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	}, "SELECT "+vmColumns+", "+sort.column+vmTables+and(cond)+" ORDER BY "+sort.column+" "+order+", v.id "+order+" LIMIT ?", append(args, n+1)...)
+	if err != nil {
 		return page, edge(err, "VM")
 	}
-	rows.Close() // gives the connection back before more is read
 	return page, d.attach(ctx, page.Items, revs)
 }
 
@@ -155,6 +157,6 @@ func (d *DB) VMIDs(ctx context.Context, q VMQuery) ([]string, error) {
 		return nil, err
 	}
 	var ids []string
-	err = d.read.SelectContext(ctx, &ids, d.read.Rebind("SELECT v.id FROM vms v JOIN hosts h ON h.id = v.host_id"+and(cond)+" ORDER BY v.name_key, v.id"), args...)
+	err = d.read.SelectContext(ctx, &ids, "SELECT v.id FROM vms v JOIN hosts h ON h.id = v.host_id"+and(cond)+" ORDER BY v.name_key, v.id", args...)
 	return ids, edge(err, "VM")
 }

@@ -2,10 +2,9 @@ package db
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 
 	"novacron/domain"
 )
@@ -40,33 +39,33 @@ func scanVM(rows interface{ Scan(...any) error }, vm *domain.VM, rev *int64, ext
 }
 
 func (d *DB) selectVMs(ctx context.Context, where string, args ...any) ([]domain.VM, error) {
-	rows, err := d.read.QueryContext(ctx, d.read.Rebind("SELECT "+vmColumns+vmTables+" WHERE "+where), args...)
-	if err != nil {
-		return nil, edge(err, "VM")
-	}
-	defer rows.Close()
 	var vms []domain.VM
 	var revs []int64
-	for rows.Next() {
+	err := d.read.each(ctx, func(rows *sql.Rows) error {
 		var vm domain.VM
 		var rev int64
 		if err := scanVM(rows, &vm, &rev); err != nil {
-			return nil, edge(err, "VM")
+			return err
 		}
 		vms, revs = append(vms, vm), append(revs, rev)
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	}, "SELECT "+vmColumns+vmTables+" WHERE "+where, args...)
+	if err != nil {
 		return nil, edge(err, "VM")
 	}
 	return vms, d.attach(ctx, vms, revs)
 }
 
-func getVM(ctx context.Context, q sqlx.QueryerContext, where string, args ...any) (domain.VM, error) {
+func getVM(ctx context.Context, q getter, where string, args ...any) (domain.VM, error) {
 	var vm domain.VM
 	var rev int64
 	var config, live string
-	row := q.QueryRowxContext(ctx, "SELECT "+vmColumns+", d.config, d.live, d.xml"+vmTables+" JOIN vm_documents d ON d.vm_id = v.id WHERE "+where, args...)
-	if err := scanVM(row, &vm, &rev, &config, &live, &vm.XML); err != nil {
+	err := q.each(ctx, func(rows *sql.Rows) error { return scanVM(rows, &vm, &rev, &config, &live, &vm.XML) },
+		"SELECT "+vmColumns+", d.config, d.live, d.xml"+vmTables+" JOIN vm_documents d ON d.vm_id = v.id WHERE "+where, args...)
+	if err == nil && vm.ID == "" {
+		err = sql.ErrNoRows
+	}
+	if err != nil {
 		return vm, edge(err, "VM")
 	}
 	doc, err := decodeDoc(rev, config, live)
@@ -85,11 +84,11 @@ func (d *DB) VMByUUID(ctx context.Context, hostID, uuid string) (domain.VM, erro
 }
 
 // VM reads one VM with everything.
-func (tx *Tx) VM(id string) (domain.VM, error) { return getVM(tx.ctx, tx.tx, "v.id = ?", id) }
+func (tx *Tx) VM(id string) (domain.VM, error) { return getVM(tx.ctx, tx.read(), "v.id = ?", id) }
 
 // VMByUUID finds a VM by what is unique on its host.
 func (tx *Tx) VMByUUID(hostID, uuid string) (domain.VM, error) {
-	return getVM(tx.ctx, tx.tx, "v.host_id = ? AND v.uuid = ?", hostID, uuid)
+	return getVM(tx.ctx, tx.read(), "v.host_id = ? AND v.uuid = ?", hostID, uuid)
 }
 
 // HostVMs gives all VMs of a host by name, without XML.
