@@ -1,7 +1,6 @@
 package libvirt
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -84,9 +83,10 @@ func (x *sshTransport) runHelper(client *ssh.Client, socket string) (net.Conn, e
 	}
 	in, err1 := s.StdinPipe()
 	out, err2 := s.StdoutPipe()
-	var stderr bytes.Buffer
-	s.Stderr = &stderr
-	script := "if command -v nc >/dev/null 2>&1; then exec nc -U " + quote(socket) + "; else exec virt-ssh-helper " + quote(daemonURI(x.uri)) + "; fi"
+	script := "if command -v nc >/dev/null 2>&1; then exec nc -U " + quote(socket) + "; fi"
+	if x.uri.Query.Get("socket") == "" { // libvirt's own helper finds the socket by itself; netcat is there on older hosts
+		script = "if command -v virt-ssh-helper >/dev/null 2>&1; then exec virt-ssh-helper " + quote(daemonURI(x.uri)) + "; fi; " + script
+	}
 	if err := errors.Join(err1, err2, s.Start("sh -c "+quote(script))); err != nil {
 		s.Close()
 		return nil, err
