@@ -3,6 +3,7 @@ package hvtest
 import (
 	"cmp"
 	"context"
+	"slices"
 
 	"novacron/domain"
 	"novacron/hv"
@@ -20,7 +21,11 @@ func (c *conn) Define(ctx context.Context, spec domain.VMSpec) ([]string, error)
 			}
 			return nil, domain.Errorf(domain.Conflict, "The host has a guest with the UUID %s already; it is called %s.", spec.UUID, g.name).WithFix("Leave the UUID out to have one made.")
 		}
-		if err := m.nameFree(spec.Name, spec.UUID); err != nil {
+		err := m.nameFree(spec.Name, spec.UUID)
+		if err != nil {
+			return nil, err
+		}
+		if spec.Disks, err = m.paths(spec.Disks); err != nil {
 			return nil, err
 		}
 		doc, notes, err := domxml.Build(spec, m.env())
@@ -30,6 +35,22 @@ func (c *conn) Define(ctx context.Context, spec domain.VMSpec) ([]string, error)
 		m.put(spec.UUID, spec.Name, doc)
 		return notes, nil
 	})
+}
+
+// paths turns pool and volume into the path and format that a definition names.
+func (m *machine) paths(disks []domain.Disk) ([]domain.Disk, error) {
+	out := slices.Clone(disks)
+	for i, d := range out {
+		if d.Source != "" || d.Pool == "" || d.Volume == "" {
+			continue
+		}
+		v, err := m.volume(d.Pool, d.Volume)
+		if err != nil {
+			return nil, err
+		}
+		out[i].Source, out[i].Format = v.Path, cmp.Or(d.Format, v.Format)
+	}
+	return out, nil
 }
 
 func (m *machine) put(uuid, name, doc string) {
@@ -50,6 +71,9 @@ func (c *conn) Change(ctx context.Context, uuid string, change domain.VMChange) 
 			return nil, err
 		}
 		was := mustParse(g.doc)
+		if change.AddDisks, err = m.paths(change.AddDisks); err != nil {
+			return nil, err
+		}
 		change.AddDisks = domxml.Settle(was.Machine, was.Disks, change.AddDisks)
 		doc, notes, err := domxml.Edit(g.doc, change, m.env())
 		if err != nil {

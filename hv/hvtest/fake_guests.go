@@ -113,10 +113,17 @@ func (f *Fake) IgnoreShutdown(uuid string, deaf bool) {
 
 // AddGuest puts a guest there as an administrator would, from its definition; it gives the UUID. The document must parse.
 func (f *Fake) AddGuest(doc string, state domain.VMState) (uuid string) {
+	return f.add(doc, state, false)
+}
+
+// AddTransient starts a guest without a definition: when it stops it is gone.
+func (f *Fake) AddTransient(doc string) (uuid string) { return f.add(doc, domain.VMRunning, true) }
+
+func (f *Fake) add(doc string, state domain.VMState, transient bool) (uuid string) {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
 	s := mustParse(doc)
-	g := &guest{uuid: cmp.Or(s.UUID, domain.NewUUID()), name: s.Name, doc: doc, state: domain.VMStopped, line: newLine()}
+	g := &guest{uuid: cmp.Or(s.UUID, domain.NewUUID()), name: s.Name, doc: doc, state: domain.VMStopped, transient: transient, line: newLine()}
 	f.m.guests[g.uuid] = g
 	f.m.say(g, hv.GuestDefined, "")
 	if state != domain.VMStopped {

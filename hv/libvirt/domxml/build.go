@@ -124,8 +124,9 @@ func (b *builder) choose() error {
 	case s.Accel == domain.AccelKVM && f.KVM.OK:
 		b.kind = "kvm"
 	case s.Accel == domain.AccelKVM:
-		b.kind = "kvm"
-		b.note("Runs under KVM because it was asked for, although this host does not look fit for it: %s", f.KVM.Why)
+		e := domain.Errorf(domain.Unsupported, "This host is not trusted with KVM. %s", f.KVM.Why).WithFix("Choose the accelerator auto or tcg, or another host.")
+		e.Fields = []domain.FieldError{{Field: "accel", Msg: e.Msg, Want: "auto or tcg"}}
+		return e
 	case f.KVM.OK:
 		b.kind = "kvm"
 		b.note("Runs under KVM: %s", f.KVM.Why)

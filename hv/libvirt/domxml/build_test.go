@@ -224,7 +224,7 @@ func TestBuildChoices(t *testing.T) {
 	}{
 		{name: "tcg", spec: webSpec(), env: qemuEnv(), has: []string{"<domain type='qemu'>", "mode='maximum'", "machine='q35'", "listen='127.0.0.1'", "discard='unmap'", "<boot dev='hd'/>", "type='vga'", "bus='sata'", "freePageReporting='on'"}, note: "neither vmx nor svm"},
 		{name: "kvm", spec: webSpec(), env: kvmEnv(), has: []string{"<domain type='kvm'>", "mode='host-passthrough'", "hpet"}, note: "Runs under KVM"},
-		{name: "kvm by hand", spec: with(func(s *domain.VMSpec) { s.Accel = domain.AccelKVM }), env: qemuEnv(), has: []string{"<domain type='kvm'>"}, note: "because it was asked for"},
+		{name: "kvm by hand", spec: with(func(s *domain.VMSpec) { s.Accel = domain.AccelKVM }), env: qemuEnv(), code: domain.Unsupported},
 		{name: "tcg by hand", spec: with(func(s *domain.VMSpec) { s.Accel = domain.AccelTCG }), env: kvmEnv(), has: []string{"<domain type='qemu'>"}, note: "as asked for"},
 		{name: "old libvirt", spec: webSpec(), env: old, has: []string{"qemu64"}, not: []string{"maximum"}},
 		{name: "arm", spec: webSpec(), env: arm, has: []string{"machine='virt'", "firmware='efi'", "type='keyboard'"}, not: []string{"<apic/>", "<panic", "vmport"}},

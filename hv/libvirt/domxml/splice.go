@@ -30,7 +30,7 @@ func (d *document) replace(from, to int, text string) error {
 	src := d.src[:from] + text + d.src[to:]
 	top, err := readTree(src)
 	if err != nil {
-		return domain.Errorf(domain.Internal, "An edit would have broken the definition; nothing was changed: %w", err)
+		return domain.Errorf(domain.Internal, "An edit would have broken the definition; nothing was changed.").WithCause(err)
 	}
 	d.src, d.root = src, top
 	return nil

@@ -88,7 +88,7 @@ type document struct {
 }
 
 func notXML(err error) error {
-	return domain.Errorf(domain.Invalid, "The document is not well-formed XML: %w", err).WithFix("Look at the definition on the host with virsh dumpxml.")
+	return domain.Errorf(domain.Invalid, "The document is not well-formed XML: %s.", err.Error()).WithCause(err).WithFix("Look at the definition on the host with virsh dumpxml.")
 }
 
 // read parses src. root is the name the outermost element must have; "" accepts any.
