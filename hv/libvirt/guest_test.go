@@ -3,6 +3,7 @@ package libvirt
 import (
 	"bytes"
 	"context"
+	"errors"
 	"image/png"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"novacron/domain"
 	"novacron/hv"
 	"novacron/hv/libvirt/libvirttest"
+	"novacron/hv/rfb"
 )
 
 const wait = 60 * time.Second
@@ -270,6 +272,15 @@ func TestGraphicsNeedsNoPassword(t *testing.T) {
 				g, ok, err := findVNC(doc)
 				if err != nil || !ok || g.own(time.Now()) {
 					t.Errorf("%s: %+v %v %v", n.Name, g, ok, err)
+				}
+				w, err := h.screenWay(n.Name, g)
+				must(t, err)
+				c, err := net.Dial(w.network, w.addr)
+				must(t, err)
+				defer c.Close()
+				err = rfb.SignIn(c, func() (string, error) { return g.Password, nil })
+				if _, refused := errors.AsType[*rfb.AuthError](err); !refused {
+					t.Errorf("the expired password: %v", err)
 				}
 			}
 			shot, err := h.Screenshot(ctx, spec.UUID)
