@@ -90,20 +90,50 @@ func (c contract) pending(t *testing.T, s *session) {
 }
 
 func (c contract) hotPlug(t *testing.T, s *session) {
-	if c.opt.Network == "" {
-		return // nothing to plug into
-	}
 	v := s.defined()
+	name := v.Name + ".raw"
+	s.Cleanup(func() {
+		if err := s.h.Stop(s.ctx(), v.UUID); err != nil { // before its disk goes
+			t.Error(err)
+		}
+		if err := s.h.DeleteVolume(s.ctx(), c.opt.Pool, name); err != nil {
+			t.Error(err)
+		}
+	})
+	vol, err := s.h.CreateVolume(s.ctx(), hv.VolumeSpec{Pool: c.opt.Pool, Name: name, Format: "raw", SizeBytes: domain.MiB})
+	s.must(err)
 	s.must(s.h.Start(s.ctx(), v.UUID))
+	target := func(spec domain.VMSpec) string {
+		for _, d := range spec.Disks {
+			if d.Source == vol.Path {
+				return d.Target
+			}
+		}
+		return ""
+	}
+	_, err = s.h.Change(s.ctx(), v.UUID, domain.VMChange{AddDisks: []domain.Disk{{Source: vol.Path, Format: "raw"}}})
+	s.must(err)
+	g := s.guest(v.UUID)
+	at := target(g.Config)
+	if at == "" || c.opt.HotPlug && target(*g.Live) != at || !c.opt.HotPlug && target(*g.Live) != "" {
+		t.Errorf("in the definition as %q, live as %q", at, target(*g.Live))
+	}
+	_, err = s.h.Change(s.ctx(), v.UUID, domain.VMChange{RemoveDisks: []string{at}})
+	s.must(err)
+	if at := target(s.guest(v.UUID).Config); at != "" {
+		t.Errorf("the disk is still in the definition as %s", at)
+	}
+	if c.opt.Network == "" {
+		return
+	}
 	n := domain.NIC{Network: c.opt.Network, Model: "virtio", MAC: domain.NewMAC()}
-	_, err := s.h.Change(s.ctx(), v.UUID, domain.VMChange{AddNICs: []domain.NIC{n}})
+	_, err = s.h.Change(s.ctx(), v.UUID, domain.VMChange{AddNICs: []domain.NIC{n}})
 	s.must(err)
 	has := func(spec domain.VMSpec) bool {
 		return slices.ContainsFunc(spec.NICs, func(x domain.NIC) bool { return strings.EqualFold(x.MAC, n.MAC) })
 	}
-	g := s.guest(v.UUID)
-	if !has(g.Config) || has(*g.Live) != c.opt.HotPlug {
-		t.Errorf("in the definition %v, live %v", has(g.Config), has(*g.Live))
+	if g = s.guest(v.UUID); !has(g.Config) || has(*g.Live) != c.opt.HotPlug {
+		t.Errorf("the card is in the definition %v, live %v", has(g.Config), has(*g.Live))
 	}
 	_, err = s.h.Change(s.ctx(), v.UUID, domain.VMChange{RemoveNICs: []string{n.MAC}})
 	s.must(err)
