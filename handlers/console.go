@@ -15,6 +15,7 @@ import (
 
 	"novacron/auth/access"
 	"novacron/domain"
+	"novacron/handlers/memo"
 	"novacron/views/vms"
 )
 
@@ -266,7 +267,7 @@ const (
 )
 
 // screenshots remembers each VM's last picture for a moment, so that many watchers cost the host one.
-type screenshots struct{ m *memo[string, shot] }
+type screenshots struct{ m *memo.Memo[string, shot] }
 
 type shot struct {
 	png  []byte
@@ -274,7 +275,7 @@ type shot struct {
 }
 
 func newScreenshots(clock func() time.Time) *screenshots {
-	return &screenshots{newMemo[string, shot](func() int64 { return 0 }, clock, shotsMost)}
+	return &screenshots{memo.New[string, shot](func() int64 { return 0 }, clock, shotsMost)}
 }
 
 // screenshot is a still picture of the VM's screen.
@@ -288,7 +289,7 @@ func (s *server) screenshot(c echo.Context) error {
 	if err := vm.State.Can(domain.ActConsole); err != nil {
 		return err
 	}
-	pic, _, err := s.shots.m.get(ctx, vm.ID, 1, shotFresh, func(ctx context.Context) (shot, error) {
+	pic, _, err := s.shots.m.Get(ctx, vm.ID, 1, shotFresh, func(ctx context.Context) (shot, error) {
 		png, err := s.Console.Screenshot(ctx, vm.ID)
 		sum := sha256.Sum256(png)
 		return shot{png, `"` + hex.EncodeToString(sum[:8]) + `"`}, err

@@ -107,12 +107,12 @@ func (s *server) sort(ctx context.Context, evs []domain.Event, moves map[string]
 }
 
 func (s *server) jobAsOf(ctx context.Context, id string, need int64) (domain.Job, error) {
-	j, _, err := s.shell.jobs.get(ctx, id, need, 0, func(ctx context.Context) (domain.Job, error) { return s.DB.Job(ctx, id) })
+	j, _, err := s.shell.jobs.Get(ctx, id, need, 0, func(ctx context.Context) (domain.Job, error) { return s.DB.Job(ctx, id) })
 	return j, err
 }
 
 func (s *server) vmAsOf(ctx context.Context, id string, need int64) (domain.VM, error) {
-	vm, _, err := s.shell.vms.get(ctx, id, need, 0, func(ctx context.Context) (domain.VM, error) { return s.DB.VM(ctx, id) })
+	vm, _, err := s.shell.vms.Get(ctx, id, need, 0, func(ctx context.Context) (domain.VM, error) { return s.DB.VM(ctx, id) })
 	return vm, err
 }
 
@@ -135,7 +135,7 @@ func (d *drawing) part(ctx context.Context, key string, make func(ctx context.Co
 	if !d.ok() {
 		return
 	}
-	b, _, err := d.s.shell.parts.get(ctx, d.role+"\x00"+key, d.need, 0, func(ctx context.Context) ([]byte, error) {
+	b, _, err := d.s.shell.parts.Get(ctx, d.role+"\x00"+key, d.need, 0, func(ctx context.Context) ([]byte, error) {
 		comp, err := make(ctx)
 		if err != nil || comp == nil {
 			return nil, err
@@ -336,7 +336,7 @@ func (d *drawing) news(ctx context.Context, m vms.List, host string) {
 	if !d.ok() {
 		return
 	}
-	total, _, err := d.s.shell.totals.get(ctx, host+"\x00"+m.Filter, d.need, 0, func(ctx context.Context) (int, error) {
+	total, _, err := d.s.shell.totals.Get(ctx, host+"\x00"+m.Filter, d.need, 0, func(ctx context.Context) (int, error) {
 		p, err := d.s.DB.VMs(ctx, db.VMQuery{Filter: m.Filter, Host: host, Limit: 1})
 		if domain.Is(err, domain.Invalid) {
 			return 0, nil

@@ -13,6 +13,7 @@ import (
 	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
+	"novacron/handlers/memo"
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/vms"
@@ -35,35 +36,35 @@ type frame struct {
 
 type shellCache struct {
 	db       *db.DB
-	frames   *memo[struct{}, frame]
-	trees    *memo[string, []layout.TreeVM]
-	tags     *memo[struct{}, []string]
-	overview *memo[struct{}, vms.Overview]
+	frames   *memo.Memo[struct{}, frame]
+	trees    *memo.Memo[string, []layout.TreeVM]
+	tags     *memo.Memo[struct{}, []string]
+	overview *memo.Memo[struct{}, vms.Overview]
 
 	// What the streams draw: read and rendered once for all pages that show it.
-	vms    *memo[string, domain.VM]
-	jobs   *memo[string, domain.Job]
-	totals *memo[string, int]
-	parts  *memo[string, []byte]
+	vms    *memo.Memo[string, domain.VM]
+	jobs   *memo.Memo[string, domain.Job]
+	totals *memo.Memo[string, int]
+	parts  *memo.Memo[string, []byte]
 }
 
 func newShellCache(d *db.DB, clock func() time.Time) *shellCache {
 	return &shellCache{
 		db:       d,
-		frames:   newMemo[struct{}, frame](d.Feed().Last, clock, 1),
-		trees:    newMemo[string, []layout.TreeVM](d.Feed().Last, clock, 200),
-		tags:     newMemo[struct{}, []string](d.Feed().Last, clock, 1),
-		overview: newMemo[struct{}, vms.Overview](d.Feed().Last, clock, 1),
-		vms:      newMemo[string, domain.VM](d.Feed().Last, clock, 500),
-		jobs:     newMemo[string, domain.Job](d.Feed().Last, clock, 500),
-		totals:   newMemo[string, int](d.Feed().Last, clock, 100),
-		parts:    newMemo[string, []byte](d.Feed().Last, clock, 2000),
+		frames:   memo.New[struct{}, frame](d.Feed().Last, clock, 1),
+		trees:    memo.New[string, []layout.TreeVM](d.Feed().Last, clock, 200),
+		tags:     memo.New[struct{}, []string](d.Feed().Last, clock, 1),
+		overview: memo.New[struct{}, vms.Overview](d.Feed().Last, clock, 1),
+		vms:      memo.New[string, domain.VM](d.Feed().Last, clock, 500),
+		jobs:     memo.New[string, domain.Job](d.Feed().Last, clock, 500),
+		totals:   memo.New[string, int](d.Feed().Last, clock, 100),
+		parts:    memo.New[string, []byte](d.Feed().Last, clock, 2000),
 	}
 }
 
 // frame gives the shared part of the frame, as of at least the event need.
 func (sc *shellCache) frame(ctx context.Context, need int64, fresh time.Duration) (frame, int64, error) {
-	return sc.frames.get(ctx, struct{}{}, need, fresh, sc.load)
+	return sc.frames.Get(ctx, struct{}{}, need, fresh, sc.load)
 }
 
 func (sc *shellCache) load(ctx context.Context) (frame, error) {
@@ -122,7 +123,7 @@ func treeVM(v domain.VM) layout.TreeVM { return layout.TreeVM{ID: v.ID, Name: v.
 
 // treeVMs are the entries below a host, by name.
 func (sc *shellCache) treeVMs(ctx context.Context, hostID string, need int64) ([]layout.TreeVM, error) {
-	out, _, err := sc.trees.get(ctx, hostID, need, shellFresh, func(ctx context.Context) ([]layout.TreeVM, error) {
+	out, _, err := sc.trees.Get(ctx, hostID, need, shellFresh, func(ctx context.Context) ([]layout.TreeVM, error) {
 		vms, err := sc.db.HostVMs(ctx, hostID)
 		if err != nil {
 			return nil, err

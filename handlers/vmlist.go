@@ -131,7 +131,7 @@ func (s *server) moving(items []domain.VM) map[string]vms.Moved {
 
 // tagNames are the known tags, for completion; a second's age does not matter there.
 func (sc *shellCache) tagNames(ctx context.Context) ([]string, error) {
-	tags, _, err := sc.tags.get(ctx, struct{}{}, sc.db.Feed().Last(), 5*time.Second, func(ctx context.Context) ([]string, error) {
+	tags, _, err := sc.tags.Get(ctx, struct{}{}, sc.db.Feed().Last(), 5*time.Second, func(ctx context.Context) ([]string, error) {
 		m, err := sc.db.Tags(ctx)
 		return slices.Sorted(maps.Keys(m)), err
 	})
@@ -162,7 +162,7 @@ func (s *server) overview(c echo.Context) error {
 
 // overviewModel is the health strip and what needs attention, without the list; shared by everybody.
 func (s *server) overviewModel(ctx context.Context, need int64, fresh time.Duration) (vms.Overview, error) {
-	m, _, err := s.shell.overview.get(ctx, struct{}{}, need, fresh, func(ctx context.Context) (vms.Overview, error) {
+	m, _, err := s.shell.overview.Get(ctx, struct{}{}, need, fresh, func(ctx context.Context) (vms.Overview, error) {
 		o, err := s.DB.Overview(ctx)
 		if err != nil {
 			return vms.Overview{}, err

@@ -12,14 +12,14 @@ import (
 	"novacron/domain"
 )
 
-// path fills an operation's path with an id that nothing has.
-func path(o Operation) string { return strings.NewReplacer(":id", "nothing").Replace(o.Path) }
+// pathOf fills an operation's path with an id that nothing has.
+func pathOf(o Operation) string { return strings.NewReplacer(":id", "nothing").Replace(o.Path) }
 
 func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 	w := newWorld(t)
 	for _, o := range w.ops {
 		if o.Permission == access.Public {
-			if a := w.do(o.Method, path(o), nil, func(r *http.Request) { r.Header.Del("Authorization") }); a.StatusCode != 200 {
+			if a := w.do(o.Method, pathOf(o), nil, func(r *http.Request) { r.Header.Del("Authorization") }); a.StatusCode != 200 {
 				t.Errorf("%s %s is public but answers %d", o.Method, o.Path, a.StatusCode)
 			}
 			continue
@@ -32,7 +32,7 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 			"a session's name": header("Cookie", "novacron_session=made-up"),
 		} {
 			by := by
-			a := w.do(o.Method, path(o), "{}", func(r *http.Request) {
+			a := w.do(o.Method, pathOf(o), "{}", func(r *http.Request) {
 				if name == "a session's name" {
 					r.Header.Del("Authorization")
 				}
@@ -46,9 +46,9 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 			}
 		}
 		if !access.Allowed(access.Viewer, o.Permission) {
-			refused(t, w.do(o.Method, path(o), "{}", token(w.viewer)), 403, "")
+			refused(t, w.do(o.Method, pathOf(o), "{}", token(w.viewer)), 403, "")
 		} else if o.Path != "/api/v1/events" {
-			if a := w.do(o.Method, path(o), nil, token(w.viewer)); a.StatusCode == 401 || a.StatusCode == 403 {
+			if a := w.do(o.Method, pathOf(o), nil, token(w.viewer)); a.StatusCode == 401 || a.StatusCode == 403 {
 				t.Errorf("a viewer may not %s %s: %s", o.Method, o.Path, a.body)
 			}
 		}
@@ -64,7 +64,7 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 			if body != "" {
 				in = body
 			}
-			refused(t, w.do(o.Method, path(o), in), 404, "")
+			refused(t, w.do(o.Method, pathOf(o), in), 404, "")
 		}
 	}
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -151,7 +152,7 @@ func TestALifeOfAVM(t *testing.T) {
 	}
 
 	plan := want[DeletePlan](t, w.do("GET", at+"/delete-plan", nil), 200)
-	if plan.Name != "web-2" || len(plan.Files) != 1 || !plan.Files[0].Goes || plan.Files[0].Volume != v.Disks[0].Volume {
+	if plan.Name != "web-2" || len(plan.Files) != 1 || !plan.Files[0].Goes || path.Base(plan.Files[0].Path) != path.Base(v.Disks[0].Source) {
 		t.Errorf("%+v of %+v", plan, v.Disks)
 	}
 	if len(w.fake.AllVolumes()) != 2 {
@@ -159,7 +160,7 @@ func TestALifeOfAVM(t *testing.T) {
 	}
 	w.change("DELETE", at+"?disks=true", nil)
 	refused(t, w.do("GET", at, nil), 404, "")
-	if vols := w.fake.AllVolumes(); len(vols) != 1 || vols[0].Name != c.Disks[0].Volume {
+	if vols := w.fake.AllVolumes(); len(vols) != 1 || vols[0].Name != path.Base(c.Disks[0].Source) {
 		t.Errorf("volumes: %+v", vols)
 	}
 	w.change("DELETE", "/api/v1/vms/"+copied, nil)

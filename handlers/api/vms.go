@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -70,7 +71,12 @@ type vmListInput struct {
 	Sort   string `query:"sort" default:"name" doc:"name, state, host, vcpus, memory or created; a minus turns it round"`
 }
 
-type vmList struct{ Body Page[VM] }
+// vmList is a page of VMs as JSON. It is the same for everybody who may read VMs, so readers who ask for the same page share it until an event
+// says that something changed: reading and encoding 100 VMs costs milliseconds, and scripts ask often.
+type vmList struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
 
 // VMEdit is what may change: what NovaCron keeps (tags, notes) at once, what the definition says by a job.
 type VMEdit struct {
@@ -122,16 +128,17 @@ type PlanFile struct {
 }
 
 func (s *server) vms() {
-	register(s, op{id: "list-vms", method: http.MethodGet, path: "/vms", tag: "VMs", perm: access.VMRead, status: 200, summary: "List VMs"},
+	page := func(h *huma.Operation) {
+		list := schemaOf[Page[VM]](s.api.OpenAPI().Components.Schemas)
+		h.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: list}}}}
+	}
+	registerWith(s, op{id: "list-vms", method: http.MethodGet, path: "/vms", tag: "VMs", perm: access.VMRead, status: 200, summary: "List VMs"}, page,
 		func(ctx context.Context, in *vmListInput) (*vmList, error) {
-			order, desc := strings.CutPrefix(in.Sort, "-")
-			page, err := s.DB.VMs(ctx, db.VMQuery{
-				Filter: in.Filter, Host: in.Host, State: domain.VMState(in.State), Sort: order, Desc: desc, After: in.cursor(), Limit: in.limit(),
-			})
+			body, _, err := s.pages.Get(ctx, *in, s.DB.Feed().Last(), 0, func(ctx context.Context) ([]byte, error) { return s.vmPage(ctx, in) })
 			if err != nil {
-				return nil, ofCursor(err)
+				return nil, err
 			}
-			return &vmList{pageOf(page.Items, page.Next, page.Total, func(v *domain.VM) VM { return vmOf(v, false) })}, nil
+			return &vmList{"application/json", body}, nil
 		})
 
 	register(s, op{id: "create-vm", method: http.MethodPost, path: "/vms", tag: "VMs", perm: access.VMCreate, status: 202, summary: "Create a VM",
@@ -204,6 +211,17 @@ func (s *server) vms() {
 				return s.Fleet.DeleteVM(ctx, actor(ctx), in.ID, fleet.DeleteVM{Disks: in.Disks, Key: key})
 			})
 		})
+}
+
+func (s *server) vmPage(ctx context.Context, in *vmListInput) ([]byte, error) {
+	order, desc := strings.CutPrefix(in.Sort, "-")
+	page, err := s.DB.VMs(ctx, db.VMQuery{
+		Filter: in.Filter, Host: in.Host, State: domain.VMState(in.State), Sort: order, Desc: desc, After: in.cursor(), Limit: in.limit(),
+	})
+	if err != nil {
+		return nil, ofCursor(err)
+	}
+	return json.Marshal(pageOf(page.Items, page.Next, page.Total, func(v *domain.VM) VM { return vmOf(v, false) }))
 }
 
 func (s *server) patchVM(ctx context.Context, in *vmPatchInput) (*vmPatchOutput, error) {

@@ -237,7 +237,7 @@ func (w *world) mirrored(n int) (hostID string) {
 				return err
 			}
 		}
-		return nil
+		return tx.Emit(domain.Event{Kind: "host.changed", Resource: domain.Ref{Kind: "host", ID: h.ID, Name: h.Name}, HostID: h.ID, Actor: "test"})
 	})
 	if err != nil {
 		w.t.Fatal(err)
