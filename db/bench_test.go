@@ -131,3 +131,24 @@ func BenchmarkWrite(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAdopt is a host with 10 guests seen for the first time.
+func BenchmarkAdopt(b *testing.B) {
+	d := open(b)
+	estate(b, d, 1, 0)
+	n := 0
+	for b.Loop() {
+		write(b, d, func(tx *Tx) error {
+			for range 10 {
+				n++
+				if _, _, _, err := tx.UpsertGuest("host_h-1", guest(fmt.Sprint("web-", n), n), start); err != nil {
+					return err
+				}
+				if err := tx.Emit(domain.Event{Kind: "vm.created"}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}

@@ -42,8 +42,22 @@ type DB struct {
 	hosts      *memo[struct{}, []domain.Host]
 }
 
+// Option changes how a database is opened.
+type Option func(*options)
+
+type options struct{ sync string }
+
+// Unsynced commits without waiting for the disk: what is written survives the end of the process, but not a power cut. It is for tests, which
+// commit thousands of times.
+func Unsynced() Option { return func(o *options) { o.sync = "off" } }
+
 // Open opens the database file, making it (mode 0600, its directory 0700) when it is not there, and brings its schema up to date.
-func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.Time) (*DB, error) {
+func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.Time, opts ...Option) (*DB, error) {
+	// full, not normal: an acknowledged change must survive a power cut too, and one sync costs less than a millisecond on an SSD.
+	o := options{sync: "full"}
+	for _, opt := range opts {
+		opt(&o)
+	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, domain.Errorf(domain.Internal, "The database path %s cannot be resolved: %w", path, err)
@@ -54,8 +68,7 @@ func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.
 	d := &DB{log: log, clock: clock, base: context.WithoutCancel(ctx), turn: make(chan struct{}, 1), feed: newFeed(ringSize)}
 	d.docs.init()
 	d.pages, d.overviews, d.hosts = newMemo[VMQuery, VMPage](&d.generation), newMemo[struct{}, Overview](&d.generation), newMemo[struct{}, []domain.Host](&d.generation)
-	// FULL, not NORMAL: an acknowledged change must survive a power cut too, and one sync costs less than a millisecond on an SSD.
-	if d.write, err = sqlx.Open("sqlite", dsn(abs, "_txlock=immediate", "_pragma=synchronous(full)")); err != nil {
+	if d.write, err = sqlx.Open("sqlite", dsn(abs, "_txlock=immediate", "_pragma=synchronous("+o.sync+")")); err != nil {
 		return nil, edge(err, "database")
 	}
 	d.write.SetMaxOpenConns(1)
@@ -157,7 +170,8 @@ type Tx struct {
 	tx     *sqlx.Tx
 	seq    int64
 	events []domain.Event
-	shows  bool // wrote something that a memo may keep
+	stmts  map[string]*sqlx.Stmt // seen once: nil; seen again: prepared
+	shows  bool                  // wrote something that a memo may keep
 }
 
 // Write runs fn in a write transaction and commits it, or rolls it back when fn fails. It waits for its turn as long as ctx allows;
@@ -219,11 +233,36 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 }
 
 func (tx *Tx) aside(query string, args ...any) (int64, error) {
-	res, err := tx.tx.ExecContext(tx.ctx, tx.tx.Rebind(query), args...)
+	s, err := tx.stmt(query)
+	if err != nil {
+		return 0, err
+	}
+	var res sql.Result
+	if s == nil {
+		res, err = tx.tx.ExecContext(tx.ctx, tx.tx.Rebind(query), args...)
+	} else {
+		res, err = s.ExecContext(tx.ctx, args...)
+	}
 	if err != nil {
 		return 0, err
 	}
 	return res.RowsAffected()
+}
+
+// stmt prepares a statement when it comes for the second time, as in a transaction that mirrors many guests; parsing costs more than running it. The end
+// of the transaction closes it.
+func (tx *Tx) stmt(query string) (*sqlx.Stmt, error) {
+	s, again := tx.stmts[query]
+	if s != nil || !again {
+		if tx.stmts == nil {
+			tx.stmts = map[string]*sqlx.Stmt{}
+		}
+		tx.stmts[query] = s
+		return s, nil
+	}
+	s, err := tx.tx.PreparexContext(tx.ctx, tx.tx.Rebind(query))
+	tx.stmts[query] = s
+	return s, err
 }
 
 // one runs a statement that must touch exactly the thing named; none touched is NotFound.
@@ -235,7 +274,7 @@ func (tx *Tx) one(what, query string, args ...any) error {
 	return edge(err, what)
 }
 
-func (tx *Tx) read() txReader { return txReader{tx.tx} }
+func (tx *Tx) read() txReader { return txReader{tx} }
 
 func (tx *Tx) now() time.Time { return tx.d.clock() }
 

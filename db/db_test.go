@@ -41,7 +41,11 @@ func open(t testing.TB) *DB {
 func openAt(t testing.TB, path string) *DB {
 	t.Helper()
 	c := &tick{t: start}
-	d, err := Open(t.Context(), path, slog.New(slog.DiscardHandler), c.now)
+	opts := []Option{Unsynced()}
+	if _, ok := t.(*testing.B); ok {
+		opts = nil // measured as in production
+	}
+	d, err := Open(t.Context(), path, slog.New(slog.DiscardHandler), c.now, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 func (tx *Tx) Emit(ev domain.Event) error {
 	if tx.seq == 0 {
 		// The writer is alone, so the next number is known; no database's own counter is needed.
-		if err := tx.tx.GetContext(tx.ctx, &tx.seq, "SELECT coalesce(max(seq), 0) FROM events"); err != nil {
+		if err := tx.read().GetContext(tx.ctx, &tx.seq, "SELECT coalesce(max(seq), 0) FROM events"); err != nil {
 			return edge(err, "event")
 		}
 	}

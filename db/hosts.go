@@ -126,7 +126,7 @@ func (tx *Tx) InsertHost(h domain.Host, creds domain.HostCredentials) error {
 // hostFree is a Conflict on the field when another host has the value.
 func (tx *Tx) hostFree(field, cond, value, exceptID, msg string) error {
 	var names []string
-	if err := tx.tx.SelectContext(tx.ctx, &names, "SELECT name FROM hosts WHERE "+cond+" AND id <> ? LIMIT 1", value, exceptID); err != nil {
+	if err := tx.read().SelectContext(tx.ctx, &names, "SELECT name FROM hosts WHERE "+cond+" AND id <> ? LIMIT 1", value, exceptID); err != nil {
 		return edge(err, "host")
 	}
 	if len(names) == 0 {

@@ -28,7 +28,7 @@ func (tx *Tx) ReplaceInventory(hostID string, inv domain.Inventory) (changed boo
 	sum := sha256.Sum256([]byte(doc))
 	hash := hex.EncodeToString(sum[:])
 	var old string
-	if err := tx.tx.GetContext(tx.ctx, &old, "SELECT inventory_hash FROM hosts WHERE id = ?", hostID); err != nil {
+	if err := tx.read().GetContext(tx.ctx, &old, "SELECT inventory_hash FROM hosts WHERE id = ?", hostID); err != nil {
 		return false, edge(err, "host")
 	}
 	if old == hash {

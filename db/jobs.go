@@ -186,7 +186,7 @@ func (tx *Tx) AppendJobLog(jobID string, lines ...domain.JobLine) error {
 		return nil
 	}
 	var last int64
-	if err := tx.tx.GetContext(tx.ctx, &last, "SELECT coalesce(max(line), 0) FROM job_log WHERE job_id = ?", jobID); err != nil {
+	if err := tx.read().GetContext(tx.ctx, &last, "SELECT coalesce(max(line), 0) FROM job_log WHERE job_id = ?", jobID); err != nil {
 		return edge(err, "job")
 	}
 	for i, l := range lines {

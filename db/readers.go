@@ -154,18 +154,41 @@ type getter interface {
 	each(ctx context.Context, scan func(rows *sql.Rows) error, query string, args ...any) error
 }
 
-// GetContext, SelectContext and each read within the transaction, seeing what it wrote.
-func (tx txReader) GetContext(ctx context.Context, dest any, query string, args ...any) error {
-	return tx.Tx.GetContext(ctx, dest, tx.Rebind(query), args...)
+// txReader reads within a write transaction, seeing what it wrote.
+type txReader struct{ tx *Tx }
+
+func (r txReader) GetContext(ctx context.Context, dest any, query string, args ...any) error {
+	s, err := r.tx.stmt(query)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		return r.tx.tx.GetContext(ctx, dest, r.tx.tx.Rebind(query), args...)
+	}
+	return s.GetContext(ctx, dest, args...)
 }
 
-func (tx txReader) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
-	return tx.Tx.SelectContext(ctx, dest, tx.Rebind(query), args...)
+func (r txReader) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
+	s, err := r.tx.stmt(query)
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		return r.tx.tx.SelectContext(ctx, dest, r.tx.tx.Rebind(query), args...)
+	}
+	return s.SelectContext(ctx, dest, args...)
 }
 
-func (tx txReader) each(ctx context.Context, scan func(rows *sql.Rows) error, query string, args ...any) error {
-	rows, err := tx.QueryContext(ctx, tx.Rebind(query), args...)
+func (r txReader) each(ctx context.Context, scan func(rows *sql.Rows) error, query string, args ...any) error {
+	s, err := r.tx.stmt(query)
+	if err != nil {
+		return err
+	}
+	var rows *sql.Rows
+	if s == nil {
+		rows, err = r.tx.tx.QueryContext(ctx, r.tx.tx.Rebind(query), args...)
+	} else {
+		rows, err = s.QueryContext(ctx, args...)
+	}
 	return eachRow(rows, err, scan)
 }
-
-type txReader struct{ *sqlx.Tx }

@@ -118,7 +118,7 @@ func (d *DB) Tags(ctx context.Context) (map[string]int, error) {
 // CheckVMName is a Conflict on field "name" when another VM of the estate has the name. Adopted VMs may repeat names; new ones may not.
 func (tx *Tx) CheckVMName(name, exceptID string) error {
 	var hosts []string
-	err := tx.tx.SelectContext(tx.ctx, &hosts, "SELECT h.name FROM vms v JOIN hosts h ON h.id = v.host_id WHERE lower(v.name) = lower(?) AND v.id <> ? LIMIT 1", name, exceptID)
+	err := tx.read().SelectContext(tx.ctx, &hosts, "SELECT h.name FROM vms v JOIN hosts h ON h.id = v.host_id WHERE lower(v.name) = lower(?) AND v.id <> ? LIMIT 1", name, exceptID)
 	if err != nil {
 		return edge(err, "VM")
 	}
@@ -177,7 +177,7 @@ func (tx *Tx) UpsertGuest(hostID string, g domain.Guest, when time.Time) (vm dom
 		ID, Hash, State, Reason, Config, Name, Tags, Notes string
 		StateAt                                            int64 `db:"state_at"`
 	}
-	err = tx.tx.GetContext(tx.ctx, &old, `SELECT v.id, v.hash, v.state, v.reason, v.state_at, v.name, v.tags, v.notes, d.config FROM vms v JOIN vm_documents d ON d.vm_id = v.id
+	err = tx.read().GetContext(tx.ctx, &old, `SELECT v.id, v.hash, v.state, v.reason, v.state_at, v.name, v.tags, v.notes, d.config FROM vms v JOIN vm_documents d ON d.vm_id = v.id
 		WHERE v.host_id = ? AND v.uuid = ?`, hostID, g.UUID)
 	if domain.Is(edge(err, "VM"), domain.NotFound) {
 		vm = domain.VM{ID: domain.NewID("vm", when), HostID: hostID, StateAt: when, CreatedAt: when, SeenAt: when}
@@ -226,7 +226,7 @@ func (tx *Tx) UpsertGuest(hostID string, g domain.Guest, when time.Time) (vm dom
 // SetVMState mirrors a state; changed is false, and nothing is written, when it is known already.
 func (tx *Tx) SetVMState(id string, state domain.VMState, reason string, when time.Time) (changed bool, err error) {
 	var old struct{ State, Reason string }
-	if err := tx.tx.GetContext(tx.ctx, &old, "SELECT state, reason FROM vms WHERE id = ?", id); err != nil {
+	if err := tx.read().GetContext(tx.ctx, &old, "SELECT state, reason FROM vms WHERE id = ?", id); err != nil {
 		return false, edge(err, "VM")
 	}
 	if old.State == string(state) && old.Reason == reason {

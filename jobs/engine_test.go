@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func openDB(t testing.TB) *db.DB {
 	t.Helper()
-	d, err := db.Open(t.Context(), filepath.Join(t.TempDir(), "x.db"), slog.New(slog.DiscardHandler), time.Now)
+	d, err := db.Open(t.Context(), filepath.Join(t.TempDir(), "x.db"), slog.New(slog.DiscardHandler), time.Now, db.Unsynced())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -657,7 +657,7 @@ func TestChildrenDoNotStarveTheirParents(t *testing.T) {
 		}
 		return nil
 	}})
-	parent := kind("parent", Step{Name: "all", NoUndo: "test", Timeout: time.Second, Do: func(ctx context.Context, r *Run) error {
+	parent := kind("parent", Step{Name: "all", NoUndo: "test", Do: func(ctx context.Context, r *Run) error {
 		for i := range 10 {
 			req := Request{Kind: "child", Title: fmt.Sprint("child ", i), Input: i, Key: fmt.Sprint(i), Locks: []string{fmt.Sprint(r.Job().ID, i)}}
 			one, err := r.Child(ctx, req)
@@ -897,7 +897,11 @@ func TestManyJobsAtOnce(t *testing.T) {
 
 // BenchmarkOneStepJob is what a job adds to what its step does.
 func BenchmarkOneStepJob(b *testing.B) {
-	d := openDB(b)
+	d, err := db.Open(b.Context(), filepath.Join(b.TempDir(), "x.db"), slog.New(slog.DiscardHandler), time.Now) // synced, as in production
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { d.Close() })
 	e := newEngine(b, d, Options{}, kind("k", Step{Name: "s", NoUndo: "test", Do: func(context.Context, *Run) error { return nil }}))
 	run(b, e)
 	for b.Loop() {

@@ -77,7 +77,7 @@ func OpenDB(t testing.TB) *db.DB {
 		}
 		defer os.RemoveAll(dir)
 		path := filepath.Join(dir, "template.db")
-		d, err := db.Open(context.WithoutCancel(t.Context()), path, log, time.Now)
+		d, err := db.Open(context.WithoutCancel(t.Context()), path, log, time.Now, db.Unsynced())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func OpenDB(t testing.TB) *db.DB {
 	if err := os.WriteFile(path, template, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, err := db.Open(t.Context(), path, log, time.Now)
+	d, err := db.Open(t.Context(), path, log, time.Now, db.Unsynced())
 	if err != nil {
 		t.Fatal(err)
 	}
