@@ -157,9 +157,6 @@ func (p *Pool) Host(id string) (hv.Host, error) {
 	}
 	e := domain.Errorf(domain.Unavailable, "The host has been away since %s: %s", m.state.Since.Format("2006-01-02 15:04:05 MST"), m.state.Reason)
 	e.Fix = m.state.Fix
-	if e.Fix == "" {
-		e.Fix = "It is tried again by itself; look at the host's page."
-	}
 	return nil, e
 }
 

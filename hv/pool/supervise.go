@@ -69,6 +69,9 @@ func (p *Pool) away(ctx context.Context, m *member, err error) {
 	if e, ok := errors.AsType[*domain.Error](err); ok {
 		fix = e.Fix
 	}
+	if fix == "" {
+		fix = "NovaCron tries again by itself; look whether libvirt runs on the host."
+	}
 	p.mu.Lock()
 	was := m.state
 	m.host = nil
@@ -146,12 +149,15 @@ func (p *Pool) dial(ctx context.Context, m *member) (hv.Host, error) {
 func watch(ctx context.Context, host hv.Host, stream <-chan struct{}, kick <-chan struct{}) error {
 	next := time.NewTimer(time.Duration(rand.Int64N(int64(pingEvery)))) // spread over the interval
 	defer next.Stop()
-	failed := false
+	var failed error // the first of two tells what happened, the second often only that the connection is gone
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-stream:
+			if failed != nil {
+				return failed
+			}
 			return lost(ctx, host)
 		case <-next.C:
 		case <-kick:
@@ -159,12 +165,12 @@ func watch(ctx context.Context, host hv.Host, stream <-chan struct{}, kick <-cha
 		err := ping(ctx, host)
 		switch {
 		case err == nil:
-			failed = false
+			failed = nil
 			next.Reset(pingEvery)
-		case failed:
-			return err
+		case failed != nil:
+			return failed
 		default:
-			failed = true
+			failed = err
 			next.Reset(pingAgain)
 		}
 	}
