@@ -231,6 +231,7 @@ func TestGuestStates(t *testing.T) {
 		{1, 1, false, domain.VMRunning, "started"},
 		{2, 0, false, domain.VMRunning, ""},
 		{3, 5, false, domain.VMPaused, "paused because of a disk error"},
+		{3, 11, false, domain.VMRunning, "starting up"},
 		{3, 10, false, domain.VMCrashed, "the guest crashed"},
 		{4, 0, false, domain.VMRunning, "shutting down"},
 		{5, 1, false, domain.VMStopped, "shut down by the guest"},

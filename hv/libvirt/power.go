@@ -18,8 +18,9 @@ const (
 // now is a guest and the state it is in.
 type now struct {
 	golibvirt.Domain
-	state golibvirt.DomainState
-	saved bool
+	state    golibvirt.DomainState
+	starting bool // QEMU is up and about to run; libvirt calls that paused
+	saved    bool
 }
 
 func (n now) off() bool { return n.state == golibvirt.DomainShutoff }
@@ -45,12 +46,12 @@ func (h *host) now(ctx context.Context, uuid string) (now, error) {
 		return now{}, err
 	}
 	return get(ctx, h.conn, "tell the state of "+d.Name, func(l *golibvirt.Libvirt) (now, error) {
-		state, _, err := l.DomainGetState(d, 0)
+		state, reason, err := l.DomainGetState(d, 0)
 		if err != nil {
 			return now{}, err
 		}
 		saved, err := isSaved(l, d, state)
-		return now{d, golibvirt.DomainState(state), saved}, err
+		return now{d, golibvirt.DomainState(state), startingUp(state, reason), saved}, err
 	})
 }
 
@@ -77,11 +78,12 @@ func (h *host) change(ctx context.Context, uuid, doing string, limit time.Durati
 
 func (h *host) Start(ctx context.Context, uuid string) error {
 	return h.change(ctx, uuid, "start", startLimit, func(n now) (bool, error) {
-		if !n.off() && !n.runs() && n.state != golibvirt.DomainCrashed {
+		if !n.off() && !n.runs() && !n.starting && n.state != golibvirt.DomainCrashed {
 			return false, n.conflict("started")
 		}
 		return n.runs(), nil
 	}, func(l *golibvirt.Libvirt, n now) error {
+		// One that somebody else is starting is waited for by libvirt, which then says that it runs.
 		if n.state == golibvirt.DomainCrashed { // kept for inspection by on_crash=preserve
 			if err := l.DomainDestroyFlags(n.Domain, 0); err != nil {
 				return err

@@ -28,6 +28,9 @@ func word(words []string, i int32) string {
 func guestState(state, reason int32, saved bool) domain.GuestState {
 	switch golibvirt.DomainState(state) {
 	case golibvirt.DomainPaused:
+		if startingUp(state, reason) {
+			return domain.GuestState{State: domain.VMRunning, Reason: word(pausedWords, reason)}
+		}
 		if golibvirt.DomainPausedReason(reason) == golibvirt.DomainPausedCrashed {
 			return domain.GuestState{State: domain.VMCrashed, Reason: word(crashedWords, 0)}
 		}
@@ -49,6 +52,11 @@ func guestState(state, reason int32, saved bool) domain.GuestState {
 		return domain.GuestState{State: domain.VMRunning, Reason: "shutting down"}
 	}
 	return domain.GuestState{State: domain.VMRunning, Reason: word(runningWords, reason)}
+}
+
+// startingUp tells a guest that is being started from one that somebody paused: QEMU always begins stopped.
+func startingUp(state, reason int32) bool {
+	return golibvirt.DomainState(state) == golibvirt.DomainPaused && golibvirt.DomainPausedReason(reason) == golibvirt.DomainPausedStartingUp
 }
 
 // active reports whether libvirt has a process for a guest in this state; then it has a live definition.
