@@ -5,11 +5,11 @@ const text = document.getElementById("console-text");
 const say = (s) => { status.textContent = s; };
 
 // xterm writes its rules into <style> elements, which the page's content security policy forbids. Constructed style sheets are allowed,
-// so those elements get one behind them.
+// so it gets a stand-in with one behind it.
 const make = document.createElement.bind(document);
 document.createElement = (name, options) => {
-  const el = make(name, options);
-  if (String(name).toLowerCase() !== "style") return el;
+  if (String(name).toLowerCase() !== "style") return make(name, options);
+  const el = make("console-style");
   const sheet = new CSSStyleSheet();
   document.adoptedStyleSheets.push(sheet);
   Object.defineProperty(el, "textContent", { get: () => "", set: (css) => sheet.replaceSync(css) });

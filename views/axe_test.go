@@ -1,0 +1,158 @@
+package views_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"novacron/static"
+)
+
+const axeFile = "../node_modules/axe-core/axe.min.js"
+
+// policy is the header that handlers send; pages must work under it.
+const policy = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+// gallery serves every sample page under its name, with the real static files, the real policy and a stream that says nothing.
+func gallery(t *testing.T) *httptest.Server {
+	mux := http.NewServeMux()
+	mux.Handle(static.Prefix, http.StripPrefix(static.Prefix, http.FileServerFS(static.Files())))
+	mux.HandleFunc("/live", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	for _, p := range pages() {
+		html := render(t, p.c)
+		mux.HandleFunc("/p/"+p.name, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Security-Policy", policy)
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			out := html
+			if theme := r.URL.Query().Get("theme"); theme != "" {
+				out = strings.Replace(out, `data-theme="auto"`, `data-theme="`+theme+`"`, 1)
+			}
+			fmt.Fprint(w, out)
+		})
+	}
+	srv := httptest.NewServer(mux)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+func browser(t *testing.T) context.Context {
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("hide-scrollbars", true))
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), opts...)
+	t.Cleanup(stop)
+	ctx, stopTab := chromedp.NewContext(alloc)
+	t.Cleanup(stopTab)
+	ctx, stopTime := context.WithTimeout(ctx, 4*time.Minute)
+	t.Cleanup(stopTime)
+	return ctx
+}
+
+// TestBrowser opens every page light and dark, wide and narrow: axe finds nothing, the page does not scroll sideways, and the
+// console has no error, least of all one of the content security policy. NOVACRON_GALLERY=dir keeps the pictures;
+// NOVACRON_PAGES=a,b looks at some only.
+func TestBrowser(t *testing.T) {
+	axe, err := os.ReadFile(axeFile)
+	if err != nil {
+		t.Fatalf("axe-core is missing: run “make static” first: %v", err)
+	}
+	if missing := static.Missing(); len(missing) > 0 {
+		t.Fatalf("vendor files are missing: run “make static” first: %v", missing)
+	}
+	srv := gallery(t)
+	ctx := browser(t)
+	dir := os.Getenv("NOVACRON_GALLERY")
+	only := os.Getenv("NOVACRON_PAGES")
+	var mu sync.Mutex
+	var complaints []string
+	chromedp.ListenTarget(ctx, func(ev any) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch ev := ev.(type) {
+		case *runtime.EventExceptionThrown:
+			complaints = append(complaints, ev.ExceptionDetails.Error())
+		case *log.EventEntryAdded:
+			// The gallery has no handlers: requests for tickets and pictures are refused there.
+			if ev.Entry.Level == log.LevelError && ev.Entry.Source != log.SourceNetwork {
+				complaints = append(complaints, ev.Entry.Text)
+			}
+		}
+	})
+	views := []struct {
+		name, theme   string
+		width, height int64
+	}{{"light", "light", 1440, 900}, {"dark", "dark", 1440, 900}, {"phone", "light", 390, 844}}
+	for _, v := range views {
+		if err := chromedp.Run(ctx, emulation.SetDeviceMetricsOverride(v.width, v.height, 1, v.width < 500)); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pages() {
+			if only != "" && !strings.Contains(","+only+",", ","+p.name+",") {
+				continue
+			}
+			t.Run(p.name+"/"+v.name, func(t *testing.T) {
+				var raw string
+				var wide bool
+				var shot []byte
+				err := chromedp.Run(ctx,
+					chromedp.Navigate(srv.URL+"/p/"+p.name+"?theme="+v.theme),
+					chromedp.Evaluate(`document.fonts.ready.then(() => true)`, nil, awaited),
+					chromedp.Evaluate(`document.documentElement.scrollWidth > innerWidth + 1 || (document.querySelector("main")?.scrollWidth ?? 0) > (document.querySelector("main")?.clientWidth ?? 0) + 1`, &wide),
+					chromedp.ActionFunc(func(ctx context.Context) error {
+						if dir == "" {
+							return nil
+						}
+						return chromedp.CaptureScreenshot(&shot).Do(ctx)
+					}),
+					chromedp.Evaluate(string(axe)+";true", nil),
+					chromedp.Evaluate(`axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations.map(v => ({id: v.id, help: v.help, nodes: v.nodes.map(n => n.html.slice(0, 160) + " :: " + (n.any[0]?.message ?? n.failureSummary)).slice(0, 4)}))))`, &raw, awaited),
+				)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if dir != "" {
+					if err := os.WriteFile(filepath.Join(dir, p.name+"-"+v.name+".png"), shot, 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if wide {
+					t.Error("the page scrolls sideways")
+				}
+				var found []struct {
+					ID, Help string
+					Nodes    []string
+				}
+				if err := json.Unmarshal([]byte(raw), &found); err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range found {
+					t.Errorf("axe: %s: %s\n  %s", f.ID, f.Help, strings.Join(f.Nodes, "\n  "))
+				}
+				mu.Lock()
+				for _, c := range complaints {
+					t.Errorf("console: %s", c)
+				}
+				complaints = nil
+				mu.Unlock()
+			})
+		}
+	}
+}
+
+func awaited(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
