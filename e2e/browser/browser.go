@@ -135,7 +135,8 @@ func (p *Page) Fill(values map[string]string) {
 	p.t.Helper()
 	for name, v := range values {
 		sel := fmt.Sprintf(`[name=%q]`, name)
-		p.Do("fill "+name, chromedp.WaitVisible(sel, chromedp.ByQuery), chromedp.SetValue(sel, "", chromedp.ByQuery), chromedp.SendKeys(sel, v, chromedp.ByQuery))
+		p.Do("fill "+name, chromedp.WaitVisible(sel, chromedp.ByQuery),
+			chromedp.Evaluate(fmt.Sprintf(`document.querySelector(%q).value = ""`, sel), nil), chromedp.SendKeys(sel, v, chromedp.ByQuery))
 	}
 }
 

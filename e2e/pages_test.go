@@ -1,0 +1,71 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"novacron/e2e/browser"
+	"novacron/e2e/server"
+)
+
+// Every page, light and dark, wide and narrow: no script error, nothing that axe finds, no page wider than the screen. With
+// NOVACRON_PICTURES set to a folder, a picture of each is left there to be looked at.
+func TestEveryPageIsSoundInEveryLight(t *testing.T) {
+	axe, err := os.ReadFile(filepath.Join(server.Root(t), "node_modules/axe-core/axe.min.js"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := newEstate(t)
+	running := e.create(t, e.guest(t, "web-1", e.hosts[0], 64<<20))
+	off := e.guest(t, "web-2", e.hosts[1], 32<<20)
+	off["start"], off["tags"] = false, []string{"ci", "prod"}
+	stopped := e.create(t, off)
+	e.api.Change(t, "PATCH", "/api/v1/vms/"+running.ID, map[string]any{"vcpus": 2}, "succeeded")
+	hears(t, e, running, "tick 3") // the guest's screen has something to show
+	refused := e.api.Change(t, "POST", "/api/v1/hosts", map[string]string{"name": "nobody", "uri": "qemu+tcp://127.0.0.1:1/system"}, "undone")
+
+	p := browser.Open(t, e.URL, 1440, 900)
+	type look struct {
+		name  string
+		width int
+		dark  bool
+	}
+	looks := []look{{"wide-light", 1440, false}, {"narrow-dark", 390, true}}
+	if os.Getenv("NOVACRON_PICTURES") != "" {
+		looks = append(looks, look{"wide-dark", 1440, true}, look{"narrow-light", 390, false})
+	}
+	check := func(name, path string) {
+		t.Helper()
+		for _, l := range looks {
+			p.Resize(l.width, 900)
+			p.Dark(l.dark)
+			p.Go(path)
+			p.Until("the fonts", `document.fonts.status === "loaded"`)
+			if wide := browser.Eval[int](p, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
+				t.Errorf("%s is %d px wider than a screen of %d px", path, wide, l.width)
+			}
+			for _, finding := range p.Axe(string(axe)) {
+				t.Errorf("%s, %s: %s", path, l.name, finding)
+			}
+			p.Picture(name + "-" + l.name)
+		}
+		p.Resize(1440, 900)
+	}
+	check("login", "/login")
+	p.SignIn(e.Admin, e.Password, "")
+	for _, page := range []struct{ name, path string }{
+		{"overview", "/"}, {"vms", "/vms"}, {"vms-filtered", "/vms?filter=tag:ci"}, {"vms-none", "/vms?filter=nothinglikethis"}, {"vms-badfilter", "/vms?filter=colour:red"},
+		{"vm", "/vms/" + running.ID}, {"vm-hardware", "/vms/" + running.ID + "/hardware"}, {"vm-console", "/vms/" + running.ID + "/console"},
+		{"vm-serial", "/vms/" + running.ID + "/console?kind=serial"}, {"vm-tasks", "/vms/" + running.ID + "/tasks"}, {"vm-events", "/vms/" + running.ID + "/events"},
+		{"vm-definition", "/vms/" + running.ID + "/definition"}, {"vm-stopped", "/vms/" + stopped.ID}, {"vm-stopped-console", "/vms/" + stopped.ID + "/console"},
+		{"vm-new", "/vms/new"}, {"vm-delete", "/vms/" + stopped.ID + "/delete"}, {"vm-rename", "/vms/" + stopped.ID + "/rename"}, {"vm-clone", "/vms/" + stopped.ID + "/clone"},
+		{"vm-stop", "/vms/" + running.ID + "/actions/stop"}, {"hosts", "/hosts"}, {"host-new", "/hosts/new"}, {"host", "/hosts/" + e.hosts[0]},
+		{"host-vms", "/hosts/" + e.hosts[0] + "/vms"}, {"host-storage", "/hosts/" + e.hosts[0] + "/storage"}, {"host-networks", "/hosts/" + e.hosts[0] + "/networks"},
+		{"host-devices", "/hosts/" + e.hosts[0] + "/devices"}, {"host-events", "/hosts/" + e.hosts[0] + "/events"}, {"host-edit", "/hosts/" + e.hosts[0] + "/edit"},
+		{"host-remove", "/hosts/" + e.hosts[0] + "/remove"}, {"tasks", "/tasks"}, {"task-failed", "/tasks/" + refused.ID}, {"events", "/events"},
+		{"account", "/account"}, {"search", "/search?q=web"}, {"not-found", "/vms/vm_nowhere"},
+	} {
+		check(page.name, page.path)
+	}
+}
