@@ -45,8 +45,6 @@ func edge(err error, what string) error {
 	return domain.Errorf(domain.Internal, "The database failed.").WithCause(err).WithFix("The server's log has the details.")
 }
 
-func unique(err error) bool { return domain.Is(edge(err, ""), domain.Conflict) }
-
 // ms is how times are stored; 0 stands for the zero time.
 func ms(t time.Time) int64 {
 	if t.IsZero() {

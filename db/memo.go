@@ -27,7 +27,7 @@ type memoEntry[V any] struct {
 	err        error
 }
 
-const maxMemo = 128
+const maxMemo = 32
 
 func newMemo[K comparable, V any](generation *atomic.Int64) *memo[K, V] {
 	return &memo[K, V]{generation: generation, entries: map[K]*memoEntry[V]{}}
@@ -60,6 +60,11 @@ func (m *memo[K, V]) claim(key K) (e *memoEntry[V], fill bool) {
 	defer m.mu.Unlock()
 	if e := m.entries[key]; e != nil && e.generation == now {
 		return e, false
+	}
+	for k, old := range m.entries { // what is out of date is of no use to anyone
+		if old.generation != now {
+			delete(m.entries, k)
+		}
 	}
 	if len(m.entries) >= maxMemo {
 		for k := range m.entries { // any one goes

@@ -19,7 +19,7 @@ type readPool struct {
 	stmts map[string]*sqlx.Stmt
 }
 
-const maxStatements = 256 // filters make new ones without end; past this they are parsed each time
+const maxStatements = 128 // filters make new ones without end; past this they are parsed each time
 
 func newReadPool(db *sqlx.DB) *readPool {
 	db.SetMaxOpenConns(readers)

@@ -39,7 +39,6 @@ func Sweep(t *testing.T, setup func(t testing.TB) Fixture) {
 // breakage says how calls of steps go wrong. It is shared by the steps of all jobs of a case; children are left alone.
 type breakage struct {
 	mu    sync.Mutex
-	kind  string                                          // of the job under test
 	rules map[string]func(n int, call func() error) error // by "do step" or "undo step"; n counts the calls from 1
 	calls map[string]int
 }
