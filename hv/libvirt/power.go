@@ -65,7 +65,11 @@ func (h *host) change(ctx context.Context, uuid, doing string, limit time.Durati
 	if ok, err := done(n); ok || err != nil {
 		return err
 	}
-	err = h.slow(ctx, doing+" "+n.Name, limit, func(l *golibvirt.Libvirt) error { return act(l, n) })
+	run := h.slow
+	if limit == saveLimit {
+		run = h.hours
+	}
+	err = run(ctx, doing+" "+n.Name, limit, func(l *golibvirt.Libvirt) error { return act(l, n) })
 	if domain.Is(err, domain.Conflict) {
 		if again, lookErr := h.now(ctx, uuid); lookErr == nil {
 			if ok, doneErr := done(again); ok && doneErr == nil {

@@ -122,15 +122,18 @@ func (h *host) CreateVolume(ctx context.Context, spec hv.VolumeSpec) (domain.Vol
 	if err != nil {
 		return domain.Volume{}, err
 	}
-	return h.makeVolume(ctx, volumeLimit, "make the volume "+spec.Name, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
+	return h.makeVolume(ctx, h.slow, volumeLimit, "make the volume "+spec.Name, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
 		return l.StorageVolCreateXML(p, domxml.VolumeXML(spec), 0)
 	})
 }
 
-// makeVolume runs a slow call that makes a volume and describes what came out.
-func (h *host) makeVolume(ctx context.Context, limit time.Duration, doing string, fn func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error)) (domain.Volume, error) {
+// runner is conn.slow or conn.hours.
+type runner func(ctx context.Context, doing string, limit time.Duration, fn func(l *golibvirt.Libvirt) error) error
+
+// makeVolume runs a call that makes a volume and describes what came out.
+func (h *host) makeVolume(ctx context.Context, run runner, limit time.Duration, doing string, fn func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error)) (domain.Volume, error) {
 	made := make(chan golibvirt.StorageVol, 1)
-	err := h.slow(ctx, doing, limit, func(l *golibvirt.Libvirt) error {
+	err := run(ctx, doing, limit, func(l *golibvirt.Libvirt) error {
 		v, err := fn(l)
 		if err == nil {
 			made <- v
@@ -171,7 +174,7 @@ func (h *host) CloneVolume(ctx context.Context, pool, from, to string) (domain.V
 	if err != nil {
 		return domain.Volume{}, err
 	}
-	return h.makeVolume(ctx, cloneLimit, "copy the volume "+from, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
+	return h.makeVolume(ctx, h.hours, cloneLimit, "copy the volume "+from, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
 		return l.StorageVolCreateXMLFrom(p, domxml.VolumeCopyXML(to, src), v, 0)
 	})
 }
