@@ -217,13 +217,25 @@ func (g gate) Host(id string) (hv.Host, error) {
 	}
 }
 
+// breath is how long events of one host are collected.
+const breath = 15 * time.Millisecond
+
 // follow turns the host's events into rows as they come.
 func (r *Reconciler) follow(ctx context.Context, w *watch, p *pool.Pool) {
+	pause := time.NewTimer(breath)
+	defer pause.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.wake:
+		}
+		// One action is several events; a breath lets them come in, so that one look serves all, and lets the job that caused them write first.
+		pause.Reset(breath)
+		select {
+		case <-ctx.Done():
+			return
+		case <-pause.C:
 		}
 		for _, ev := range w.take() {
 			host, err := p.Host(w.id)

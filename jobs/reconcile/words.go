@@ -12,7 +12,7 @@ import (
 )
 
 // participles begin a reason that reads on after "was".
-var participles = []string{"shut down", "powered off", "destroyed", "stopped", "started", "booted", "paused", "resumed", "suspended", "saved", "restored", "migrated", "reset", "crashed", "rebooted", "killed", "undefined"}
+var participles = []string{"shut down", "powered off", "destroyed", "stopped", "started", "booted", "paused", "resumed", "suspended", "saved", "restored", "migrated", "reset", "crashed", "rebooted", "killed", "undefined", "reverted", "woken up", "put to sleep"}
 
 // guestSentence says in one sentence what differs between two rows of one VM.
 func guestSentence(old, vm domain.VM) string {
