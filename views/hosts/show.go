@@ -113,7 +113,7 @@ func versionText(f domain.HostFacts) string {
 }
 
 var columns = []struct{ id, label, class string }{
-	{"name", "Name", "c-name"}, {"state", "State", "c-state"}, {"vms", "VMs", "c-vms num"}, {"cpu", "vCPU / CPUs", "c-cpu num"},
+	{"name", "Name", "c-name"}, {"state", "State", "c-state"}, {"vms", "VMs running", "c-vms num"}, {"cpu", "vCPU / CPUs", "c-cpu num"},
 	{"memory", "Memory allocated", "c-mem"}, {"storage", "Storage free", "c-sto num"}, {"version", "Versions", "c-ver"}, {"labels", "Labels", "c-labels"},
 }
 

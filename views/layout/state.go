@@ -243,3 +243,10 @@ func fetchChildren(h TreeHost) templ.Attributes {
 	}
 	return live.Fetch(live.TreeHost(h.ID), live.TreeChildren(h.ID))
 }
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}

@@ -739,7 +739,7 @@ func listRegion(s layout.Shell, m List) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 59, "<div class=\"table-wrap\" tabindex=\"0\" role=\"region\" aria-label=\"Virtual machines\"><table class=\"grid\" data-rows=\"vms\"><thead><tr><th class=\"c-check\" scope=\"col\"><input type=\"checkbox\" class=\"only-js\" data-check-all aria-label=\"Select all rows on this page\"><span class=\"sr\">Selection</span></th>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 59, "<div class=\"table-wrap\" tabindex=\"0\" role=\"region\" aria-label=\"List of virtual machines\"><table class=\"grid\" data-rows=\"vms\"><thead><tr><th class=\"c-check\" scope=\"col\"><input type=\"checkbox\" class=\"only-js\" data-check-all aria-label=\"Select all rows on this page\"><span class=\"sr\">Selection</span></th>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
