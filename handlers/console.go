@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 	"github.com/labstack/echo/v4"
@@ -138,14 +139,15 @@ func (s *server) consoleSocket(c echo.Context) error {
 		if e.Code == domain.Internal {
 			s.logError(ctx, err, "a console could not be opened")
 		}
-		return closeWith(ws, websocket.StatusTryAgainLater, e.Msg)
+		_ = ws.Close(websocket.StatusTryAgainLater, closingWords(e.Msg))
+		return nil
 	}
-	p := &proxy{ws: ws, stream: stream, alive: func() bool {
+	p := &proxy{ws: ws, stream: stream, every: consolePing, alive: func() bool {
 		sub, err := s.Auth.SessionAlive(r)
 		return err == nil && sub.Known() && sub.Can(access.VMConsole)
 	}}
-	code, why := p.run(ctx)
-	return closeWith(ws, code, why)
+	p.run(ctx)
+	return nil
 }
 
 func (s *server) openConsole(ctx context.Context, tk ticket) (io.ReadWriteCloser, error) {
@@ -156,17 +158,17 @@ func (s *server) openConsole(ctx context.Context, tk ticket) (io.ReadWriteCloser
 	return stream, err
 }
 
-// closeWith says why in the closing frame, which holds 123 bytes. That the other side is gone already is no error.
-func closeWith(ws *websocket.Conn, code websocket.StatusCode, why string) error {
+// closingWords cuts a sentence to what a closing frame holds, 123 bytes, and not in the middle of a letter.
+func closingWords(why string) string {
 	const most = 123
-	for len(why) > most {
-		why = why[:len(why)-1]
+	if len(why) <= most {
+		return why
 	}
-	for len(why) > 0 && why[len(why)-1]&0xC0 == 0x80 { // not in the middle of a letter
-		why = why[:len(why)-1]
+	cut := most
+	for cut > 0 && !utf8.RuneStart(why[cut]) {
+		cut--
 	}
-	_ = ws.Close(code, why)
-	return nil
+	return why[:cut]
 }
 
 // proxy carries bytes both ways. A slow browser slows the reading from the guest and the other way round: nothing is queued.
@@ -174,16 +176,21 @@ type proxy struct {
 	ws     *websocket.Conn
 	stream io.ReadWriteCloser
 	alive  func() bool
+	every  time.Duration // between looks after browser and session
 }
 
 var errSignedOut = errors.New("the session has ended")
 
+// run carries until something ends, says what to the browser, and leaves nothing running.
 func (p *proxy) run(ctx context.Context) (websocket.StatusCode, string) {
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, end := context.WithCancelCause(ctx)
+	// The websocket's own context outlives ctx by the closing frame: a cancelled read would cut the connection instead.
+	wire, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
 	var wg sync.WaitGroup
-	wg.Go(func() { cancel(p.toBrowser(ctx)) })
-	wg.Go(func() { cancel(p.toGuest(ctx)) })
-	wg.Go(func() { cancel(p.watch(ctx)) })
+	wg.Go(func() { end(p.toBrowser(wire)) })
+	wg.Go(func() { end(p.toGuest(wire)) })
+	wg.Go(func() { end(p.watch(ctx)) })
 	<-ctx.Done()
 	cause := context.Cause(ctx)
 	_ = p.stream.Close() // ends the reading from the guest; the guest does not care how
@@ -194,8 +201,10 @@ func (p *proxy) run(ctx context.Context) (websocket.StatusCode, string) {
 	case errors.Is(cause, errGuestEnd):
 		code, why = websocket.StatusGoingAway, "The VM ended the connection: it was stopped, or the console was taken over."
 	case errors.Is(cause, context.Canceled):
-		code, why = websocket.StatusGoingAway, "The server is shutting down or the browser has gone."
+		code, why = websocket.StatusGoingAway, "The server is shutting down."
 	}
+	_ = p.ws.Close(code, closingWords(why)) // that the browser is gone already is no error
+	cut()
 	wg.Wait()
 	return code, why
 }
@@ -240,7 +249,7 @@ type writeOnly struct{ io.Writer }
 
 // watch finds out about a browser that vanished and a session that ended.
 func (p *proxy) watch(ctx context.Context) error {
-	t := time.NewTicker(consolePing)
+	t := time.NewTicker(p.every)
 	defer t.Stop()
 	for {
 		select {

@@ -100,10 +100,7 @@ func (s *server) writeError(c echo.Context, status int, e *domain.Error, err err
 	case r.Method == http.MethodHead:
 		return c.NoContent(status)
 	case wantsProblem(r):
-		if _, ok := errors.AsType[*echo.HTTPError](err); ok && status != api.Status(e.Code) {
-			c.Response().Status = status
-		}
-		return api.WriteProblem(c.Response(), e)
+		return api.WriteProblem(c.Response(), status, e)
 	case errors.Is(err, errMustChange):
 		return s.move(c, live.Password)
 	case e.Code == domain.Unauthenticated:

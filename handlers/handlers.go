@@ -102,10 +102,10 @@ func (s *server) streamContext(c echo.Context) (context.Context, context.CancelF
 	if s.Closing == nil {
 		return ctx, cancel
 	}
-	stop := make(chan struct{})
+	stop, closing := make(chan struct{}), s.Closing
 	go func() {
 		select {
-		case <-s.Closing:
+		case <-closing:
 			cancel()
 		case <-stop:
 		}

@@ -49,6 +49,7 @@ type world struct {
 	srv     *server
 	e       *echo.Echo
 	closing chan struct{}
+	shut    func() // ends the streams, as a shutdown does
 	once    string // the first start's password
 	log     *logText
 }
@@ -75,6 +76,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &world{t: t, log: &logText{}, closing: make(chan struct{}), fake: hvtest.NewFake(hvtest.FakeOptions{Name: "fake"})}
+	w.shut = sync.OnceFunc(func() { close(w.closing) })
 	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	d, err := db.Open(ctx, filepath.Join(t.TempDir(), "novacron.db"), log, time.Now)
 	if err != nil {
@@ -103,7 +105,7 @@ func newWorld(t testing.TB) *world {
 	go func() { ended <- rec.Run(ctx, hosts) }()
 	go func() { ended <- w.engine.Run(ctx) }()
 	t.Cleanup(func() {
-		close(w.closing)
+		w.shut()
 		site.Close()
 		cancel()
 		for range cap(ended) {
