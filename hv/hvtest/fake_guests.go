@@ -26,7 +26,10 @@ func (g *guest) report() domain.Guest {
 	out := domain.Guest{UUID: g.uuid, Name: g.name, State: g.state, Reason: g.reason, Autostart: g.autostart, Persistent: !g.transient, XML: g.doc}
 	out.Config = mustParse(g.doc)
 	if g.up() {
-		live := mustParse(g.live)
+		live, err := domxml.ParseLive(g.live, out.Config)
+		if err != nil {
+			panic("hvtest: a stored definition does not parse: " + err.Error())
+		}
 		out.Live = &live
 	}
 	return out

@@ -175,22 +175,24 @@ func (h *host) describe(ctx context.Context, d golibvirt.Domain, s rawState, sav
 	if err != nil {
 		return err
 	}
-	guest.Config = h.parse(guest.XML, guest)
+	guest.Config = h.parsed(guest)(domxml.Parse(guest.XML))
 	if live != "" {
-		spec := h.parse(live, guest)
+		spec := h.parsed(guest)(domxml.ParseLive(live, guest.Config))
 		guest.Live = &spec
 	}
 	return nil
 }
 
-// parse reads a document. One that is not XML cannot come from libvirt; should it, the guest is listed by name alone and the log says why.
-func (h *host) parse(doc string, guest *domain.Guest) domain.VMSpec {
-	spec, err := domxml.Parse(doc)
-	if err != nil {
-		h.opt.Log.Warn("definition cannot be read", "vm", guest.Name, "uuid", guest.UUID, "err", err)
-		return domain.VMSpec{Name: guest.Name, UUID: guest.UUID}
+// parsed takes what was read of a document. One that is not XML cannot come from libvirt; should it, the guest is listed by name alone and
+// the log says why.
+func (h *host) parsed(guest *domain.Guest) func(domain.VMSpec, error) domain.VMSpec {
+	return func(spec domain.VMSpec, err error) domain.VMSpec {
+		if err != nil {
+			h.opt.Log.Warn("definition cannot be read", "vm", guest.Name, "uuid", guest.UUID, "err", err)
+			return domain.VMSpec{Name: guest.Name, UUID: guest.UUID}
+		}
+		return spec
 	}
-	return spec
 }
 
 // isSaved is asked only for guests that are off; drivers without managed save have none.

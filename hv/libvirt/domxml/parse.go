@@ -21,6 +21,32 @@ func Parse(doc string) (domain.VMSpec, error) {
 	return parseDomain(d.root), nil
 }
 
+// ParseLive reads the document of a running guest beside the spec that its next start will use. Where libvirt wrote down what it made of a
+// setting, the setting itself is given back, so that comparing the two shows what a person changed and nothing else: host-model is spelled
+// out as a model with features, a firmware that it chose is named by its files, and the balloon's size moves by itself below the same ceiling.
+func ParseLive(doc string, config domain.VMSpec) (domain.VMSpec, error) {
+	d, err := read(doc, "domain")
+	if err != nil {
+		return domain.VMSpec{}, err
+	}
+	live := parseDomain(d.root)
+	cpu, os := d.root.kid("cpu"), d.root.kid("os")
+	if config.CPU == "host-model" && cpu.attr("mode") == "custom" && cpu.kid("vendor").exists() {
+		live.CPU = config.CPU
+	}
+	if uefi(live) && uefi(config) && !os.kid("firmware").exists() && os.kid("loader").value() != "" {
+		live.Firmware = config.Firmware
+	}
+	if most := max(live.MemoryBytes, live.MaxMemoryBytes); most == max(config.MemoryBytes, config.MaxMemoryBytes) {
+		live.MemoryBytes, live.MaxMemoryBytes = config.MemoryBytes, config.MaxMemoryBytes
+	}
+	return live, nil
+}
+
+func uefi(s domain.VMSpec) bool {
+	return s.Firmware == domain.FirmwareUEFI || s.Firmware == domain.FirmwareUEFISecure
+}
+
 func parseDomain(root *node) domain.VMSpec {
 	os, dev := root.kid("os"), root.kid("devices")
 	s := domain.VMSpec{

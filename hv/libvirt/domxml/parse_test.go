@@ -230,3 +230,40 @@ func TestInventoryDocuments(t *testing.T) {
 		}
 	}
 }
+
+// TestParseLive has documents as libvirt 9.0 shows them of running guests.
+func TestParseLive(t *testing.T) {
+	const live = `<domain type='qemu' id='1'><name>a</name><memory unit='KiB'>262144</memory><currentMemory unit='KiB'>262144</currentMemory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type><loader readonly='yes' secure='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.ms.fd</loader><nvram template='/t'>/v</nvram></os>
+<cpu mode='custom' match='exact' check='full'><model fallback='forbid'>EPYC</model><vendor>AMD</vendor><feature policy='require' name='acpi'/></cpu></domain>`
+	config := func(cpu, firmware string, now, most int64) domain.VMSpec {
+		return domain.VMSpec{Name: "a", VCPUs: 1, CPU: cpu, Firmware: firmware, MemoryBytes: now, MaxMemoryBytes: most, Machine: "pc-q35-7.2"}
+	}
+	for _, c := range []struct {
+		doc    string
+		config domain.VMSpec
+		want   string
+	}{
+		{live, config("host-model", "uefi", 128*domain.MiB, 256*domain.MiB), ""},
+		{live, config("Nehalem", "uefi", 128*domain.MiB, 256*domain.MiB), "cpu"},
+		{strings.Replace(live, "<vendor>AMD</vendor>", "", 1), config("host-model", "uefi-secure", 256*domain.MiB, 0), "cpu"},
+		{live, config("host-model", "bios", 256*domain.MiB, 0), "firmware"},
+		{strings.Replace(live, "<nvram", "<firmware><feature enabled='yes' name='secure-boot'/></firmware><nvram", 1), config("host-model", "uefi", 256*domain.MiB, 0), "firmware"},
+		{live, config("host-model", "uefi", 512*domain.MiB, 0), "memory_bytes max_memory_bytes"},
+	} {
+		l, err := ParseLive(c.doc, c.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, d := range domain.Diff(l, c.config) {
+			got = append(got, d.Field)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%+v differs in %q, want %q", c.config, got, c.want)
+		}
+	}
+	if _, err := ParseLive("<", domain.VMSpec{}); !domain.Is(err, domain.Invalid) {
+		t.Error(err)
+	}
+}
