@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -170,5 +171,21 @@ func TestHumaRefusalsNameTheFieldAndKeepTheValue(t *testing.T) {
 	}
 	if strings.Contains(fmt.Sprintf("%+v", p), "secret") {
 		t.Errorf("the value is echoed: %+v", p)
+	}
+}
+
+func TestAProblemOutsideOfOperations(t *testing.T) {
+	for status, wanted := range map[int]int{0: 422, http.StatusMethodNotAllowed: 405} {
+		rec := httptest.NewRecorder()
+		if err := WriteProblem(rec, status, domain.Errorf(domain.Unsupported, "Not this way.")); err != nil {
+			t.Fatal(err)
+		}
+		if rec.Code != wanted || rec.Header().Get("Content-Type") != ProblemContentType || !strings.Contains(rec.Body.String(), fmt.Sprintf(`"status":%d`, wanted)) {
+			t.Errorf("%d: %d %s", status, rec.Code, rec.Body)
+		}
+	}
+	rec := httptest.NewRecorder()
+	if err := WriteProblem(rec, 0, domain.Errorf(domain.Unauthenticated, "Who?")); err != nil || rec.Header().Get("WWW-Authenticate") == "" {
+		t.Errorf("%v %v", err, rec.Header())
 	}
 }

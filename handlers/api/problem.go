@@ -108,9 +108,12 @@ func problem(status int, code domain.Code, detail string) *Problem {
 	return &Problem{Type: "urn:novacron:problem:" + string(code), Title: title, Status: status, Code: string(code), Detail: detail}
 }
 
-// WriteProblem answers with an error outside of huma's operations, for example where no route matches.
-func WriteProblem(w http.ResponseWriter, err error) error {
+// WriteProblem answers with an error outside of huma's operations, for example where no route matches. A status of 0 is the one of the error's class.
+func WriteProblem(w http.ResponseWriter, status int, err error) error {
 	p := ProblemOf(err)
+	if status != 0 && status != p.Status {
+		p.Status, p.Title = status, http.StatusText(status)
+	}
 	if p.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", challenge)
 	}
