@@ -33,7 +33,7 @@ func (e *Engine) Wait(ctx context.Context, id string) (domain.Job, error) {
 			delete(e.waiters, id)
 		}
 	}()
-	job, err := e.d.Job(ctx, id) // after registering, so that no end is missed
+	job, err := e.d.Job(context.WithoutCancel(ctx), id) // after registering, so that no end is missed; also for who has no time left
 	if err != nil || job.State.Ended() {
 		return job, err
 	}

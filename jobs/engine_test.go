@@ -827,7 +827,7 @@ func TestWaitGivesTheJobAsItIs(t *testing.T) {
 	job := enqueue(t, e, Request{Kind: "k"}) // nobody runs it
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got, err := e.Wait(ctx, job.ID); err == nil && got.State != domain.JobQueued {
+	if got, err := e.Wait(ctx, job.ID); err != nil || got.State != domain.JobQueued {
 		t.Errorf("%v %v", got.State, err)
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), 5*time.Millisecond)
