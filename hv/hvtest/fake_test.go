@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -50,108 +51,108 @@ const adopted = `<domain type='qemu'><name>old</name><uuid>11111111-1111-4111-81
 const adoptedID = "11111111-1111-4111-8111-111111111111"
 
 func TestFaults(t *testing.T) {
-	ctx := t.Context()
-	f := hvtest.NewFake(hvtest.FakeOptions{})
-	spec := domain.VMSpec{Name: "a", UUID: domain.NewUUID(), VCPUs: 1, MemoryBytes: domain.GiB}
-	boom := errors.New("boom")
-	f.Fail("Define", boom, 1)
-	if _, err := f.Define(ctx, spec); err != boom || len(f.AllGuests()) != 0 {
-		t.Fatal(err, f.AllGuests())
-	}
-	f.FailAfter("Define", boom, 1)
-	if _, err := f.Define(ctx, spec); err != boom || len(f.AllGuests()) != 1 {
-		t.Fatal(err, f.AllGuests())
-	}
-	if _, err := f.Define(ctx, spec); err != nil {
-		t.Fatal(err)
-	}
-	f.Fail("*", boom, -1)
-	if f.Start(ctx, spec.UUID) != boom || f.Ping(ctx) != boom || f.Start(ctx, spec.UUID) != boom {
-		t.Error("a fault for every op lets one pass")
-	}
-	f.Clear()
-	if err := f.Start(ctx, spec.UUID); err != nil || f.Calls("Start") != 3 || f.Calls("Define") != 3 {
-		t.Error(err, f.Calls("Start"), f.Calls("Define"))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		f := hvtest.NewFake(hvtest.FakeOptions{})
+		spec := domain.VMSpec{Name: "a", UUID: domain.NewUUID(), VCPUs: 1, MemoryBytes: domain.GiB}
+		boom := errors.New("boom")
+		f.Fail("Define", boom, 1)
+		if _, err := f.Define(ctx, spec); err != boom || len(f.AllGuests()) != 0 {
+			t.Fatal(err, f.AllGuests())
+		}
+		f.FailAfter("Define", boom, 1)
+		if _, err := f.Define(ctx, spec); err != boom || len(f.AllGuests()) != 1 {
+			t.Fatal(err, f.AllGuests())
+		}
+		if _, err := f.Define(ctx, spec); err != nil {
+			t.Fatal(err)
+		}
+		f.Fail("*", boom, -1)
+		if f.Start(ctx, spec.UUID) != boom || f.Ping(ctx) != boom || f.Start(ctx, spec.UUID) != boom {
+			t.Error("a fault for every op lets one pass")
+		}
+		f.Clear()
+		if err := f.Start(ctx, spec.UUID); err != nil || f.Calls("Start") != 3 || f.Calls("Define") != 3 {
+			t.Error(err, f.Calls("Start"), f.Calls("Define"))
+		}
 
-	release := f.Hang("Stop")
-	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
-	defer cancel()
-	if err := f.Stop(short, spec.UUID); !domain.Is(err, domain.Unavailable) {
-		t.Error(err)
-	}
-	got := make(chan error)
-	go func() { got <- f.Stop(ctx, spec.UUID) }()
-	for f.Calls("Stop") < 2 {
-		time.Sleep(time.Millisecond)
-	}
-	release()
-	release()
-	if err := <-got; err != nil || f.AllGuests()[0].State != domain.VMStopped {
-		t.Error(err)
-	}
-	if err := f.Start(ctx, spec.UUID); err != nil {
-		t.Error(err)
-	}
+		release := f.Hang("Stop")
+		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		if err := f.Stop(short, spec.UUID); !domain.Is(err, domain.Unavailable) {
+			t.Error(err)
+		}
+		got := make(chan error)
+		go func() { got <- f.Stop(ctx, spec.UUID) }()
+		synctest.Wait()
+		release()
+		release()
+		if err := <-got; err != nil || f.AllGuests()[0].State != domain.VMStopped {
+			t.Error(err)
+		}
+		if err := f.Start(ctx, spec.UUID); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestConnections(t *testing.T) {
-	ctx := t.Context()
-	f := hvtest.NewFake(hvtest.FakeOptions{Name: "h1"})
-	h, steps, err := f.Dial(ctx, hv.Target{})
-	if err != nil || len(steps) != 1 || !steps[0].OK || f.Connections() != 1 {
-		t.Fatal(err, steps)
-	}
-	if facts, err := h.Facts(ctx); err != nil || facts.Hostname != "h1" || facts.StorageFreeBytes == 0 {
-		t.Error(err, facts)
-	}
-	f.SetFacts(func(x *domain.HostFacts) { x.CPUs = 3 })
-	if facts, _ := h.Facts(ctx); facts.CPUs != 3 {
-		t.Error(facts.CPUs)
-	}
-	done, err := h.Events(ctx, func(hv.Event) {})
-	if err != nil || f.Streams() != 1 {
-		t.Fatal(err)
-	}
-	release := f.Hang("Guests")
-	hung := make(chan error)
-	go func() { _, err := h.Guests(ctx); hung <- err }()
-	for f.Calls("Guests") == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	f.Disconnect()
-	<-done
-	if err := <-hung; !domain.Is(err, domain.Unavailable) {
-		t.Error(err)
-	}
-	release()
-	if err := h.Ping(ctx); !domain.Is(err, domain.Unavailable) || f.Ping(ctx) != nil {
-		t.Error(err)
-	}
-	f.SetDown(true)
-	if _, steps, err := f.Dial(ctx, hv.Target{}); !domain.Is(err, domain.Unavailable) || len(steps) != 1 || steps[0].OK {
-		t.Error(err, steps)
-	}
-	if !domain.Is(f.Ping(ctx), domain.Unavailable) {
-		t.Error("the host answers while down")
-	}
-	f.SetDown(false)
-	f.Fail("Events", errors.New("no"), 1)
-	if _, err := f.Events(ctx, func(hv.Event) {}); err == nil || f.Streams() != 0 {
-		t.Error(err)
-	}
-	if _, err := f.Connect(ctx); err != nil {
-		t.Error(err)
-	}
-	fleet := hvtest.Fleet{"a": f, "b": nil}
-	if h, err := fleet.Host("a"); err != nil || h != hv.Host(f) {
-		t.Error(err)
-	}
-	_, away := fleet.Host("b")
-	_, none := fleet.Host("c")
-	if !domain.Is(away, domain.Unavailable) || !domain.Is(none, domain.NotFound) {
-		t.Error(away, none)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		f := hvtest.NewFake(hvtest.FakeOptions{Name: "h1"})
+		h, steps, err := f.Dial(ctx, hv.Target{})
+		if err != nil || len(steps) != 1 || !steps[0].OK || f.Connections() != 1 {
+			t.Fatal(err, steps)
+		}
+		if facts, err := h.Facts(ctx); err != nil || facts.Hostname != "h1" || facts.StorageFreeBytes == 0 {
+			t.Error(err, facts)
+		}
+		f.SetFacts(func(x *domain.HostFacts) { x.CPUs = 3 })
+		if facts, _ := h.Facts(ctx); facts.CPUs != 3 {
+			t.Error(facts.CPUs)
+		}
+		done, err := h.Events(ctx, func(hv.Event) {})
+		if err != nil || f.Streams() != 1 {
+			t.Fatal(err)
+		}
+		release := f.Hang("Guests")
+		hung := make(chan error)
+		go func() { _, err := h.Guests(ctx); hung <- err }()
+		synctest.Wait()
+		f.Disconnect()
+		<-done
+		if err := <-hung; !domain.Is(err, domain.Unavailable) {
+			t.Error(err)
+		}
+		release()
+		if err := h.Ping(ctx); !domain.Is(err, domain.Unavailable) || f.Ping(ctx) != nil {
+			t.Error(err)
+		}
+		f.SetDown(true)
+		if _, steps, err := f.Dial(ctx, hv.Target{}); !domain.Is(err, domain.Unavailable) || len(steps) != 1 || steps[0].OK {
+			t.Error(err, steps)
+		}
+		if !domain.Is(f.Ping(ctx), domain.Unavailable) {
+			t.Error("the host answers while down")
+		}
+		f.SetDown(false)
+		f.Fail("Events", errors.New("no"), 1)
+		if _, err := f.Events(ctx, func(hv.Event) {}); err == nil || f.Streams() != 0 {
+			t.Error(err)
+		}
+		if _, err := f.Connect(ctx); err != nil {
+			t.Error(err)
+		}
+		fleet := hvtest.Fleet{"a": f, "b": nil}
+		if h, err := fleet.Host("a"); err != nil || h != hv.Host(f) {
+			t.Error(err)
+		}
+		_, away := fleet.Host("b")
+		_, none := fleet.Host("c")
+		if !domain.Is(away, domain.Unavailable) || !domain.Is(none, domain.NotFound) {
+			t.Error(away, none)
+		}
+	})
 }
 
 func TestWhatOthersDo(t *testing.T) {
