@@ -219,6 +219,10 @@ func TestBadRequestsAreNamedAndChangeNothing(t *testing.T) {
 }
 
 func TestJobsKeepTheirSecrets(t *testing.T) {
+	failed := domain.Job{ID: "job_2", State: domain.JobUndone, Error: &domain.JobError{Code: domain.Invalid, Fields: []domain.FieldError{{Field: "creds.ssh_key"}, {Field: "uri"}}}}
+	if f := jobOf(&failed).Error.Fields; f[0].Field != "credentials.ssh_key" || f[1].Field != "uri" || failed.Error.Fields[0].Field != "creds.ssh_key" {
+		t.Errorf("%+v", f)
+	}
 	j := domain.Job{ID: "job_1", Input: []byte(`{"creds":{"ssh_key":"SECRET"}}`), Data: []byte(`"SECRET"`), Result: []byte(`null`), State: domain.JobRunning, Progress: domain.Progress{Percent: 140}}
 	out := jobOf(&j)
 	if out.Result != nil || out.Progress != 100 || out.Steps == nil {

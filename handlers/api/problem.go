@@ -85,7 +85,7 @@ func ProblemOf(err error) *Problem {
 	p := problem(Status(e.Code), e.Code, e.Msg)
 	p.Fix, p.Reasons, p.Holder = e.Fix, e.Reasons, e.Holder
 	for _, f := range e.Fields {
-		p.Errors = append(p.Errors, ProblemField{Field: f.Field, Location: locate(f.Field), Message: f.Msg, Want: f.Want})
+		p.Errors = append(p.Errors, ProblemField{Field: fieldName(f.Field), Location: locate(f.Field), Message: f.Msg, Want: f.Want})
 	}
 	return p
 }

@@ -2,6 +2,8 @@ package api
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"novacron/domain"
@@ -143,7 +145,23 @@ func jobOf(j *domain.Job) Job {
 	if j.State == domain.JobSucceeded {
 		out.Progress = 100
 	}
+	if e := j.Error; e != nil && len(e.Fields) > 0 {
+		named := *e
+		named.Fields = slices.Clone(e.Fields)
+		for i, f := range named.Fields {
+			named.Fields[i].Field = fieldName(f.Field)
+		}
+		out.Error = &named
+	}
 	return out
+}
+
+// fieldName is a field as the API calls it; only a host's credentials have another name inside.
+func fieldName(s string) string {
+	if rest, ok := strings.CutPrefix(s, "creds."); ok {
+		return "credentials." + rest
+	}
+	return s
 }
 
 // when gives null for a time that never was.
