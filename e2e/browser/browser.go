@@ -108,10 +108,18 @@ func clip(s string, n int) string {
 	return s
 }
 
-// Go opens a path of the server.
+// Go opens a path of the server. Chromium gives up what it is loading when an interface comes or goes on the machine, as they do when labs
+// and guests start and stop beside it; then the page is opened again.
 func (p *Page) Go(path string) {
 	p.t.Helper()
-	p.Do("open "+path, chromedp.Navigate(p.base+path), chromedp.WaitReady("body", chromedp.ByQuery))
+	p.Do("open "+path, chromedp.ActionFunc(func(ctx context.Context) error {
+		for {
+			err := chromedp.Navigate(p.base + path).Do(ctx)
+			if err == nil || !strings.Contains(err.Error(), "ERR_NETWORK_CHANGED") {
+				return err
+			}
+		}
+	}), chromedp.WaitReady("body", chromedp.ByQuery))
 }
 
 // SignIn signs in and, when the password is a one-time password, changes it to newPassword.
