@@ -32,7 +32,8 @@ type DB struct {
 	base  context.Context // for scs, whose older methods carry none
 	write *sqlx.DB
 	read  *readPool
-	turn  chan struct{} // one token: whoever has it may write; held until the feed has been told, so that the feed keeps the order of the commits
+	kept  map[string]*sqlx.Stmt // prepared on the writer, used by whoever has the turn
+	turn  chan struct{}         // one token: whoever has it may write; held until the feed has been told, so that the feed keeps the order of the commits
 	feed  *Feed
 	docs  docCache
 
@@ -65,7 +66,7 @@ func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.
 	if err := makePrivate(abs); err != nil {
 		return nil, domain.Errorf(domain.Internal, "The database %s cannot be made: %w", abs, err).WithFix("Check that the data directory exists and that this user may write to it.")
 	}
-	d := &DB{log: log, clock: clock, base: context.WithoutCancel(ctx), turn: make(chan struct{}, 1), feed: newFeed(ringSize)}
+	d := &DB{log: log, clock: clock, base: context.WithoutCancel(ctx), turn: make(chan struct{}, 1), feed: newFeed(ringSize), kept: map[string]*sqlx.Stmt{}}
 	d.docs.init()
 	d.pages, d.overviews, d.hosts = newMemo[VMQuery, VMPage](&d.generation), newMemo[struct{}, Overview](&d.generation), newMemo[struct{}, []domain.Host](&d.generation)
 	if d.write, err = sqlx.Open("sqlite", dsn(abs, "_txlock=immediate", "_pragma=synchronous("+o.sync+")")); err != nil {
@@ -170,7 +171,7 @@ type Tx struct {
 	tx     *sqlx.Tx
 	seq    int64
 	events []domain.Event
-	stmts  map[string]*sqlx.Stmt // seen once: nil; seen again: prepared
+	stmts  map[string]*sqlx.Stmt // nil: run once, unprepared
 	shows  bool                  // wrote something that a memo may keep
 }
 
@@ -186,7 +187,8 @@ func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	tx := &Tx{d: d, ctx: context.WithoutCancel(ctx)}
+	tx := &Tx{d: d, ctx: context.WithoutCancel(ctx), stmts: map[string]*sqlx.Stmt{}}
+	defer tx.keep()
 	if tx.tx, err = d.write.BeginTxx(tx.ctx, nil); err != nil {
 		return edge(err, "database")
 	}
@@ -206,24 +208,25 @@ func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	if tx.shows {
 		d.generation.Add(1)
 	}
-	return d.publish(tx)
+	d.publish(tx)
+	return nil
 }
 
 // publish tells the feed. When another process wrote events meanwhile (a token made on the command line), they are fetched first.
-func (d *DB) publish(tx *Tx) error {
+func (d *DB) publish(tx *Tx) {
 	if len(tx.events) == 0 {
-		return nil
+		return
 	}
 	evs := tx.events
 	if last := d.feed.Last(); evs[0].Seq != last+1 {
 		missed, err := d.Events(tx.ctx, EventQuery{After: last, Before: evs[0].Seq, Limit: maxLimit})
 		if err != nil {
-			d.log.Warn("events of another process are missing from the live feed", "after", last, "err", err)
+			d.feed.restart(evs) // whoever follows is told of the gap and reads the table
+			return
 		}
 		evs = append(missed, evs...)
 	}
 	d.feed.add(evs)
-	return nil
 }
 
 // exec runs a statement. Every one is taken to change what the memos keep; aside is for those that cannot.
@@ -249,20 +252,33 @@ func (tx *Tx) aside(query string, args ...any) (int64, error) {
 	return res.RowsAffected()
 }
 
-// stmt prepares a statement when it comes for the second time, as in a transaction that mirrors many guests; parsing costs more than running it. The end
-// of the transaction closes it.
+// stmt gives a prepared statement, or nil for one that is new: parsing costs more than running, but the one writing connection is in use, so only
+// keep can prepare it for the transactions to come. One that repeats within its first transaction is prepared there.
 func (tx *Tx) stmt(query string) (*sqlx.Stmt, error) {
 	s, again := tx.stmts[query]
-	if s != nil || !again {
-		if tx.stmts == nil {
-			tx.stmts = map[string]*sqlx.Stmt{}
-		}
-		tx.stmts[query] = s
+	if s != nil {
 		return s, nil
 	}
-	s, err := tx.tx.PreparexContext(tx.ctx, tx.tx.Rebind(query))
+	var err error
+	if kept := tx.d.kept[query]; kept != nil {
+		s = tx.tx.StmtxContext(tx.ctx, kept)
+	} else if again {
+		s, err = tx.tx.PreparexContext(tx.ctx, tx.tx.Rebind(query))
+	}
 	tx.stmts[query] = s
 	return s, err
+}
+
+// keep prepares what the transaction ran and was new. It runs after the transaction, while its turn lasts.
+func (tx *Tx) keep() {
+	for query := range tx.stmts {
+		if tx.d.kept[query] != nil || len(tx.d.kept) >= maxStatements {
+			continue
+		}
+		if s, err := tx.d.write.PreparexContext(tx.ctx, tx.d.write.Rebind(query)); err == nil { // else it is parsed each time, which is only slower
+			tx.d.kept[query] = s
+		}
+	}
 }
 
 // one runs a statement that must touch exactly the thing named; none touched is NotFound.

@@ -49,6 +49,14 @@ func (f *Feed) add(evs []domain.Event) {
 	f.more = make(chan struct{})
 }
 
+// restart forgets what came before evs.
+func (f *Feed) restart(evs []domain.Event) {
+	f.mu.Lock()
+	f.ring, f.from = nil, evs[0].Seq-1
+	f.mu.Unlock()
+	f.add(evs)
+}
+
 // Last gives the number of the newest event: take it before reading rows, and follow from it.
 func (f *Feed) Last() int64 {
 	f.mu.Lock()

@@ -67,6 +67,13 @@ func TestFeedForgetsButSaysSo(t *testing.T) {
 	if gap || len(evs) != 8 || evs[0].Seq != seq-7 {
 		t.Errorf("%v %v", gap, evs)
 	}
+	f.restart([]domain.Event{{Seq: seq + 5}})
+	if _, gap := f.Since(seq, 0); !gap || f.Last() != seq+5 {
+		t.Error("no gap after events that could not be read")
+	}
+	if evs, gap := f.Since(seq+4, 0); gap || len(evs) != 1 {
+		t.Error(evs, gap)
+	}
 	if len(f.ring) > 16 {
 		t.Errorf("%d in memory", len(f.ring))
 	}
