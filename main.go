@@ -196,11 +196,15 @@ func databaseFile(data string) string { return filepath.Join(data, "novacron.db"
 
 // lockData makes the data directory, for its owner only, and keeps a second server out of it. The lock is on the directory itself and goes with the process.
 func lockData(data string) (unlock func(), err error) {
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be made: %w", data, err).WithFix("Name another one with --data.")
-	}
-	if err := os.Chmod(data, 0o700); err != nil {
-		return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be closed to others: %w", data, err).WithFix("Run as its owner or name another one with --data.")
+	entries, err := os.ReadDir(data)
+	others := slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !strings.HasPrefix(e.Name(), filepath.Base(databaseFile(""))) })
+	if errors.Is(err, os.ErrNotExist) || err == nil && !others { // never close a directory that others use too, such as /tmp
+		if err = os.MkdirAll(data, 0o700); err == nil {
+			err = os.Chmod(data, 0o700)
+		}
+		if err != nil {
+			return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be made: %w", data, err).WithFix("Name another one with --data.")
+		}
 	}
 	dir, err := os.Open(data)
 	if err != nil {
@@ -313,7 +317,15 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	if cfg.LocalHost {
 		g.Go(func() error { return addLocalHost(alive, d, engine, front, out) })
 	}
-	if err := g.Wait(); err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
+	ended := make(chan error, 1)
+	go func() { ended <- g.Wait() }()
+	<-work.Done()
+	select {
+	case err = <-ended:
+	case <-time.After(5 * time.Second):
+		return domain.Errorf(domain.Internal, "Some work did not end in time; it is taken up again at the next start.")
+	}
+	if err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
 		return err
 	}
 	log.Info("stopped")

@@ -37,7 +37,7 @@ type Deps struct {
 	Auth   *auth.Auth
 	Log    *slog.Logger
 	Clock  func() time.Time
-	// Closing ends the event streams when the server shuts down; optional.
+	// Closing ends event streams and waits when the server shuts down; optional.
 	Closing <-chan struct{}
 }
 
@@ -181,16 +181,30 @@ func (s *server) accepted(ctx context.Context, in ChangeParams, start func(key s
 		return nil, err
 	}
 	if wait > 0 && !job.State.Ended() {
-		waitCtx, cancel := context.WithTimeout(ctx, wait)
+		open, end := s.whileOpen(ctx)
+		defer end()
+		until, cancel := context.WithTimeout(open, wait)
 		defer cancel()
-		if job, err = s.Engine.Wait(waitCtx, job.ID); err != nil {
+		if job, err = s.Engine.Wait(until, job.ID); err != nil {
 			return nil, err
 		}
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	return &changeOutput{Location: prefix + "/jobs/" + job.ID, Body: s.job(&job)}, nil
+}
+
+// whileOpen is ctx that also ends when the server closes; end must be called.
+func (s *server) whileOpen(ctx context.Context) (open context.Context, end func()) {
+	open, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-s.Closing: // nil: never
+			cancel()
+		case <-open.Done():
+		}
+	}()
+	return open, func() { cancel(); <-done }
 }
 
 // job shows a job with its latest progress, which is not in the database.

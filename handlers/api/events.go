@@ -78,17 +78,8 @@ func (s *server) events() {
 
 // stream sends events after seq until the client leaves, the server stops or the right to see them ends.
 func (s *server) stream(hc huma.Context, in eventsInput, seq int64) {
-	ctx, cancel := context.WithCancel(hc.Context())
-	closed := make(chan struct{})
-	defer func() { cancel(); <-closed }()
-	go func() {
-		defer close(closed)
-		select {
-		case <-s.Closing: // nil: never
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	ctx, end := s.whileOpen(hc.Context())
+	defer end()
 	r, w := humaecho.Unwrap(hc).Request(), humaecho.Unwrap(hc).Response()
 	ctl := http.NewResponseController(w)
 	h := w.Header()
