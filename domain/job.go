@@ -49,6 +49,7 @@ type JobStep struct {
 	Name      string     `json:"name"`
 	State     string     `json:"state"`
 	Error     string     `json:"error,omitempty"`
+	Code      Code       `json:"code,omitempty"` // of Error
 	StartedAt *time.Time `json:"started_at,omitempty"`
 	EndedAt   *time.Time `json:"ended_at,omitempty"`
 }
