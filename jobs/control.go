@@ -109,7 +109,7 @@ func (e *Engine) Cancel(ctx context.Context, id, actor string) error {
 	if err != nil {
 		return err
 	}
-	for _, c := range children {
+	for _, c := range slices.Backward(children) { // the newest are still queued; each end of an older one would begin one of them
 		if c.State.Ended() {
 			continue
 		}

@@ -247,6 +247,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	var workers sync.WaitGroup
 	defer workers.Wait()
+	workers.Go(func() { e.revive(ctx) })
 	for {
 		// A job leaves the queue only when there is a worker for it: until then Cancel can end it at once.
 		if e.idle() {

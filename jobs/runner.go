@@ -243,7 +243,7 @@ func (r *Run) failed(i int, stepErr error) (undo bool, err error) {
 	_, notReached := errors.AsType[*beforeFinal](stepErr)
 	mark := func(job *domain.Job) {
 		ended := r.e.clock()
-		job.Steps[i].State, job.Steps[i].Error, job.Steps[i].EndedAt = domain.StepFailed, cause.Message, &ended
+		job.Steps[i].State, job.Steps[i].Error, job.Steps[i].Code, job.Steps[i].EndedAt = domain.StepFailed, cause.Message, cause.Code, &ended
 		job.Error = cause
 	}
 	r.Log("“%s” failed: %s", step.Name, cause.Message)
@@ -290,7 +290,7 @@ func (r *Run) undoSteps(ctx context.Context) error {
 			case undoErr != nil:
 				cause := jobError(undoErr, step.Name)
 				r.Log("“%s” could not be taken back: %s", step.Name, cause.Message)
-				return r.stuckWith(cause, func(job *domain.Job) { job.Steps[i].Error = cause.Message })
+				return r.stuckWith(cause, func(job *domain.Job) { job.Steps[i].Error, job.Steps[i].Code = cause.Message, cause.Code })
 			}
 		}
 		last := before
@@ -314,7 +314,7 @@ func (r *Run) settleChildren(ctx context.Context) error {
 		return err
 	}
 	open := 0
-	for _, c := range children {
+	for _, c := range slices.Backward(children) {
 		if c.State.Ended() {
 			continue
 		}
