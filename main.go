@@ -132,10 +132,10 @@ func load(cmd *cobra.Command) (cfg config, warnings []string, err error) {
 	}
 	err = k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
 		key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "-"))
-		if !slices.Contains(known, key) {
-			if key != "config" {
-				warnings = append(warnings, name)
-			}
+		if !slices.Contains(known, key) && key != "config" {
+			warnings = append(warnings, name)
+		}
+		if !slices.Contains(known, key) || value == "" { // an empty variable is one that is not set
 			return "", nil
 		}
 		return key, value
@@ -222,6 +222,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	proxies, err := cfg.proxies()
 	if err != nil {
 		return err
+	}
+	if cfg.Retention < time.Hour {
+		return domain.Errorf(domain.Invalid, "%s is too short to keep events and tasks.", cfg.Retention).WithFix("Set retention to at least 1h; 2160h are 90 days.")
 	}
 	if (cfg.TLSCert == "") != (cfg.TLSKey == "") {
 		return domain.Errorf(domain.Invalid, "TLS needs both a certificate and its key.").WithFix("Set tls-cert and tls-key, or neither.")
