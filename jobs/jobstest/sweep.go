@@ -251,11 +251,11 @@ func crash(t testing.TB, f Fixture, k *killer, fail string, cancel bool) bool {
 	faults.Write = k.write
 	e, job, stop := start(t, f, faults)
 	ended := make(chan domain.Job, 1)
-	go func() {
+	go func(e *jobs.Engine) { // the first one; e is the second later
 		if got, err := e.Wait(t.Context(), job.ID); err == nil && got.State.Ended() {
 			ended <- got
 		}
-	}()
+	}(e)
 	select {
 	case <-k.done:
 	case <-ended:
