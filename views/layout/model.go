@@ -7,6 +7,8 @@ package layout
 import (
 	"time"
 
+	"github.com/a-h/templ"
+
 	"novacron/domain"
 )
 
@@ -57,6 +59,8 @@ type Counts struct {
 type Tree struct {
 	Hosts    []TreeHost
 	Selected string // id of the VM or host that the page shows
+	// Drawn may give the tree as it was drawn for another page, instead of drawing it; nil draws it.
+	Drawn func(draw templ.Component) templ.Component
 }
 
 // TreeHost is one host in the tree.

@@ -250,3 +250,11 @@ func plural(n int, one, many string) string {
 	}
 	return many
 }
+
+// tree is the inventory, drawn or as it was drawn already.
+func (s Shell) tree() templ.Component {
+	if s.Tree.Drawn != nil {
+		return s.Tree.Drawn(tree(s))
+	}
+	return tree(s)
+}

@@ -7,6 +7,8 @@ package vms
 import (
 	"time"
 
+	"github.com/a-h/templ"
+
 	"novacron/domain"
 )
 
@@ -38,6 +40,8 @@ type List struct {
 	HostNames   []string         // for completion; may be nil
 	Dense       bool             // kept by the shell; here for rows sent by the stream
 	Moving      map[string]Moved // VM id -> what its running job does now, for the state column; may be nil
+	// Drawn gives a row that is drawn already, or nil when it must be drawn; may be nil. Rows are most of a long list's cost and the same for many.
+	Drawn func(vm domain.VM) templ.Component
 }
 
 // Moved is a job's latest word on a VM.
