@@ -252,7 +252,7 @@ func TestBulkOnAHostsPageMeansThatHost(t *testing.T) {
 	w := newWorld(t)
 	b := w.admin()
 	one, two := w.mirrored("h1", 2), w.mirrored("h2", 3)
-	b.get("/hosts/" + one + "/vms").want(t, 200)
+	b.get("/hosts/"+one+"/vms").want(t, 200)
 	a := b.post("/vms/bulk", url.Values{"action": {"stop"}, "all": {"1"}, "filter": {""}}, htmx).want(t, 200, "h1-g0000")
 	if strings.Contains(a.text[strings.Index(a.text, "<main"):], "h2-g0000") {
 		t.Error("“all” on one host's page means the other host too")

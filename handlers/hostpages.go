@@ -143,6 +143,7 @@ func (s *server) hostPage(c echo.Context) error {
 	}
 	if m.Tab == "vms" {
 		sh.Live = withTotal(sh.Live, m.List.Total)
+		m.List.Drawn = s.shell.drawnRows.draw(ctx, sh, m.List)
 	}
 	return s.render(c, status, hosts.ShowPage(sh, m))
 }

@@ -42,7 +42,7 @@ func (s *server) middleware(e *echo.Echo) {
 			}
 		},
 		middleware.BodyLimit(maxBody),
-		middleware.GzipWithConfig(middleware.GzipConfig{Level: 2, MinLength: 1024, Skipper: noGzip}),
+		middleware.GzipWithConfig(middleware.GzipConfig{Level: 1, MinLength: 1024, Skipper: noGzip}),
 		s.loadSession,
 	)
 }

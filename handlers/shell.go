@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
 	"novacron/auth"
@@ -41,6 +42,9 @@ type shellCache struct {
 	tags     *memo.Memo[struct{}, []string]
 	overview *memo.Memo[struct{}, vms.Overview]
 
+	drawnTrees *memo.Memo[string, templ.Component]
+	drawnRows  *drawnRows
+
 	// What the streams draw: read and rendered once for all pages that show it.
 	vms    *memo.Memo[string, domain.VM]
 	jobs   *memo.Memo[string, domain.Job]
@@ -50,15 +54,17 @@ type shellCache struct {
 
 func newShellCache(d *db.DB, clock func() time.Time) *shellCache {
 	return &shellCache{
-		db:       d,
-		frames:   memo.New[struct{}, frame](d.Feed().Last, clock, 1),
-		trees:    memo.New[string, []layout.TreeVM](d.Feed().Last, clock, 200),
-		tags:     memo.New[struct{}, []string](d.Feed().Last, clock, 1),
-		overview: memo.New[struct{}, vms.Overview](d.Feed().Last, clock, 1),
-		vms:      memo.New[string, domain.VM](d.Feed().Last, clock, 500),
-		jobs:     memo.New[string, domain.Job](d.Feed().Last, clock, 500),
-		totals:   memo.New[string, int](d.Feed().Last, clock, 100),
-		parts:    memo.New[string, []byte](d.Feed().Last, clock, 2000),
+		db:         d,
+		frames:     memo.New[struct{}, frame](d.Feed().Last, clock, 1),
+		trees:      memo.New[string, []layout.TreeVM](d.Feed().Last, clock, 200),
+		tags:       memo.New[struct{}, []string](d.Feed().Last, clock, 1),
+		overview:   memo.New[struct{}, vms.Overview](d.Feed().Last, clock, 1),
+		drawnTrees: memo.New[string, templ.Component](d.Feed().Last, clock, 40),
+		drawnRows:  newDrawnRows(clock),
+		vms:        memo.New[string, domain.VM](d.Feed().Last, clock, 500),
+		jobs:       memo.New[string, domain.Job](d.Feed().Last, clock, 500),
+		totals:     memo.New[string, int](d.Feed().Last, clock, 100),
+		parts:      memo.New[string, []byte](d.Feed().Last, clock, 2000),
 	}
 }
 
@@ -153,10 +159,11 @@ type page struct {
 func (s *server) shellFor(c echo.Context, p page) (layout.Shell, error) {
 	ctx := c.Request().Context()
 	sub := subject(c)
-	f, seq, err := s.shell.frame(ctx, s.DB.Feed().Last(), shellFresh)
+	f, read, err := s.shell.frame(ctx, s.DB.Feed().Last(), shellFresh)
 	if err != nil {
 		return layout.Shell{}, err
 	}
+	seq := read
 	if p.after > 0 {
 		seq = min(seq, p.after)
 	}
@@ -167,6 +174,7 @@ func (s *server) shellFor(c echo.Context, p page) (layout.Shell, error) {
 	if err != nil {
 		return sh, err
 	}
+	s.drawTree(ctx, &sh, read)
 	sh.URL = c.Request().URL.RequestURI()
 	if m := c.Request().Method; m != "GET" && m != "HEAD" {
 		sh.URL = live.Home

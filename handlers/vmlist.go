@@ -34,6 +34,7 @@ func (s *server) vmList(c echo.Context) error {
 		return err
 	}
 	sh.Live = withTotal(sh.Live, list.Total)
+	list.Drawn = s.shell.drawnRows.draw(c.Request().Context(), sh, list)
 	return s.render(c, status, vms.ListPage(sh, list))
 }
 
@@ -157,6 +158,7 @@ func (s *server) overview(c echo.Context) error {
 		return err
 	}
 	sh.Live = withTotal(sh.Live, m.List.Total)
+	m.List.Drawn = s.shell.drawnRows.draw(ctx, sh, m.List)
 	return s.render(c, status, vms.OverviewPage(sh, m))
 }
 
