@@ -69,14 +69,21 @@ document.addEventListener("htmx:after:swap", (e) => {
   const { ctx } = e.detail;
   times();
   markTree();
-  if (dialog && ctx.target?.id === "dialog-body" && $("#ask", dialog) && !dialog.open) {
+  for (const d of $$("details:not([open])")) if ($("[aria-invalid=true]", d)) d.open = true;
+  if (ctx.response?.status >= 400 && ctx.select && !$("dialog[open]")) {
+    const wrong = $("main [aria-invalid=true]");
+    (wrong || $("main [role=alert]"))?.scrollIntoView({ block: "center" });
+    wrong?.focus({ preventScroll: true });
+  }
+  const asks = ctx.text?.includes('id="ask"');
+  if (dialog?.open && !asks && ctx.response?.status < 400 && ctx.sourceElement?.closest?.("#dialog")) dialog.close();
+  else if (dialog && asks && ctx.target?.id === "dialog-body" && $("#ask", dialog) && !dialog.open) {
     dialog.showModal();
     ($("[autofocus], [aria-invalid=true]", dialog) || $("input:not([type=hidden]), textarea", dialog))?.focus();
   }
 });
 document.addEventListener("htmx:after:request", (e) => {
   const { ctx } = e.detail;
-  if (dialog?.open && ctx.sourceElement.closest?.("#dialog") && ctx.response.status < 400 && !ctx.text.includes('id="ask"')) dialog.close();
   if (ctx.response.status < 400) ctx.sourceElement.closest?.("details.menu")?.removeAttribute("open");
 });
 document.addEventListener("htmx:response:error", (e) => {
@@ -101,16 +108,24 @@ document.addEventListener("resync", () => {
 
 // ---- Menus: one open at a time, closed by Esc or a click elsewhere, arrows move.
 document.addEventListener("toggle", (e) => {
-  if (e.target.matches?.("details.menu") && e.target.open) {
-    for (const d of $$("details.menu[open]")) if (d !== e.target && !d.contains(e.target)) d.open = false;
-    const box = $(".menu-list", e.target);
-    if (!box) return;
-    box.style.removeProperty("right"); box.style.removeProperty("left"); box.style.removeProperty("bottom"); box.style.removeProperty("top");
-    const r = box.getBoundingClientRect();
-    if (r.left < 8) { box.style.right = "auto"; box.style.left = Math.max(8 - e.target.getBoundingClientRect().left, 0) + "px"; }
-    if (r.bottom > innerHeight - 8 && r.height < e.target.getBoundingClientRect().top) { box.style.top = "auto"; box.style.bottom = "calc(100% + 4px)"; }
-  }
+  const menu = e.target;
+  const box = menu.matches?.("details.menu") && $(".menu-list", menu);
+  if (!box) return;
+  if (!menu.open) return void (box.matches(":popover-open") && box.hidePopover());
+  for (const d of $$("details.menu[open]")) if (d !== menu) d.open = false;
+  // In the top layer nothing clips it.
+  box.popover = "manual";
+  box.showPopover();
+  const at = $("summary", menu).getBoundingClientRect();
+  const { width, height } = box.getBoundingClientRect();
+  box.style.left = Math.max(8, Math.min(at.right - width, innerWidth - width - 8)) + "px";
+  box.style.top = Math.max(8, Math.min(at.bottom + 4, innerHeight - height - 8)) + "px";
 }, true);
+addEventListener("keydown", (e) => {
+  if (e.key !== "Escape") return;
+  for (const d of $$("details.menu[open]")) { d.open = false; $("summary", d).focus(); }
+});
+addEventListener("scroll", (e) => { for (const d of $$("details.menu[open]")) if (!d.contains(e.target) && e.target.contains?.(d)) d.open = false; }, true);
 addEventListener("click", (e) => { for (const d of $$("details.menu[open]")) if (!d.contains(e.target)) d.open = false; });
 addEventListener("keydown", (e) => {
   const menu = e.target.closest?.(".menu-list");

@@ -23,7 +23,7 @@ async function connect() {
   } catch {
     return again("The server does not answer.");
   }
-  if (ticket.via) via.textContent = `Through this server, which reaches it ${ticket.via}.`;
+  if (ticket.via && via) via.textContent = `${via.textContent.split(" The server reaches")[0]} The server reaches the guest: ${ticket.via.replace(/\.$/, "")}.`;
   view.replaceChildren();
   const at = new URL(ticket.url, location.href);
   at.protocol = at.protocol.replace("http", "ws");

@@ -3,8 +3,8 @@ package live
 import "github.com/a-h/templ"
 
 // HTMXConfig is the content of the htmx-config meta tag: no injected styles (CSP), requests give up after 30 s, going back asks the server anew,
-// and only the stream extension may register.
-const HTMXConfig = `{"includeIndicatorCSS":false,"defaultTimeout":30000,"extensions":"sse","history":"reload"}`
+// only the stream extension may register, and a morph leaves open what a person opened.
+const HTMXConfig = `{"includeIndicatorCSS":false,"defaultTimeout":30000,"extensions":"sse","history":"reload","morphIgnore":["data-htmx-powered","open","popover","style"]}`
 
 // partial attributes: content goes where target says.
 func partial(target, swap string) templ.Attributes {
