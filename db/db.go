@@ -41,6 +41,7 @@ type DB struct {
 	pages      *memo[VMQuery, VMPage]
 	overviews  *memo[struct{}, Overview]
 	hosts      *memo[struct{}, []domain.Host]
+	jobPages   *memo[JobQuery, JobPage]
 }
 
 // Option changes how a database is opened.
@@ -68,7 +69,8 @@ func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.
 	}
 	d := &DB{log: log, clock: clock, base: context.WithoutCancel(ctx), turn: make(chan struct{}, 1), feed: newFeed(ringSize), kept: map[string]*sqlx.Stmt{}}
 	d.docs.init()
-	d.pages, d.overviews, d.hosts = newMemo[VMQuery, VMPage](&d.generation), newMemo[struct{}, Overview](&d.generation), newMemo[struct{}, []domain.Host](&d.generation)
+	d.pages, d.jobPages = newMemo[VMQuery, VMPage](&d.generation), newMemo[JobQuery, JobPage](&d.generation)
+	d.overviews, d.hosts = newMemo[struct{}, Overview](&d.generation), newMemo[struct{}, []domain.Host](&d.generation)
 	if d.write, err = sqlx.Open("sqlite", dsn(abs, "_txlock=immediate", "_pragma=synchronous("+o.sync+")")); err != nil {
 		return nil, edge(err, "database")
 	}

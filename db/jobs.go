@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"novacron/domain"
@@ -100,6 +101,12 @@ func (tx *Tx) JobByKey(actor, key string) (job domain.Job, ok bool, err error) {
 
 // Jobs gives a page of jobs, newest first.
 func (d *DB) Jobs(ctx context.Context, q JobQuery) (JobPage, error) {
+	page, err := d.jobPages.get(ctx, q, func() (JobPage, error) { return d.readJobs(ctx, q) })
+	page.Items = slices.Clone(page.Items)
+	return page, err
+}
+
+func (d *DB) readJobs(ctx context.Context, q JobQuery) (JobPage, error) {
 	var cond []string
 	var args []any
 	add := func(c string, a ...any) { cond, args = append(cond, c), append(args, a...) }

@@ -28,7 +28,7 @@ type VMPage struct {
 type JobQuery struct {
 	State    domain.JobState
 	Kind     string
-	Resource string // id of the resource; the job itself or a child touching it
+	Resource string // id of what the job is about
 	Parent   string // children of this job
 	TopLevel bool   // only jobs without a parent
 	Active   bool   // queued and running only
@@ -36,7 +36,7 @@ type JobQuery struct {
 	Limit    int // 0: 50; at most 1000
 }
 
-// JobPage is a page of jobs.
+// JobPage is a page of jobs. What the items point to is shared with other readers and must not be altered.
 type JobPage struct {
 	Items []domain.Job
 	Next  string
