@@ -183,6 +183,18 @@ func TestNewAndGoneVMsAreSaidAboveTheList(t *testing.T) {
 	s.until(`id="row-`+vm.ID, "new-1", "deleted")
 }
 
+func TestTheTreeIsLive(t *testing.T) {
+	w := newWorld(t)
+	b := w.admin()
+	s := b.open(liveOf(t, b.get("/account").want(t, 200).text))
+	h := w.host(b, "b1")
+	s.until(`hx-target="#tree-hosts:not(:has(#tree-host-`+h.ID, "b1")
+	vm := w.vm(b, "new-1")
+	s.until(`hx-target="#tree-under-`+h.ID+`:not(:empty)"`, "tree-"+vm.ID)
+	b.post("/hosts/"+h.ID+"/remove", nil).want(t, 303)
+	s.until(`hx-target="#tree-host-`+h.ID+`"`, "delete")
+}
+
 func TestEveryPageIsLive(t *testing.T) {
 	w := newWorld(t)
 	b := w.admin()

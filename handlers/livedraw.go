@@ -232,7 +232,7 @@ func (d *drawing) treeHost(ctx context.Context, id string) {
 		}
 		i := slices.IndexFunc(f.hosts, func(h layout.TreeHost) bool { return h.ID == id })
 		if i < 0 {
-			return live.Remove(live.TreeNode(id)), nil
+			return live.Remove(live.TreeBranch(id)), nil
 		}
 		h := f.hosts[i]
 		if h.VMCount > treeOpenVMs {
@@ -241,17 +241,8 @@ func (d *drawing) treeHost(ctx context.Context, id string) {
 		if h.VMs, err = d.s.shell.treeVMs(ctx, id, d.need); err != nil {
 			return nil, err
 		}
-		return treeBranch(h), nil
+		return layout.StreamTreeBranch(h), nil
 	})
-}
-
-// treeBranch draws a host's entry and the entries of the VMs below it.
-func treeBranch(h layout.TreeHost) templ.Component {
-	parts := []templ.Component{layout.StreamTreeHost(h)}
-	for _, v := range h.VMs {
-		parts = append(parts, layout.StreamTreeVM(v))
-	}
-	return templ.Join(parts...)
 }
 
 // list draws a list of VMs: rows that changed, the word that there are more, and on the overview its strip.

@@ -23,11 +23,11 @@ func Act(url string) templ.Attributes {
 }
 
 // Take makes a link or a GET form fetch the page at url and put its element id in the place of this page's, keeping focus and what is typed;
-// the address follows.
+// the address follows. The stream and what it says above the list are taken along, so that they speak of the list as it is now.
 func Take(url, id string) templ.Attributes {
 	return templ.Attributes{
 		"hx-get": url, "hx-target": "#" + id, "hx-select": "#" + id, "hx-swap": "outerMorph ignoreTitle:true", "hx-push-url": "true",
-		"hx-select-oob": "#" + ListCount, "hx-sync": "#" + id + ":replace",
+		"hx-select-oob": "#" + ListCount + ",#" + ListNews + ",#" + StreamHolder, "hx-sync": "#" + id + ":replace",
 	}
 }
 
@@ -89,6 +89,16 @@ func PaletteInput() templ.Attributes {
 // Fetch makes an element fill the element id with the answer once, when it is first opened (event "open").
 func Fetch(url, id string) templ.Attributes {
 	return templ.Attributes{"hx-get": url, "hx-trigger": "open once", "hx-target": "#" + id, "hx-swap": "innerHTML"}
+}
+
+// refill puts content into the element with this id, keeping what is the same in it, unless it is empty still.
+func refill(id string) templ.Attributes {
+	return templ.Attributes{"hx-target": "#" + id + ":not(:empty)", "hx-swap": "innerMorph"}
+}
+
+// appendOnce puts content at the end of list unless an element with this id is on the page.
+func appendOnce(list, id string) templ.Attributes {
+	return templ.Attributes{"hx-target": "#" + list + ":not(:has(#" + id + "))", "hx-swap": "beforeend"}
 }
 
 // insertOnce puts content at the start of list unless an element with this id is on the page: the target is then nothing.

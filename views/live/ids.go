@@ -8,6 +8,7 @@ const (
 	DrawerRows     = "drawer-rows"
 	DrawerHead     = "drawer-head"
 	Tree           = "tree"
+	TreeHosts      = "tree-hosts"
 	HeaderStatus   = "header-status"
 	Dialog         = "dialog"
 	DialogBody     = "dialog-body"
@@ -19,6 +20,7 @@ const (
 	ListRows       = "list-rows"
 	ListPager      = "list-pager"
 	ListNews       = "list-news"
+	StreamHolder   = "stream" // the element that holds the page's one event stream
 	ListCount      = "list-count"
 	AskRegion      = "ask"
 	CreateFormID   = "create"
@@ -54,6 +56,9 @@ func DrawerTask(id string) string { return "drawer-" + id }
 
 // TreeNode is a VM's or a host's entry in the tree.
 func TreeNode(id string) string { return "tree-" + id }
+
+// TreeBranch is a host in the tree with everything below it.
+func TreeBranch(hostID string) string { return "tree-host-" + hostID }
 
 // TreeChildren holds the VMs below a host in the tree.
 func TreeChildren(hostID string) string { return "tree-under-" + hostID }
