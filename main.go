@@ -7,6 +7,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -176,6 +177,21 @@ func (c config) proxies() ([]*net.IPNet, error) {
 	return out, nil
 }
 
+// tls reads the certificate; nil means plain HTTP.
+func (c config) tls() (*tls.Config, error) {
+	if c.TLSCert == "" && c.TLSKey == "" {
+		return nil, nil
+	}
+	if c.TLSCert == "" || c.TLSKey == "" {
+		return nil, domain.Errorf(domain.Invalid, "TLS needs both a certificate and its key.").WithFix("Set tls-cert and tls-key, or neither.")
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, domain.Errorf(domain.Invalid, "The certificate and its key cannot be used: %w", err).WithFix("Both are PEM files, and the key is not encrypted.")
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
 func (c config) logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
@@ -226,8 +242,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	if cfg.Retention < time.Hour {
 		return domain.Errorf(domain.Invalid, "%s is too short to keep events and tasks.", cfg.Retention).WithFix("Set retention to at least 1h; 2160h are 90 days.")
 	}
-	if (cfg.TLSCert == "") != (cfg.TLSKey == "") {
-		return domain.Errorf(domain.Invalid, "TLS needs both a certificate and its key.").WithFix("Set tls-cert and tls-key, or neither.")
+	secure, err := cfg.tls()
+	if err != nil {
+		return err
 	}
 	unlock, err := lockData(cfg.Data)
 	if err != nil {
@@ -249,7 +266,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 			log.Error("the database did not close cleanly", "error", err)
 		}
 	}()
-	authn := auth.New(d, log, time.Now, auth.Options{Secure: cfg.SecureCookies || cfg.TLSCert != ""})
+	authn := auth.New(d, log, time.Now, auth.Options{Secure: cfg.SecureCookies || secure != nil})
 	name, password, first, err := authn.EnsureAdmin(ctx)
 	if err != nil {
 		return err
@@ -278,7 +295,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	defer cutRequests()
 	server := &http.Server{
 		Handler: limitBodies(site), BaseContext: func(net.Listener) context.Context { return base }, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 3 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 3 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
 	g, alive := errgroup.WithContext(work)
 	g.Go(func() error { return hosts.Run(work) })
@@ -286,8 +303,8 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g.Go(func() error { return engine.Run(work) })
 	g.Go(func() error {
 		serveOn := server.Serve
-		if cfg.TLSCert != "" {
-			serveOn = func(l net.Listener) error { return server.ServeTLS(l, cfg.TLSCert, cfg.TLSKey) }
+		if secure != nil {
+			serveOn = func(l net.Listener) error { return server.ServeTLS(l, "", "") }
 		}
 		if err := serveOn(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
