@@ -229,7 +229,7 @@ addEventListener("click", (e) => {
 });
 $("[data-tree-filter]")?.addEventListener("input", (e) => {
   const q = e.target.value.trim().toLowerCase();
-  for (const li of $$(".tree > ul > li")) {
+  for (const li of $$("#tree-hosts > li")) {
     let any = false;
     for (const vm of $$("ul > li[data-name]", li)) { const hit = vm.dataset.name.toLowerCase().includes(q); vm.hidden = !hit; any ||= hit; }
     const self = li.dataset.name.toLowerCase().includes(q);
@@ -259,6 +259,7 @@ function choose(i) {
   all[i]?.scrollIntoView({ block: "nearest" });
   if (all[i]) $("input", palette).setAttribute("aria-activedescendant", all[i].id);
 }
+palette?.addEventListener("input", (e) => { if (e.target.value.startsWith("/")) e.target.value = e.target.value.slice(1); }, true); // the key that opened it
 palette?.addEventListener("htmx:after:swap", () => choose(0));
 palette?.addEventListener("keydown", (e) => {
   const all = hits();

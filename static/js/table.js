@@ -55,6 +55,16 @@ addEventListener("dblclick", (e) => {
   if (row && !e.target.closest("a, button, input, label")) $("a.name", row)?.click();
 });
 
+// ---- News: what has appeared is taken in at once while nobody is at the list, and otherwise as soon as they leave it, so that no row moves
+// under a pointer, a tick or the keyboard.
+function takeIn() {
+  const link = $("#list-news a");
+  if (link && !$(".table-wrap:hover, .table-wrap:focus-within, .row-check:checked, dialog[open], :popover-open")) link.click();
+}
+document.addEventListener("htmx:after:swap", takeIn);
+document.addEventListener("pointerout", (e) => { if (e.target.closest?.(".table-wrap") && !e.relatedTarget?.closest?.(".table-wrap")) setTimeout(takeIn); });
+document.addEventListener("focusout", (e) => { if (e.target.closest?.(".table-wrap")) setTimeout(takeIn); });
+
 // ---- The rows' menu.
 const menu = $("#row-menu");
 let forRow = null;
