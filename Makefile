@@ -21,7 +21,9 @@ COVERED := ./domain/... ./jobs/... ./hv/... ./db/... ./auth/...
 
 BROWSER := static/vendor/.fetched
 
+# One way to compile for build, vet, staticcheck and tests: what one of them has compiled, the next finds in the cache.
 export CGO_ENABLED ?= 0
+export GOFLAGS := $(strip $(filter-out -trimpath,$(shell $(GO) env GOFLAGS)) -trimpath)
 
 ##@ Use
 run: run-deps build demo ## install what is missing, build, start libvirt where nothing else does, serve on $(LISTEN)
@@ -29,7 +31,7 @@ run: run-deps build demo ## install what is missing, build, start libvirt where 
 	exec .ci/host serve --data $(DATA) --listen $(LISTEN) $(ARGS)
 
 build: static ## build ./novacron: one static binary
-	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o novacron .
+	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o novacron .
 
 lab: run-deps test-deps build ## serve NovaCron over N lab hosts on this machine (make lab N=3)
 	.ci/deps as-root $(GO) run ./e2e/lab/cmd/lab up --hosts $(N) --serve ./novacron --listen $(LISTEN)
