@@ -102,10 +102,8 @@ func TestBulkDeleteWithDisks(t *testing.T) {
 func TestSweep(t *testing.T) {
 	jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
 		w := fleettest.Bare(t, reconcile.Options{})
-		f, _ := w.Adopt(t, "a", hvtest.FakeOptions{})
-		stop := jobstest.Run(t, w.Engine)
-		ids := several(t, w, 2, false)
-		stop()
+		f, _ := w.Adopt(t, "a", hvtest.FakeOptions{}, fleettest.Old{Spec: fleettest.Spec("web-1")}, fleettest.Old{Spec: fleettest.Spec("web-2")})
+		ids := []string{w.VM(t, "web-1").ID, w.VM(t, "web-2").ID}
 		return w.Swept(func(ctx context.Context, front *fleet.Fleet) (domain.Job, error) {
 			return front.BulkVMs(ctx, fleettest.Actor, ids, domain.ActStart, fleet.ActOptions{})
 		}, func(t testing.TB, job domain.Job) {

@@ -184,14 +184,12 @@ func TestHostAway(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
-	for _, act := range []domain.VMAction{domain.ActStart, domain.ActStop, domain.ActShutdown, domain.ActPause, domain.ActSave} {
+	for _, act := range []domain.VMAction{domain.ActStart, domain.ActStop, domain.ActShutdown} {
 		t.Run(string(act), func(t *testing.T) {
 			jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
 				w := fleettest.Bare(t, reconcile.Options{})
-				f, _ := w.Adopt(t, "a", hvtest.FakeOptions{})
-				stop := jobstest.Run(t, w.Engine)
-				vm := w.Make(t, fleettest.Spec("web-1"), act != domain.ActStart)
-				stop()
+				f, _ := w.Adopt(t, "a", hvtest.FakeOptions{}, fleettest.Old{Spec: fleettest.Spec("web-1"), Start: act != domain.ActStart})
+				vm := w.VM(t, "web-1")
 				return w.Swept(func(ctx context.Context, front *fleet.Fleet) (domain.Job, error) {
 					return front.ActVM(ctx, fleettest.Actor, vm.ID, act, fleet.ActOptions{})
 				}, func(t testing.TB, job domain.Job) {

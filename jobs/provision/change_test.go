@@ -68,36 +68,30 @@ func TestChangeIsTakenBackWhole(t *testing.T) {
 }
 
 func TestSweepChange(t *testing.T) {
-	for _, run := range []bool{true, false} {
-		t.Run(map[bool]string{true: "running", false: "stopped"}[run], func(t *testing.T) {
-			jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
-				w := fleettest.Bare(t, reconcile.Options{})
-				f, _ := w.Adopt(t, "a", hvtest.FakeOptions{})
-				stop := jobstest.Run(t, w.Engine)
-				vm := w.Make(t, fleettest.Spec("web-1"), run)
-				stop()
-				before, _ := fleettest.Guest(f, "web-1")
-				return w.Swept(func(ctx context.Context, front *fleet.Fleet) (domain.Job, error) {
-					return front.ChangeVM(ctx, fleettest.Actor, vm.ID, 0, domain.VMChange{VCPUs: ptr(4), Title: ptr("Web"), AddDisks: []domain.Disk{{SizeBytes: domain.GiB}}, AddNICs: []domain.NIC{{Network: "default"}}}, "")
-				}, func(t testing.TB, job domain.Job) {
-					w.Free(t, job.Locks...)
-					g, _ := fleettest.Guest(f, "web-1")
-					row := w.VM(t, "web-1")
-					want, vcpus := 2, 4
-					if job.State == domain.JobUndone {
-						want, vcpus = 1, 2
-						if g.XML != before.XML {
-							t.Error("the definition is not as before")
-						}
-					}
-					if len(f.AllVolumes()) != want || len(g.Config.Disks) != want || len(g.Config.NICs) != want || run && (len(g.Live.Disks) != want || len(g.Live.NICs) != want) {
-						t.Errorf("%s: volumes %+v, config %+v, live %+v", job.State, f.AllVolumes(), g.Config, g.Live)
-					}
-					if row.ID != vm.ID || row.Config.VCPUs != vcpus {
-						t.Errorf("row is %+v", row)
-					}
-				})
-			})
+	jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
+		w := fleettest.Bare(t, reconcile.Options{})
+		f, _ := w.Adopt(t, "a", hvtest.FakeOptions{}, fleettest.Old{Spec: fleettest.Spec("web-1"), Start: true})
+		vm := w.VM(t, "web-1")
+		before, _ := fleettest.Guest(f, "web-1")
+		return w.Swept(func(ctx context.Context, front *fleet.Fleet) (domain.Job, error) {
+			return front.ChangeVM(ctx, fleettest.Actor, vm.ID, 0, domain.VMChange{VCPUs: ptr(4), Title: ptr("Web"), AddDisks: []domain.Disk{{SizeBytes: domain.GiB}}, AddNICs: []domain.NIC{{Network: "default"}}}, "")
+		}, func(t testing.TB, job domain.Job) {
+			w.Free(t, job.Locks...)
+			g, _ := fleettest.Guest(f, "web-1")
+			row := w.VM(t, "web-1")
+			want, vcpus := 2, 4
+			if job.State == domain.JobUndone {
+				want, vcpus = 1, 2
+				if g.XML != before.XML {
+					t.Error("the definition is not as before")
+				}
+			}
+			if len(f.AllVolumes()) != want || len(g.Config.Disks) != want || len(g.Config.NICs) != want || (len(g.Live.Disks) != want || len(g.Live.NICs) != want) {
+				t.Errorf("%s: volumes %+v, config %+v, live %+v", job.State, f.AllVolumes(), g.Config, g.Live)
+			}
+			if row.ID != vm.ID || row.Config.VCPUs != vcpus {
+				t.Errorf("row is %+v", row)
+			}
 		})
-	}
+	})
 }

@@ -56,10 +56,8 @@ func TestDeleteWithoutDisksKeepsThem(t *testing.T) {
 
 func TestDeleteRefusesADiskThatAnotherVMTookMeanwhile(t *testing.T) {
 	w := fleettest.Bare(t, reconcile.Options{})
-	f, h := w.Adopt(t, "a", hvtest.FakeOptions{})
-	stop := jobstest.Run(t, w.Engine)
-	vm := w.Make(t, fleettest.Spec("web-1"), false)
-	stop()
+	f, h := w.Adopt(t, "a", hvtest.FakeOptions{}, fleettest.Old{Spec: fleettest.Spec("web-1"), Start: false})
+	vm := w.VM(t, "web-1")
 	job, err := w.Fleet.DeleteVM(t.Context(), fleettest.Actor, vm.ID, fleet.DeleteVM{Disks: true})
 	if err != nil {
 		t.Fatal(err)
@@ -85,10 +83,8 @@ func TestSweepDelete(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
 				w := fleettest.Bare(t, reconcile.Options{})
-				f, _ := w.Adopt(t, "a", hvtest.FakeOptions{})
-				stop := jobstest.Run(t, w.Engine)
-				vm := w.Make(t, fleettest.Spec("web-1"), true)
-				stop()
+				f, _ := w.Adopt(t, "a", hvtest.FakeOptions{}, fleettest.Old{Spec: fleettest.Spec("web-1"), Start: true})
+				vm := w.VM(t, "web-1")
 				before, _ := fleettest.Guest(f, "web-1")
 				return w.Swept(func(ctx context.Context, front *fleet.Fleet) (domain.Job, error) {
 					return front.DeleteVM(ctx, fleettest.Actor, vm.ID, fleet.DeleteVM{Disks: disks})
@@ -144,10 +140,8 @@ func TestCloneCopiesDisksAndSharesImages(t *testing.T) {
 func TestSweepClone(t *testing.T) {
 	jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
 		w := fleettest.Bare(t, reconcile.Options{})
-		f, _ := w.Adopt(t, "a", hvtest.FakeOptions{})
-		stop := jobstest.Run(t, w.Engine)
-		vm := w.Make(t, fleettest.Spec("old"), false)
-		stop()
+		f, _ := w.Adopt(t, "a", hvtest.FakeOptions{}, fleettest.Old{Spec: fleettest.Spec("old"), Start: false})
+		vm := w.VM(t, "old")
 		return w.Swept(func(ctx context.Context, front *fleet.Fleet) (domain.Job, error) {
 			return front.CloneVM(ctx, fleettest.Actor, vm.ID, fleet.CloneVM{Name: "web-1"})
 		}, func(t testing.TB, job domain.Job) {
@@ -168,10 +162,8 @@ func TestSweepClone(t *testing.T) {
 func TestSweepRename(t *testing.T) {
 	jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
 		w := fleettest.Bare(t, reconcile.Options{})
-		f, _ := w.Adopt(t, "a", hvtest.FakeOptions{})
-		stop := jobstest.Run(t, w.Engine)
-		vm := w.Make(t, fleettest.Spec("old"), false)
-		stop()
+		f, _ := w.Adopt(t, "a", hvtest.FakeOptions{}, fleettest.Old{Spec: fleettest.Spec("old"), Start: false})
+		vm := w.VM(t, "old")
 		return w.Swept(func(ctx context.Context, front *fleet.Fleet) (domain.Job, error) {
 			return front.RenameVM(ctx, fleettest.Actor, vm.ID, "new", "")
 		}, func(t testing.TB, job domain.Job) {

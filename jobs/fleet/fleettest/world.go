@@ -14,12 +14,14 @@ import (
 
 	"novacron/db"
 	"novacron/domain"
+	"novacron/domain/placement"
 	"novacron/hv"
 	"novacron/hv/hvtest"
 	"novacron/hv/pool"
 	"novacron/jobs"
 	"novacron/jobs/fleet"
 	"novacron/jobs/jobstest"
+	"novacron/jobs/provision"
 	"novacron/jobs/reconcile"
 )
 
@@ -129,10 +131,14 @@ func (w *World) Host(t testing.TB, name string, opt hvtest.FakeOptions) (*hvtest
 	return f, h
 }
 
-// Adopt inserts a host's row and gives it to the pool, without a job, and waits until it is mirrored: for worlds whose engine does not run.
-func (w *World) Adopt(t testing.TB, name string, opt hvtest.FakeOptions) (*hvtest.Fake, domain.Host) {
+// Adopt inserts a host's row and gives it to the pool, without a job, and waits until it is mirrored: for worlds whose engine does not run. The VMs are
+// on the host before.
+func (w *World) Adopt(t testing.TB, name string, opt hvtest.FakeOptions, vms ...Old) (*hvtest.Fake, domain.Host) {
 	t.Helper()
 	f, uri := w.Put(name, opt)
+	for _, vm := range vms {
+		vm.furnish(t, f)
+	}
 	h := domain.Host{ID: domain.NewID("host", time.Now()), Name: name, URI: uri, State: domain.HostConnecting}
 	if err := w.DB.Write(t.Context(), func(tx *db.Tx) error { return tx.InsertHost(h, domain.HostCredentials{}) }); err != nil {
 		t.Fatal(err)
@@ -255,6 +261,33 @@ func (w *World) Make(t testing.TB, spec domain.VMSpec, start bool) domain.VM {
 	job, err := w.Fleet.CreateVM(t.Context(), Actor, fleet.CreateVM{Spec: spec, Start: start})
 	w.Succeed(t, job, err)
 	return w.VM(t, spec.Name)
+}
+
+// Old is a VM that a host has before it is adopted.
+type Old struct {
+	Spec  domain.VMSpec
+	Start bool
+}
+
+func (o Old) furnish(t testing.TB, f *hvtest.Fake) {
+	t.Helper()
+	spec, err := provision.Settle(o.Spec, placement.Candidate{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range provision.NewVolumes(spec) {
+		if _, err := f.CreateVolume(t.Context(), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.Define(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	if o.Start {
+		if err := f.Start(t.Context(), spec.UUID); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Guest gives a guest as its host has it.
