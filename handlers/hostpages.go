@@ -287,7 +287,7 @@ func (s *server) hostAdd(c echo.Context) error {
 		job, err = s.Fleet.AddHost(ctx, subject(c).Actor(), req)
 	}
 	if err == nil {
-		job, err = s.settle(ctx, job)
+		job, err = s.settle(ctx, job, trialWait)
 	}
 	switch code := domain.CodeOf(err); {
 	case err == nil && strings.HasPrefix(job.Resource.ID, "host_"):
@@ -393,7 +393,7 @@ func (s *server) hostRemove(c echo.Context) error {
 	ctx := c.Request().Context()
 	job, err := s.Fleet.RemoveHost(ctx, subject(c).Actor(), c.Param("id"), onceKey(c))
 	if err == nil {
-		job, err = s.settle(ctx, job)
+		job, err = s.settle(ctx, job, earlyEnd)
 	}
 	if err == nil {
 		return s.moveSaying(c, live.Hosts, ended(job))

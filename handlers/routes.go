@@ -32,6 +32,8 @@ func (s *server) table() []route {
 		{get, "/robots.txt", access.Public, s.robots},
 		{get, "/healthz", access.Public, s.healthz},
 		{get, "/readyz", access.Public, s.readyz},
+		{http.MethodHead, "/healthz", access.Public, s.healthz},
+		{http.MethodHead, "/readyz", access.Public, s.readyz},
 
 		{get, live.Home, access.VMRead, s.overview},
 		{get, live.Search, access.VMRead, s.search},

@@ -62,7 +62,6 @@ func (s *server) signOut(c echo.Context) error {
 	if err := s.Auth.CommitSession(ctx, c.Response().Writer); err != nil {
 		return err
 	}
-	c.Response().Header().Set("Clear-Site-Data", `"cache"`)
 	return s.move(c, live.SignIn+"?out=1")
 }
 

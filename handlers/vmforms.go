@@ -19,11 +19,11 @@ import (
 
 // earlyEnd is how long a form waits for its job: most changes take milliseconds, and what a host refuses at once is then said beside the field
 // instead of in a task's log. The job goes on whatever happens to the page.
-const earlyEnd = 2500 * time.Millisecond
+const earlyEnd = 4 * time.Second
 
 // settle waits a moment for the job. An error means that it failed already; everything it did was taken back.
-func (s *server) settle(ctx context.Context, job domain.Job) (domain.Job, error) {
-	wait, cancel := context.WithTimeout(ctx, earlyEnd)
+func (s *server) settle(ctx context.Context, job domain.Job, most time.Duration) (domain.Job, error) {
+	wait, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	job, err := s.Engine.Wait(wait, job.ID)
 	if err != nil {
@@ -111,7 +111,7 @@ func (s *server) createFrom(ctx context.Context, c echo.Context, form vms.Create
 	if err != nil {
 		return job, err
 	}
-	return s.settle(ctx, job)
+	return s.settle(ctx, job, earlyEnd)
 }
 
 // vmEdit changes one section of the hardware.
@@ -135,7 +135,7 @@ func (s *server) vmEdit(c echo.Context) error {
 		job, err = s.Fleet.ChangeVM(ctx, subject(c).Actor(), id, form.Version, change, onceKey(c))
 	}
 	if err == nil {
-		job, err = s.settle(ctx, job)
+		job, err = s.settle(ctx, job, earlyEnd)
 	}
 	switch code := domain.CodeOf(err); {
 	case err == nil:
@@ -157,7 +157,7 @@ func (s *server) vmRevert(c echo.Context) error {
 	ctx, id := c.Request().Context(), c.Param("id")
 	job, err := s.Fleet.RevertPending(ctx, subject(c).Actor(), id, c.FormValue("field"))
 	if err == nil {
-		job, err = s.settle(ctx, job)
+		job, err = s.settle(ctx, job, earlyEnd)
 	}
 	if err != nil {
 		return s.sayOrFail(c, live.VMTab(id, "hardware"), err)
@@ -261,7 +261,7 @@ func (s *server) vmRename(c echo.Context) error {
 	ctx, id, name := c.Request().Context(), c.Param("id"), strings.TrimSpace(c.FormValue("name"))
 	job, err := s.Fleet.RenameVM(ctx, subject(c).Actor(), id, name, onceKey(c))
 	if err == nil {
-		job, err = s.settle(ctx, job)
+		job, err = s.settle(ctx, job, earlyEnd)
 	}
 	if err != nil {
 		return s.refusedName(c, err, vms.Name{Value: name})
@@ -273,7 +273,7 @@ func (s *server) vmClone(c echo.Context) error {
 	ctx, id, name := c.Request().Context(), c.Param("id"), strings.TrimSpace(c.FormValue("name"))
 	job, err := s.Fleet.CloneVM(ctx, subject(c).Actor(), id, fleet.CloneVM{Name: name, Key: onceKey(c)})
 	if err == nil {
-		job, err = s.settle(ctx, job)
+		job, err = s.settle(ctx, job, earlyEnd)
 	}
 	if err != nil {
 		return s.refusedName(c, err, vms.Name{Value: name, Clone: true})
