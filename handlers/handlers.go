@@ -64,12 +64,8 @@ type server struct {
 
 // New makes the handler of the whole site.
 func New(d Deps) (http.Handler, error) {
-	s, e, err := build(d)
-	if err != nil {
-		return nil, err
-	}
-	_ = s
-	return e, nil
+	_, e, err := build(d)
+	return e, err
 }
 
 func build(d Deps) (*server, *echo.Echo, error) {

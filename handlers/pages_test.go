@@ -145,6 +145,7 @@ func TestMethodsAndHeaders(t *testing.T) {
 	}
 	b.get("/healthz").want(t, http.StatusOK, "ok")
 	b.get("/readyz").want(t, http.StatusOK, "ok")
+	b.get("/favicon.ico").want(t, http.StatusOK, "<svg")
 	b.get("/robots.txt").want(t, http.StatusOK, "Disallow")
 	b.get("/openapi.json", header("Accept", "application/json")).want(t, http.StatusOK, "/api/v1/vms")
 }

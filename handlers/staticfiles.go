@@ -116,14 +116,8 @@ func (s *server) sendStatic(c echo.Context, name string) error {
 	return nil
 }
 
-func (s *server) favicon(c echo.Context) error {
-	for _, name := range []string{"css/favicon.svg", "favicon.svg", "img/favicon.svg", "vendor/favicon.svg"} {
-		if _, err := fs.Stat(s.Static, name); err == nil {
-			return s.sendStatic(c, name)
-		}
-	}
-	return c.NoContent(http.StatusNoContent)
-}
+// favicon is what browsers ask for by themselves; pages name the drawing.
+func (s *server) favicon(c echo.Context) error { return s.sendStatic(c, "img/logo.svg") }
 
 func (s *server) robots(c echo.Context) error {
 	return c.String(http.StatusOK, "User-agent: *\nDisallow: /\n")

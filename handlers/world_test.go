@@ -425,3 +425,7 @@ func (w *world) mirrored(name string, n int) (hostID string) {
 	}
 	return h.ID
 }
+
+func subjectNamed(name string) auth.Subject {
+	return auth.Subject{Name: name, Role: access.Admin, UserID: "user_" + name}
+}
