@@ -87,12 +87,15 @@ type config struct {
 	SecureCookies bool          `koanf:"secure-cookies"`
 	TrustedProxy  []string      `koanf:"trusted-proxy"`
 	LocalHost     bool          `koanf:"local-host"`
+	DemoDir       string        `koanf:"demo-dir"`
 	LogLevel      string        `koanf:"log-level"`
 	LogFormat     string        `koanf:"log-format"`
 	Retention     time.Duration `koanf:"retention"`
 }
 
-var defaults = config{Data: "./data", Listen: ":8080", LocalHost: true, LogLevel: "info", LogFormat: "text", Retention: 90 * 24 * time.Hour}
+var defaults = config{
+	Data: "./data", Listen: ":8080", LocalHost: true, DemoDir: "/var/lib/libvirt/images/novacron-demo", LogLevel: "info", LogFormat: "text", Retention: 90 * 24 * time.Hour,
+}
 
 const envPrefix = "NOVACRON_"
 
@@ -175,6 +178,20 @@ func (c config) proxies() ([]*net.IPNet, error) {
 		out = append(out, n)
 	}
 	return out, nil
+}
+
+// guests is the demo guest, when its files are there. The command line shows it on the screen and on the serial port.
+func (c config) guests() []handlers.Guest {
+	g := handlers.Guest{
+		Label: "Demo guest: a tiny Linux", Kernel: filepath.Join(c.DemoDir, "vmlinuz"), Initrd: filepath.Join(c.DemoDir, "initrd.gz"),
+		Cmdline: "console=tty0 console=ttyS0 quiet labtick=1",
+	}
+	for _, path := range []string{g.Kernel, g.Initrd} {
+		if _, err := os.Stat(path); err != nil {
+			return nil
+		}
+	}
+	return []handlers.Guest{g}
 }
 
 // tls reads the certificate; nil means plain HTTP.
@@ -283,7 +300,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	closing := make(chan struct{})
 	site, err := handlers.New(handlers.Deps{
 		DB: d, Engine: engine, Fleet: front, Auth: authn, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now, Static: static.Files(), Version: version,
-		TrustedProxies: proxies, Closing: closing,
+		TrustedProxies: proxies, Guests: cfg.guests(), Closing: closing,
 	})
 	if err != nil {
 		return err
@@ -521,6 +538,7 @@ Logs go to standard error; the address and the first password to standard output
 	set := func(name, text string) string { return text + " [" + envName(name) + "]" }
 	f.String("listen", defaults.Listen, set("listen", "address and port to serve on"))
 	f.Bool("local-host", defaults.LocalHost, set("local-host", "connect this machine's qemu:///system as the first host on first start"))
+	f.String("demo-dir", defaults.DemoDir, set("demo-dir", "where the demo guest's vmlinuz and initrd.gz are, offered for new VMs on this machine"))
 	f.String("tls-cert", "", set("tls-cert", "certificate (PEM, with its chain) to serve HTTPS with"))
 	f.String("tls-key", "", set("tls-key", "key (PEM) of the certificate"))
 	f.Bool("secure-cookies", false, set("secure-cookies", "a proxy in front serves HTTPS: let browsers send the session over HTTPS only"))
