@@ -20,6 +20,7 @@ import (
 
 	"novacron/auth"
 	"novacron/db"
+	"novacron/domain"
 	"novacron/handlers/api"
 	"novacron/jobs"
 	"novacron/jobs/fleet"
@@ -64,11 +65,14 @@ type server struct {
 
 // New makes the handler of the whole site.
 func New(d Deps) (http.Handler, error) {
-	_, e, err := build(d)
-	return e, err
+	if d.DB == nil || d.Engine == nil || d.Fleet == nil || d.Auth == nil || d.Console == nil || d.Log == nil || d.Clock == nil || d.Static == nil {
+		return nil, domain.Errorf(domain.Internal, "The web side was started without everything that it stands on.")
+	}
+	_, e := build(d)
+	return e, nil
 }
 
-func build(d Deps) (*server, *echo.Echo, error) {
+func build(d Deps) (*server, *echo.Echo) {
 	s := &server{
 		Deps:    d,
 		shell:   newShellCache(d.DB, d.Clock),
@@ -89,7 +93,7 @@ func build(d Deps) (*server, *echo.Echo, error) {
 		e.Add(r.method, r.path, s.guard(r))
 	}
 	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing})
-	return s, e, nil
+	return s, e
 }
 
 // streamContext is the request's context that also ends when the server closes.

@@ -429,3 +429,62 @@ func (r *recorder) FlushError() error                { return nil }
 func (r *recorder) SetWriteDeadline(time.Time) error { return nil }
 func (r *recorder) SetReadDeadline(time.Time) error  { return nil }
 func (r *recorder) Format(f fmt.State, verb rune)    { fmt.Fprint(f, r.b.String()) }
+
+func TestProgressIsSentWithoutAnEvent(t *testing.T) {
+	w := newWorld(t)
+	b := w.admin()
+	w.host(b, "b1")
+	vm := w.vm(b, "web-1")
+	release := w.fake.Hang("Start")
+	b.post("/vms/"+vm.ID+"/actions/start", nil, htmx).want(t, 200)
+	job := w.newest("vm.start")
+	w.level("the job holds the VM", func() bool { return w.vmNamed("web-1").BusyJob == job.ID })
+	moves := map[string]domain.Progress{job.ID: {Percent: 42, Text: "copied 42 of 100 GiB"}}
+	draw := func(on, at string) string {
+		t.Helper()
+		u, err := url.Parse(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := &viewer{on: on, at: u, total: 1, sub: subjectNamed("x")}
+		body, err := w.srv.draw(t.Context(), v, nil, moves, w.db.Feed().Last())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	if got := draw("", "/account"); !strings.Contains(got, "copied 42 of 100 GiB") || !strings.Contains(got, "progress-"+job.ID) {
+		t.Errorf("the drawer: %s", got)
+	}
+	if got := draw("vms", "/vms"); !strings.Contains(got, `id="row-`+vm.ID) {
+		t.Errorf("the list: %s", got)
+	}
+	if got := draw(job.ID, "/tasks/"+job.ID); !strings.Contains(got, "task-body") {
+		t.Errorf("the task's page: %s", got)
+	}
+	if got := draw("tasks", "/tasks"); !strings.Contains(got, `id="row-`+job.ID) {
+		t.Errorf("the task list: %s", got)
+	}
+	if got := draw(vm.ID, "/vms/"+vm.ID); !strings.Contains(got, "page-head") {
+		t.Errorf("the VM's page: %s", got)
+	}
+	release()
+	w.job(job.ID)
+
+	// The hub gives each listener the moves since its last look, and forgets with the last listener.
+	leave := w.srv.hub.join(t.Context())
+	_, v0, _ := w.srv.hub.news(0)
+	w.srv.hub.moved("job_a", domain.Progress{Percent: 1})
+	w.srv.hub.moved("job_a", domain.Progress{Percent: 2})
+	got, v1, _ := w.srv.hub.news(v0)
+	if len(got) != 1 || got["job_a"].Percent != 2 {
+		t.Errorf("moves = %v", got)
+	}
+	if again, _, _ := w.srv.hub.news(v1); len(again) != 0 {
+		t.Errorf("moves again = %v", again)
+	}
+	leave()
+	if left, _, _ := w.srv.hub.news(0); len(left) != 0 {
+		t.Errorf("left = %v", left)
+	}
+}

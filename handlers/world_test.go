@@ -91,13 +91,14 @@ func newWorld(t testing.TB) *world {
 	w.engine = jobs.NewEngine(d, log, time.Now, jobs.Options{})
 	front := fleet.New(d, w.engine, time.Now)
 	front.Register(hosts, w.fake, rec)
-	w.srv, w.e, err = build(Deps{
+	deps := Deps{
 		DB: d, Engine: w.engine, Fleet: front, Auth: w.auth, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now,
 		Static: static.Files(), Version: "test", Closing: w.closing,
-	})
-	if err != nil {
+	}
+	if _, err := New(deps); err != nil {
 		t.Fatal(err)
 	}
+	w.srv, w.e = build(deps)
 	site := httptest.NewServer(w.e)
 	w.url = site.URL
 	ended := make(chan error, 3)
