@@ -17,6 +17,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -142,10 +143,49 @@ func (p *Page) SignIn(name, password, newPassword string) {
 func (p *Page) Fill(values map[string]string) {
 	p.t.Helper()
 	for name, v := range values {
-		sel := fmt.Sprintf(`[name=%q]`, name)
+		sel := fmt.Sprintf(`[name=%q]:not([type=hidden])`, name)
 		p.Do("fill "+name, chromedp.WaitVisible(sel, chromedp.ByQuery),
 			chromedp.Evaluate(fmt.Sprintf(`document.querySelector(%q).value = ""`, sel), nil), chromedp.SendKeys(sel, v, chromedp.ByQuery))
 	}
+}
+
+// Select chooses an entry of a menu by its value, as a person's choice would be told to the page.
+func (p *Page) Select(name, value string) {
+	p.t.Helper()
+	ok := Eval[bool](p, fmt.Sprintf(`(() => { const s = document.querySelector('select[name=%q]'); if (!s) return false; s.value = %q;
+		s.dispatchEvent(new Event("input", {bubbles: true})); s.dispatchEvent(new Event("change", {bubbles: true})); return s.value === %q })()`, name, value, value))
+	if !ok {
+		p.t.Fatalf("the menu %s has no entry %s", name, value)
+	}
+}
+
+// ForgetCookies ends the session as an expiry would.
+func (p *Page) ForgetCookies() {
+	p.t.Helper()
+	p.Do("forget the cookies", network.ClearBrowserCookies())
+}
+
+// WithoutScripts turns JavaScript off for pages opened from now on.
+func (p *Page) WithoutScripts() {
+	p.t.Helper()
+	p.Do("turn scripts off", emulation.SetScriptExecutionDisabled(true))
+}
+
+// SignInPlainly signs in without waiting for anything that needs scripts, and changes a one-time password.
+func (p *Page) SignInPlainly(name, password, newPassword string) {
+	p.t.Helper()
+	p.Go("/login")
+	p.Do("sign in", chromedp.SendKeys(`[name="name"]`, name, chromedp.ByQuery), chromedp.SendKeys(`[name="password"]`, password+"\r", chromedp.ByQuery),
+		chromedp.WaitVisible(`[name="again"]`, chromedp.ByQuery))
+	p.Do("choose a password", chromedp.SendKeys(`[name="current"]`, password, chromedp.ByQuery), chromedp.SendKeys(`[name="password"]`, newPassword, chromedp.ByQuery),
+		chromedp.SendKeys(`[name="again"]`, newPassword+"\r", chromedp.ByQuery), chromedp.WaitNotPresent(`[name="again"]`, chromedp.ByQuery))
+}
+
+// Text is what the page says.
+func (p *Page) Text() (text string) {
+	p.t.Helper()
+	p.Do("read the page", chromedp.Text("body", &text, chromedp.ByQuery))
+	return text
 }
 
 // Submit submits the form that matches the selector by clicking its submit button.
