@@ -35,8 +35,10 @@ type Auth struct {
 	hasher   *hasher
 	accounts *limiter
 	addrs    *limiter
+	familiar familiar
 	sessions *sessions
 	touched  *touches
+	secure   bool
 }
 
 // New makes an Auth on a database.
@@ -54,8 +56,12 @@ func New(d *db.DB, log *slog.Logger, clock func() time.Time, opt Options) *Auth 
 		addrs:    newLimiter(clock, 20, 15*time.Minute),
 		sessions: newSessions(d.Sessions(), clock, opt),
 		touched:  newTouches(),
+		secure:   opt.Secure,
 	}
 }
+
+// Secure reports whether cookies are for HTTPS only.
+func (a *Auth) Secure() bool { return a.secure }
 
 // Subject is who asks: a person with a session or a program with a token. The zero Subject is nobody.
 type Subject struct {

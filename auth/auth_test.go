@@ -174,6 +174,41 @@ func TestGuessingIsSlowedPerAddress(t *testing.T) {
 	}
 }
 
+func TestAnOwnerIsNotLockedOutByGuessersElsewhere(t *testing.T) {
+	a, _, _ := open(t)
+	pw := mustAdmin(t, a)
+	if _, err := a.SignIn(t.Context(), "admin", pw, "192.0.2.1"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		if _, err := a.SignIn(t.Context(), "admin", "a guess", fmt.Sprintf("198.51.100.%d", i)); err == nil {
+			t.Fatal("a guess came in")
+		}
+	}
+	if _, err := a.SignIn(t.Context(), "admin", pw, "203.0.113.5"); !errors.As(err, new(*LimitedError)) {
+		t.Fatalf("a new network while it is being guessed: %v", err)
+	}
+	if _, err := a.SignIn(t.Context(), "admin", pw, "192.0.2.1"); err != nil {
+		t.Fatalf("the owner's own network: %v", err)
+	}
+	for range 30 {
+		_, err := a.SignIn(t.Context(), "admin", "a guess", "192.0.2.1")
+		if errors.As(err, new(*LimitedError)) {
+			break
+		}
+	}
+	if _, err := a.SignIn(t.Context(), "admin", pw, "192.0.2.1"); !errors.As(err, new(*LimitedError)) {
+		t.Fatalf("guessing from a known network is not slowed: %v", err)
+	}
+	var f familiar
+	for i := range familiarNetworks + 3 {
+		f.add("x", fmt.Sprint(i))
+	}
+	if len(f.seen["x"]) != familiarNetworks || f.key("x", "0") != "x" || f.key("x", "10") == "x" {
+		t.Errorf("networks = %v", f.seen["x"])
+	}
+}
+
 func TestLimiterKeepsItsMemorySmall(t *testing.T) {
 	clock := newClock()
 	l := newLimiter(clock.Now, 3, time.Minute)

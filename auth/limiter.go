@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -87,6 +88,41 @@ func (l *limiter) makeRoom(now time.Time) {
 	if len(l.seen) >= limiterKeys {
 		delete(l.seen, oldest)
 	}
+}
+
+// familiar remembers from where an account was signed in to. Guessers elsewhere then cannot lock its owner out: the owner's own network is counted
+// by itself.
+type familiar struct {
+	mu   sync.Mutex
+	seen map[string][]string // account -> networks, newest last
+}
+
+const (
+	familiarNetworks = 8
+	familiarAccounts = 1000
+)
+
+func (f *familiar) add(account, from string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.seen == nil || len(f.seen) >= familiarAccounts {
+		f.seen = map[string][]string{}
+	}
+	known := slices.DeleteFunc(f.seen[account], func(k string) bool { return k == from })
+	if len(known) >= familiarNetworks {
+		known = known[1:]
+	}
+	f.seen[account] = append(known, from)
+}
+
+// key is what attempts on the account from there are counted under.
+func (f *familiar) key(account, from string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if slices.Contains(f.seen[account], from) {
+		return account + " from " + from
+	}
+	return account
 }
 
 // LimitedError is the cause of the refusal of a sign-in that came too soon; handlers answer it with 429 and Retry-After.

@@ -49,7 +49,8 @@ func (a *Auth) CreateUser(ctx context.Context, name, oneTime, role, actor string
 // to the caller, in words and in time.
 func (a *Auth) SignIn(ctx context.Context, name, password, addr string) (domain.User, error) {
 	account, from := accountKey(name), addrKey(addr)
-	if wait := max(a.accounts.take(account), a.addrs.take(from)); wait > 0 {
+	counted := a.familiar.key(account, from)
+	if wait := max(a.accounts.take(counted), a.addrs.take(from)); wait > 0 {
 		a.log.WarnContext(ctx, "sign-in refused: too many attempts", "account", account, "addr", addr, "wait", wait)
 		return domain.User{}, limited(wait)
 	}
@@ -76,8 +77,9 @@ func (a *Auth) SignIn(ctx context.Context, name, password, addr string) (domain.
 	if !ok || unknown {
 		return domain.User{}, wrong()
 	}
-	a.accounts.forgive(account)
+	a.accounts.forgive(counted)
 	a.addrs.forgive(from)
+	a.familiar.add(account, from)
 	err = a.editUser(ctx, u.ID, func(tx *db.Tx, u *domain.User) error {
 		u.LastSignIn = a.clock().UTC()
 		return tx.Emit(domain.Event{Kind: "user.signed_in", Resource: userRef(*u), Actor: u.Name, Message: u.Name + " signed in from " + addr + "."})

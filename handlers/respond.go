@@ -110,7 +110,7 @@ func (s *server) cookie(c echo.Context, name, value string, age time.Duration) *
 	if age < 0 {
 		maxAge = -1
 	}
-	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: c.IsTLS(), SameSite: http.SameSiteLaxMode}
+	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: c.IsTLS() || s.Auth.Secure(), SameSite: http.SameSiteLaxMode}
 }
 
 // subject is who asks.
