@@ -34,7 +34,7 @@ build: static ## build ./novacron: one static binary
 	$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o novacron .
 
 lab: run-deps test-deps build ## serve NovaCron over N lab hosts on this machine (make lab N=3)
-	.ci/deps as-root $(GO) run ./e2e/lab/cmd/lab up --hosts $(N) --serve ./novacron --listen $(LISTEN)
+	$(GO) run -exec "$(CURDIR)/.ci/deps as-root" ./e2e/lab/cmd/lab up --hosts $(N) --serve ./novacron --listen $(LISTEN)
 
 ##@ Prove
 test: run-deps test-deps check ## install what is missing, then everything in check
@@ -50,7 +50,7 @@ cover: ## coverage of domain, jobs, hv, db and auth, by package and in all
 	.ci/check cover $(COVERED)
 
 bench: build ## the numbers NovaCron promises, as ratios within one run
-	.ci/deps as-root $(GO) test -run '^$$' -bench . -benchtime 1x -count 1 -timeout 20m ./e2e/bench/...
+	$(GO) test -exec "$(CURDIR)/.ci/deps as-root" -run '^$$' -bench . -benchtime 1x -count 1 -timeout 20m ./e2e/bench/...
 
 ##@ Parts
 deps: run-deps test-deps node_modules/.package-lock.json ## install every apt package and the browser's files
