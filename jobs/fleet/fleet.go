@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,5 +84,5 @@ func stale(vm domain.VM) error {
 	return domain.Errorf(domain.Conflict, "%s was changed meanwhile.", vm.Name).WithFix("Look at what it is now, then make your change again.")
 }
 
-// nameLock is what jobs that give a name hold, so that no two give the same one.
-func nameLock(name string) string { return "name:" + name }
+// nameLock is what jobs that give a name hold, so that no two give the same one, however it is written.
+func nameLock(name string) string { return "name:" + strings.ToLower(name) }

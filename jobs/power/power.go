@@ -31,14 +31,15 @@ type Input struct {
 	ForceAfter time.Duration `json:"force_after,omitempty"` // shutdown only; 0: never
 }
 
-// GuestPatience is how long a shutdown without force waits for the guest.
+// GuestPatience is how long a shutdown without force waits for the guest, unless Deps says otherwise.
 const GuestPatience = 90 * time.Second
 
 // Deps is what the steps work with.
 type Deps struct {
-	DB     *db.DB
-	Hosts  hv.Fleet
-	Mirror *reconcile.Mirror
+	DB       *db.DB
+	Hosts    hv.Fleet
+	Mirror   *reconcile.Mirror
+	Patience time.Duration // 0: GuestPatience
 }
 
 // action is one power action: what is asked of the host, how it is told afterwards, how long it may take.

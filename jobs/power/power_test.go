@@ -9,6 +9,7 @@ import (
 
 	"novacron/domain"
 	"novacron/hv/hvtest"
+	"novacron/jobs"
 	"novacron/jobs/fleet"
 	"novacron/jobs/fleet/fleettest"
 	"novacron/jobs/jobstest"
@@ -112,6 +113,28 @@ func TestShutdownOfADeafGuest(t *testing.T) {
 	log, err := w.DB.JobLog(t.Context(), job.ID)
 	if err != nil || len(log) == 0 || !strings.Contains(log[len(log)-1].Text, "powered off") {
 		t.Errorf("log is %+v (%v)", log, err)
+	}
+}
+
+func TestShutdownThatTheGuestIgnoresSaysWhatToDo(t *testing.T) {
+	w := fleettest.Bare(t, reconcile.Options{})
+	f, h := w.Adopt(t, "a", hvtest.FakeOptions{}, fleettest.Old{Spec: fleettest.Spec("web-1"), Start: true})
+	vm := w.VM(t, "web-1")
+	f.IgnoreShutdown(vm.UUID, true)
+	e := jobstest.NewEngine(w.DB, nil)
+	e.Register(power.Kinds(power.Deps{DB: w.DB, Hosts: w.Pool, Mirror: w.Rec.Mirror, Patience: 20 * time.Millisecond})...)
+	jobstest.Run(t, e)
+	job, err := e.Enqueue(t.Context(), jobs.Request{Kind: power.Kind(domain.ActShutdown), Title: "Shut down web-1", Resource: domain.Ref{Kind: "vm", ID: vm.ID, Name: "web-1"}, Locks: []string{vm.ID},
+		Input: power.Input{VMID: vm.ID, HostID: h.ID, UUID: vm.UUID, Name: "web-1"}, Actor: fleettest.Actor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job = jobstest.Wait(t, e, job.ID)
+	if job.State != domain.JobUndone || !strings.Contains(job.Error.Message, "did not shut down") || !strings.Contains(job.Error.Fix, "power it off") {
+		t.Errorf("%s", jobstest.Show(job))
+	}
+	if w.VM(t, "web-1").State != domain.VMRunning {
+		t.Error("it was powered off")
 	}
 }
 

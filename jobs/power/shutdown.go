@@ -1,6 +1,7 @@
 package power
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,17 +22,20 @@ func (d Deps) shutdownSteps(raw json.RawMessage) ([]jobs.Step, error) {
 	return []jobs.Step{{
 		Name:    "shut down",
 		NoUndo:  "The guest was asked and decides; it cannot be asked to forget it.",
-		Timeout: patience(in) + time.Minute,
+		Timeout: d.patience(in) + time.Minute,
 		Do:      func(ctx context.Context, r *jobs.Run) error { return d.shutdown(ctx, r, in) },
 	}}, nil
 }
 
-func patience(in Input) time.Duration {
+func (d Deps) patience(in Input) time.Duration {
 	if in.ForceAfter > 0 {
 		return in.ForceAfter
 	}
-	return GuestPatience
+	return cmp.Or(d.Patience, GuestPatience)
 }
+
+// askAgain is how long a guest may take to follow before it is asked once more.
+const askAgain = 15 * time.Second
 
 func (d Deps) shutdown(ctx context.Context, r *jobs.Run, in Input) error {
 	host, err := d.Hosts.Host(in.HostID)
@@ -41,9 +45,18 @@ func (d Deps) shutdown(ctx context.Context, r *jobs.Run, in Input) error {
 	if err := host.Shutdown(ctx, in.UUID); err != nil {
 		return d.record(ctx, r, host, in, "", err)
 	}
-	within := patience(in)
+	within := d.patience(in)
 	r.Progress(0, fmt.Sprintf("waiting up to %s for the guest to shut down", within.Round(time.Second)))
-	off, err := d.awaitOff(ctx, host, in, within, reconcile.Cause{Actor: r.Job().Actor, JobID: r.Job().ID, Message: in.Name + " was shut down."})
+	off := false
+	why := reconcile.Cause{Actor: r.Job().Actor, JobID: r.Job().ID, Message: in.Name + " was shut down."}
+	for left := within; left > 0 && !off && err == nil; left -= askAgain {
+		if left < within {
+			err = host.Shutdown(ctx, in.UUID) // a guest that was still booting has missed the button
+		}
+		if err == nil {
+			off, err = d.awaitOff(ctx, host, in, min(left, askAgain), why)
+		}
+	}
 	if err != nil {
 		return d.record(ctx, r, host, in, "", err)
 	}
