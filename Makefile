@@ -16,7 +16,8 @@ N       ?= 3
 # The demo guest lies where a host's default pool is, so that the create form can offer it by a path every host knows.
 DEMO := /var/lib/libvirt/images/novacron-demo
 # The race detector slows SQLite tenfold; these packages hold the goroutines that matter and stay quick under it.
-RACE := ./domain/... ./jobs/... ./hv/pool/... ./hv/rfb/... ./auth/...
+# The sweeps of the single workflows run without it: hundreds of databases each, over steps that run one after the other.
+RACE := ./domain/... ./jobs ./jobs/fleet/... ./jobs/reconcile ./hv/pool/... ./hv/rfb/... ./auth/...
 COVERED := ./domain/... ./jobs/... ./hv/... ./db/... ./auth/...
 
 BROWSER := static/vendor/.fetched
