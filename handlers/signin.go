@@ -130,6 +130,7 @@ func (s *server) sendToSignIn(c echo.Context) error {
 		if page == "" { // the form is on the page that has the same address
 			page = r.URL.Path
 		}
+		page = strings.ReplaceAll(page, ":id", url.PathEscape(c.Param("id")))
 		if kept, size := keepable(values); size <= draftMost {
 			c.SetCookie(s.cookie(c, draftCookie, s.drafts.put(draft{page, kept}), time.Hour))
 			return s.move(c, live.With(live.SignInThen(page), "kept", "1"))
@@ -140,12 +141,19 @@ func (s *server) sendToSignIn(c echo.Context) error {
 
 // formPages are the forms worth keeping: the route that takes them and the page that shows them; "" when both have one address.
 var formPages = map[string]string{
-	live.VMs:         live.VMNew,
-	live.Hosts:       live.HostNew,
-	live.HostTry:     live.HostNew,
-	live.PatHostEdit: "",
-	live.PatVMRename: "",
-	live.PatVMClone:  "",
+	live.VMs:           live.VMNew,
+	live.Hosts:         live.HostNew,
+	live.HostTry:       live.HostNew,
+	live.PatHostEdit:   "",
+	live.PatVMRename:   "",
+	live.PatVMClone:    "",
+	live.PatVMEdit:     "/vms/:id/hardware",
+	live.PatVMDescribe: "/vms/:id",
+}
+
+// errNotSaved stands beside a form that is shown again after signing in anew.
+func errNotSaved() *domain.Error {
+	return domain.Errorf(domain.Conflict, "Your session had ended, so this was not saved.").WithFix("Look at it once more and send it again.")
 }
 
 func keepable(in url.Values) (out url.Values, size int) {

@@ -167,6 +167,20 @@ func TestASessionThatEndsMidForm(t *testing.T) {
 	if strings.Contains(a.text, "SECRET-KEY") {
 		t.Error("a private key was kept")
 	}
+	// A change of a VM comes back to its page, and says that it was not saved.
+	vm := w.mirroredVM("h1")
+	for _, f := range []struct {
+		path, page, want string
+		form             url.Values
+	}{
+		{"/vms/" + vm + "/edit", "/vms/" + vm + "/hardware", "777 MiB", url.Values{"section": {"memory"}, "version": {"1"}, "memory_bytes": {"777 MiB"}}},
+		{"/vms/" + vm + "/describe", "/vms/" + vm, "half a novel", url.Values{"version": {"1"}, "tags": {"a"}, "notes": {"half a novel"}}},
+	} {
+		b.post("/logout", nil)
+		b.post(f.path, f.form).wantMove(t, "/login?kept=1&next="+url.QueryEscape(f.page))
+		b.post("/login", url.Values{"name": {"admin"}, "password": {password + " 2"}, "next": {f.page}}).wantMove(t, f.page)
+		b.get(f.page).want(t, 200, f.want, "was not saved")
+	}
 	// A button that only acts is not done behind the person's back later: they come back to where they were.
 	b.post("/logout", nil)
 	b.last = "/vms?filter=x"
@@ -232,4 +246,10 @@ func TestAccount(t *testing.T) {
 	if a := viewer.get("/account").want(t, 200); strings.Contains(a.text, "API tokens") {
 		t.Error("a viewer is shown what they may never do")
 	}
+}
+
+func (w *world) mirroredVM(host string) string {
+	w.t.Helper()
+	w.mirrored(host, 1)
+	return w.vmNamed(host + "-g0000").ID
 }

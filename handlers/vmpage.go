@@ -27,7 +27,17 @@ const (
 var vmTabs = []string{"summary", "hardware", "console", "tasks", "events", "definition"}
 
 func (s *server) vmPage(c echo.Context) error {
-	return s.showVM(c, http.StatusOK, c.Param("tab"), func(*vms.Page) {})
+	kept, ok := s.takeDraft(c)
+	return s.showVM(c, http.StatusOK, c.Param("tab"), func(m *vms.Page) {
+		switch {
+		case !ok:
+		case m.Tab == "hardware":
+			m.Edit = vms.DecodeChange(kept)
+			m.Edit.Err = errNotSaved()
+		case m.Tab == "summary":
+			m.DescribeErr, m.Tags, m.Notes = errNotSaved(), kept.Get("tags"), kept.Get("notes")
+		}
+	})
 }
 
 // showVM renders a VM's page on a tab; touch adds what a refused form has to say.
