@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"context"
+	"slices"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 	"golang.org/x/sync/errgroup"
@@ -98,7 +99,9 @@ func (h *host) volumes(ctx context.Context, p golibvirt.StoragePool) ([]domain.V
 	if err != nil {
 		return nil, err
 	}
-	return each(ctx, refs, h.describeVolume)
+	all, err := each(ctx, refs, h.describeVolume)
+	// A folder inside a directory pool is listed by libvirt as a volume, but no disk can be made of it.
+	return slices.DeleteFunc(all, func(v domain.Volume) bool { return v.Format == "dir" }), err
 }
 
 func (h *host) networks(ctx context.Context) ([]domain.Network, error) {
