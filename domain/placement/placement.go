@@ -57,7 +57,7 @@ func Place(spec domain.VMSpec, wanted string, candidates []Candidate) (Decision,
 	if wanted != Any {
 		i := slices.IndexFunc(candidates, func(c Candidate) bool { return c.Host.ID == wanted })
 		if i < 0 {
-			return Decision{}, &domain.Error{Code: domain.NotFound, Msg: "There is no such host.", Fix: "Choose a host from the list, or “any”.",
+			return Decision{}, &domain.Error{Code: domain.Invalid, Msg: "There is no such host.", Fix: "Choose a host from the list, or “any”.",
 				Fields: []domain.FieldError{{Field: "host", Msg: "There is no such host.", Want: "a host's id, or any"}}}
 		}
 		return placeOn(spec, candidates[i])

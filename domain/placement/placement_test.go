@@ -88,7 +88,7 @@ func TestANamedHostMayBeOvercommitted(t *testing.T) {
 	if d, err = Place(spec(domain.GiB), "host_a", []Candidate{c}); err != nil || d.Verdicts[0].Score != 0 {
 		t.Errorf("%+v (%v)", d, err)
 	}
-	if _, err := Place(spec(1), "host_x", []Candidate{c}); !domain.Is(err, domain.NotFound) {
+	if _, err := Place(spec(1), "host_x", []Candidate{c}); !domain.Is(err, domain.Invalid) {
 		t.Errorf("%v", err)
 	}
 }
