@@ -201,3 +201,15 @@ func TestStaticURL(t *testing.T) {
 		t.Errorf("a missing file has the address %s", u)
 	}
 }
+
+func TestToastOffersTheWayBack(t *testing.T) {
+	vm := domain.Ref{Kind: "vm", ID: "vm_1", Name: "web"}
+	for kind, want := range map[string]string{"vm.pause": live.VMAction("vm_1", "resume"), "vm.save": live.VMAction("vm_1", "restore"), "vm.stop": "", "vm.delete": ""} {
+		if got := layout.TaskToast(domain.Job{Kind: kind, Title: "x", Resource: vm}, "/tasks/1").Undo; got != want {
+			t.Errorf("%s is taken back by %q, want %q", kind, got, want)
+		}
+	}
+	if got := layout.TaskToast(domain.Job{Kind: "vm.pause"}, "/").Undo; got != "" {
+		t.Errorf("a bulk pause is taken back by %q", got)
+	}
+}

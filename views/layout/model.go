@@ -10,6 +10,7 @@ import (
 	"github.com/a-h/templ"
 
 	"novacron/domain"
+	"novacron/views/live"
 )
 
 // Section is the part of the rail that is lit.
@@ -99,10 +100,17 @@ type Toast struct {
 	Undo   string // POST here takes it back; "" when it cannot be
 }
 
-// TaskToast says that a job was accepted.
+// TaskToast says that a job was accepted, and offers the action that takes it back where one does.
 func TaskToast(j domain.Job, url string) Toast {
-	return Toast{Tone: ToneInfo, Text: j.Title + " …", URL: url, Link: "Show task"}
+	t := Toast{Tone: ToneInfo, Text: j.Title + " …", URL: url, Link: "Show task"}
+	if back := takesBack[j.Kind]; back != "" && j.Resource.Kind == "vm" && j.Resource.ID != "" {
+		t.Undo = live.VMAction(j.Resource.ID, string(back))
+	}
+	return t
 }
+
+// takesBack names the action that brings a VM back to where it was, with nothing lost.
+var takesBack = map[string]domain.VMAction{"vm.pause": domain.ActResume, "vm.resume": domain.ActPause, "vm.save": domain.ActRestore}
 
 // ErrorToast says what went wrong and what to do; a holder of the resource becomes a link.
 func ErrorToast(e *domain.Error, taskURL func(id string) string) Toast {
