@@ -46,7 +46,7 @@ func TestCreateNamesEveryWrongField(t *testing.T) {
 		{func(r *fleet.CreateVM) { r.Spec.Name = "taken" }, "conflict name"},
 		{func(r *fleet.CreateVM) { r.Spec.MemoryBytes = domain.TiB }, "exhausted memory_bytes"},
 		{func(r *fleet.CreateVM) { r.Host, r.Spec.MemoryBytes = "any", domain.TiB }, "exhausted memory_bytes"},
-		{func(r *fleet.CreateVM) { r.Host = "host_none" }, "not_found host"},
+		{func(r *fleet.CreateVM) { r.Host = "host_none" }, "invalid host"},
 		{func(r *fleet.CreateVM) { r.Spec.Disks[0].Pool = "ssd" }, "unsupported disks.0.pool"},
 		{func(r *fleet.CreateVM) { r.Spec.NICs[0].Network = "lab" }, "unsupported nics.0.network"},
 		{func(r *fleet.CreateVM) { r.Spec.UUID = w.VM(t, "taken").UUID }, "conflict uuid"},
