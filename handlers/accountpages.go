@@ -79,8 +79,12 @@ func (s *server) savePrefs(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	// A changed look is for the whole page, so it is loaded again rather than patched.
-	return s.moveSaying(c, s.backFrom(c, live.Account), layout.Toast{Tone: layout.ToneSuccess, Text: "Preferences saved."})
+	// A changed look is for the whole page, so it is loaded again rather than patched. Elsewhere than on the account page the change speaks for itself.
+	back := s.backFrom(c, live.Account)
+	if back != live.Account {
+		return s.move(c, back)
+	}
+	return s.moveSaying(c, back, layout.Toast{Tone: layout.ToneSuccess, Text: "Preferences saved."})
 }
 
 // chosenColumns puts the columns that cannot be hidden in front and drops repetitions; none chosen means the default again.
