@@ -33,10 +33,11 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	if len(args) == 0 {
-		return errors.New(usage)
+	word := ""
+	if len(args) > 0 {
+		word = args[0]
 	}
-	switch args[0] {
+	switch word {
 	case "up":
 		return up(ctx, args[1:])
 	case "guest":
@@ -44,7 +45,8 @@ func run(ctx context.Context, args []string) error {
 	case "sweep":
 		return lab.Sweep()
 	}
-	return errors.New(usage)
+	fmt.Fprint(os.Stderr, usage)
+	return fmt.Errorf("lab: %q is none of these", word)
 }
 
 func guest(args []string) error {
