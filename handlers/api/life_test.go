@@ -258,7 +258,7 @@ func TestFailuresOfTheWorldAreTold(t *testing.T) {
 	if p := refused(t, w.do("POST", "/api/v1/vms", `{"name":"x","vcpus":1,"memory_bytes":70368744177664}`), 507, ""); len(p.Reasons) == 0 {
 		t.Errorf("too large: %+v", p)
 	}
-	refused(t, w.do("POST", "/api/v1/vms", `{"name":"x","host":"host_nothing","vcpus":1,"memory_bytes":268435456}`), 404, "")
+	refused(t, w.do("POST", "/api/v1/vms", `{"name":"x","host":"host_nothing","vcpus":1,"memory_bytes":268435456}`), 422, "host")
 	w.fake.Fail("Define", domain.Errorf(domain.Invalid, "libvirt refused the definition."), -1)
 	a := w.do("POST", "/api/v1/vms?wait=20s", `{"name":"x","vcpus":1,"memory_bytes":268435456,"disks":[{"pool":"default","size_bytes":1073741824}]}`)
 	j := want[Job](t, a, 202)

@@ -147,7 +147,13 @@ func (s *server) vms() {
 			ChangeParams
 			Body VMCreate
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) { return s.Fleet.CreateVM(ctx, actor(ctx), in.Body.ask(key)) })
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
+				job, err := s.Fleet.CreateVM(ctx, actor(ctx), in.Body.ask(key))
+				if domain.Is(err, domain.NotFound) { // the address exists; it is the body that names something that does not
+					err = domain.InvalidField("host", "There is no host “"+in.Body.Host+"”.", "a host's id, or any")
+				}
+				return job, err
+			})
 		})
 
 	register(s, op{id: "get-vm", method: http.MethodGet, path: "/vms/{id}", tag: "VMs", perm: access.VMRead, status: 200, summary: "Show a VM"},
