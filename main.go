@@ -314,6 +314,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 		Handler: limitBodies(site), BaseContext: func(net.Listener) context.Context { return base }, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 3 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
+	if err := rec.Begin(ctx); err != nil { // before the first answer: what the last server knew may not be so any more
+		return err
+	}
 	g, alive := errgroup.WithContext(work)
 	g.Go(func() error { return hosts.Run(work) })
 	g.Go(func() error { return rec.Run(work, hosts) })

@@ -353,34 +353,43 @@ func (m *Mirror) Inventory(ctx context.Context, host hv.Host, hostID string, why
 
 // Away writes that a host does not answer.
 func (m *Mirror) Away(ctx context.Context, hostID, reason, fix string) error {
-	return m.setState(ctx, hostID, domain.HostAway, reason, fix)
-}
-
-// Connecting writes that nothing is known of a host yet, since this server has just begun.
-func (m *Mirror) Connecting(ctx context.Context, hostID string) error {
-	return m.setState(ctx, hostID, domain.HostConnecting, "", "")
-}
-
-func (m *Mirror) setState(ctx context.Context, hostID string, state domain.HostState, reason, fix string) error {
 	err := m.db.Write(ctx, func(tx *db.Tx) error {
 		h, err := tx.Host(hostID)
 		if err != nil {
 			return err
 		}
-		changed, err := tx.SetHostState(hostID, state, reason, fix, m.clock())
-		if err != nil || !changed {
-			return err
-		}
-		msg := fmt.Sprintf("%s is being connected.", h.Name)
-		if state == domain.HostAway {
-			msg = fmt.Sprintf("%s is away: %s", h.Name, orNothing(reason))
-		}
-		return tx.Emit(domain.Event{Kind: "host.changed", Resource: domain.Ref{Kind: "host", ID: hostID, Name: h.Name}, HostID: hostID, Actor: "system", Message: msg})
+		return m.setState(tx, h, domain.HostAway, reason, fix, fmt.Sprintf("%s is away: %s", h.Name, orNothing(reason)))
 	})
 	if domain.Is(err, domain.NotFound) {
 		return nil // removed meanwhile
 	}
 	return err
+}
+
+// Connecting writes that nothing is known of hosts yet, since this server has just begun.
+func (m *Mirror) Connecting(ctx context.Context, hosts []domain.Host) error {
+	if len(hosts) == 0 {
+		return nil
+	}
+	return m.db.Write(ctx, func(tx *db.Tx) error {
+		for _, h := range hosts {
+			if h.State == domain.HostConnecting {
+				continue
+			}
+			if err := m.setState(tx, h, domain.HostConnecting, "", "", fmt.Sprintf("%s is being connected.", h.Name)); err != nil && !domain.Is(err, domain.NotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (m *Mirror) setState(tx *db.Tx, h domain.Host, state domain.HostState, reason, fix, msg string) error {
+	changed, err := tx.SetHostState(h.ID, state, reason, fix, m.clock())
+	if err != nil || !changed {
+		return err
+	}
+	return tx.Emit(domain.Event{Kind: "host.changed", Resource: domain.Ref{Kind: "host", ID: h.ID, Name: h.Name}, HostID: h.ID, Actor: "system", Message: msg})
 }
 
 // Trouble writes an event about something that has no row: an I/O error, a watchdog.

@@ -256,7 +256,7 @@ func TestRestartSaysThatNothingIsKnownYet(t *testing.T) {
 	w := fleettest.Bare(t, reconcile.Options{})
 	_, h := w.Adopt(t, "a", hvtest.FakeOptions{})
 	m := reconcile.NewMirror(w.DB, time.Now)
-	if err := m.Connecting(t.Context(), h.ID); err != nil {
+	if err := w.Rec.Begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := w.DB.Host(t.Context(), h.ID); err != nil || got.State != domain.HostConnecting {

@@ -162,14 +162,9 @@ func (r *Reconciler) Run(ctx context.Context, p *pool.Pool) error {
 		r.start = nil
 		r.mu.Unlock()
 	}()
-	hosts, err := r.db.Hosts(ctx)
+	hosts, err := r.begin(ctx, p)
 	if err != nil {
 		return err
-	}
-	for _, h := range hosts {
-		if err := r.Mirror.Connecting(ctx, h.ID); err != nil {
-			return err
-		}
 	}
 	for _, h := range hosts {
 		creds, err := r.db.HostCredentials(ctx, h.ID)
@@ -193,6 +188,30 @@ func (r *Reconciler) Run(ctx context.Context, p *pool.Pool) error {
 	}
 	close(r.adopted)
 	return r.housekeeping(ctx)
+}
+
+// Begin says of every host that nothing is known of it yet. Call it before anybody can read what the last server left: that host and VMs are
+// as they were is more than this one knows.
+func (r *Reconciler) Begin(ctx context.Context) error {
+	_, err := r.begin(ctx, nil)
+	return err
+}
+
+func (r *Reconciler) begin(ctx context.Context, p *pool.Pool) ([]domain.Host, error) {
+	hosts, err := r.db.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var unknown []domain.Host
+	for _, h := range hosts {
+		if p != nil {
+			if _, pooled := p.State(h.ID); pooled {
+				continue // a job was faster
+			}
+		}
+		unknown = append(unknown, h)
+	}
+	return hosts, r.Mirror.Connecting(ctx, unknown)
 }
 
 // Hosts gives the pool's connections to jobs. A job that a restart interrupted may run before Run has given the pool its hosts; it is told to try again
