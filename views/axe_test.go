@@ -26,13 +26,14 @@ const axeFile = "../node_modules/axe-core/axe.min.js"
 // policy is the header that handlers send; pages must work under it.
 const policy = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
-// sideways names what sticks out on the right of a page that scrolls that way, "" when nothing does.
-const sideways = `(() => {
+// sideways names what sticks out on the right of a page that scrolls that way, "" when nothing does. A phone's browser zooms out to fit
+// what is too wide, so the width that was asked for counts, not the window's.
+const sideways = `((width) => {
 	const main = document.querySelector("main");
-	if (document.documentElement.scrollWidth <= innerWidth + 1 && main.scrollWidth <= main.clientWidth + 1) return "";
-	const out = [...main.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".table-wrap, .tabs, pre"));
+	if (innerWidth <= width && document.documentElement.scrollWidth <= width && main.scrollWidth <= main.clientWidth + 1) return "";
+	const out = [...document.body.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > width + 1 && !e.closest(".table-wrap, .tabs, pre"));
 	return out.slice(0, 3).map((e) => e.outerHTML.slice(0, 120)).join(" | ") || "something";
-})()`
+})`
 
 // gallery serves every sample page under its name, with the real static files, the real policy and a stream that says nothing.
 func gallery(t *testing.T) *httptest.Server {
@@ -121,7 +122,7 @@ func TestBrowser(t *testing.T) {
 				err := chromedp.Run(ctx,
 					emulation.SetDeviceMetricsOverride(l.width, l.height, 1, l.width < 500),
 					chromedp.Evaluate(`document.documentElement.dataset.theme = "`+l.theme+`"; document.fonts.ready.then(() => true)`, nil, awaited),
-					chromedp.Evaluate(sideways, &wide),
+					chromedp.Evaluate(fmt.Sprintf("%s(%d)", sideways, l.width), &wide),
 					chromedp.ActionFunc(func(ctx context.Context) error {
 						if dir == "" {
 							return nil

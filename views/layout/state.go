@@ -192,16 +192,6 @@ func JobOutcome(j domain.Job) string {
 	return ""
 }
 
-func active(jobs []domain.Job) int {
-	n := 0
-	for _, j := range jobs {
-		if !j.State.Ended() {
-			n++
-		}
-	}
-	return n
-}
-
 // RefURL is the page of what an event or a job is about; "" when it has none.
 func RefURL(r domain.Ref, vm, host, task func(string) string) string {
 	if r.ID == "" {
