@@ -13,6 +13,9 @@ if [ -e /dev/kvm ]; then
 fi
 mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt
 for d in /run/libvirt /var/lib/libvirt /var/log/libvirt /etc/libvirt; do mount -t tmpfs -o mode=755,size=16m none $d; done
+# Asked for its name, libvirtd looks it up: a hundred at once in DNS, which nobody answers for, takes seconds.
+printf '127.0.0.1 localhost %s\n' "$LAB_NAME" >/run/libvirt/hosts
+mount --bind /run/libvirt/hosts /etc/hosts
 mkdir -p /var/cache/libvirt/qemu/capabilities
 mount --bind "$LAB_CAPABILITIES" /var/cache/libvirt/qemu/capabilities
 mkdir -p /etc/libvirt/qemu/networks /etc/libvirt/nwfilter
