@@ -52,6 +52,10 @@ func (d Deps) shutdown(ctx context.Context, r *jobs.Run, in Input) error {
 	for left := within; left > 0 && !off && err == nil; left -= askAgain {
 		if left < within {
 			err = host.Shutdown(ctx, in.UUID) // a guest that was still booting has missed the button
+			if err != nil && !domain.Is(err, domain.Unavailable) && ctx.Err() == nil {
+				r.Log("Asked again, the host says: %s", err.Error()) // the first time it was asked in earnest; that counts
+				err = nil
+			}
 		}
 		if err == nil {
 			off, err = d.awaitOff(ctx, host, in, min(left, askAgain), why)
