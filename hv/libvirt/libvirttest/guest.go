@@ -2,6 +2,7 @@ package libvirttest
 
 import (
 	"bytes"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -12,14 +13,13 @@ import (
 // EchoGuest gives a kernel and an initrd, as the daemon sees them, of a Linux that answers every line on its console with "echo: " and the
 // line, after it printed "ready". It powers off on the line "off".
 func (d *Daemon) EchoGuest() (kernel, initrd string, err error) {
-	kernels, err := filepath.Glob("/boot/vmlinuz-*-cloud-amd64")
-	if err != nil || len(kernels) == 0 {
-		return "", "", errors.Join(err, errors.New("libvirttest: no /boot/vmlinuz-*-cloud-amd64 (package linux-image-cloud-amd64)"))
-	}
-	slices.Sort(kernels)
-	busybox, err := os.ReadFile("/bin/busybox")
+	kernel, err := findKernel()
 	if err != nil {
-		return "", "", fmt.Errorf("libvirttest: no busybox (package busybox-static): %w", err)
+		return "", "", err
+	}
+	busybox, err := findBusybox()
+	if err != nil {
+		return "", "", err
 	}
 	init := "#!/bin/busybox sh\necho ready\nwhile read line; do\n [ \"$line\" = off ] && /bin/busybox poweroff -f\n echo \"echo: $line\"\ndone\n"
 	var b bytes.Buffer
@@ -42,7 +42,41 @@ func (d *Daemon) EchoGuest() (kernel, initrd string, err error) {
 		pad(&b)
 	}
 	initrd, err = d.Image("echo-initrd", b.Bytes())
-	return kernels[len(kernels)-1], initrd, err
+	return kernel, initrd, err
+}
+
+// parts are where a kernel and busybox may be: installed, or unpacked by make on a machine that has not installed them.
+var parts = []string{"/", "/var/cache/novacron/guest-parts"}
+
+func findKernel() (string, error) {
+	for _, root := range parts {
+		kernels, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*-cloud-amd64"))
+		if err != nil {
+			return "", err
+		}
+		if len(kernels) > 0 {
+			return slices.Max(kernels), nil
+		}
+	}
+	return "", errors.New("libvirttest: no vmlinuz-*-cloud-amd64; run make run-deps")
+}
+
+// findBusybox wants one that needs no libraries: there are none in the guest.
+func findBusybox() ([]byte, error) {
+	for _, root := range parts {
+		data, err := os.ReadFile(filepath.Join(root, "bin/busybox"))
+		if err != nil {
+			continue
+		}
+		f, err := elf.NewFile(bytes.NewReader(data))
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP }) {
+			return data, nil
+		}
+	}
+	return nil, errors.New("libvirttest: no static busybox; run make run-deps")
 }
 
 func pad(b *bytes.Buffer) {
