@@ -17,7 +17,8 @@ if [ -z "$LAB_KVM" ] && [ -e /dev/kvm ]; then
 	mount -o remount,bind,ro /dev/kvm
 fi
 
-mkdir -p /run/libvirt /var/cache/libvirt /var/log/libvirt
+mkdir -p /run/libvirt /run/lock /var/cache/libvirt /var/log/libvirt
+mount -t tmpfs -o mode=1777 none /run/lock # the locks of serial consoles, which name processes of this host
 mount -t tmpfs -o mode=755 none /run/libvirt
 mount --bind "$LAB_DIR/etc" /etc/libvirt
 mount --bind "$LAB_DIR/lib" /var/lib/libvirt

@@ -13,7 +13,7 @@ import (
 // EchoGuest gives a kernel and an initrd, as the daemon sees them, of a Linux that answers every line on its console with "echo: " and the
 // line, after it printed "ready". It powers off on the line "off".
 func (d *Daemon) EchoGuest() (kernel, initrd string, err error) {
-	kernel, err := findKernel()
+	kernel, err = findKernel()
 	if err != nil {
 		return "", "", err
 	}
