@@ -1,5 +1,5 @@
 // Package libvirt drives libvirt daemons over their own RPC protocol: it is the implementation of hv.Dialer and hv.Host for real
-// hosts, and with domxml the only importer of go-libvirt and libvirtxml.
+// hosts, and with domxml the only importer of go-libvirt.
 //
 // It is for transports (unix, tcp, tls, ssh) with a diagnosis of what failed, for deadlines around a client library that has none,
 // and for the translation between libvirt's XML, states, events and error codes and the nouns of domain. Errors are told apart by libvirt's
