@@ -328,9 +328,6 @@ func TestShutdownEndsStreams(t *testing.T) {
 
 // TestManyWatchersAreCheap: what many pages show alike is read and rendered once.
 func TestManyWatchersAreCheap(t *testing.T) {
-	if testing.Short() {
-		t.Skip("opens many streams")
-	}
 	w := newWorld(t)
 	b := w.admin()
 	w.mirrored("h1", 50)
