@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -46,21 +47,24 @@ func (tx *Tx) ReplaceInventory(hostID string, inv domain.Inventory) (changed boo
 }
 
 func (tx *Tx) insertInventory(hostID string, inv domain.Inventory) error {
+	pools := map[string]string{}
 	for _, p := range inv.Pools {
-		if _, err := tx.exec("INSERT INTO pools (host_id, name, uuid, type, active, autostart, target, capacity_bytes, allocation_bytes, available_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			hostID, p.Name, p.UUID, p.Type, flag(p.Active), flag(p.Autostart), p.Target, p.CapacityBytes, p.AllocationBytes, p.AvailableBytes); err != nil {
+		id := domain.PoolID(hostID, p.Name, p.Identity)
+		pools[p.Name] = id
+		if _, err := tx.exec("INSERT INTO pools (id, identity, host_id, name, uuid, type, active, autostart, target, capacity_bytes, allocation_bytes, available_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			id, p.Identity, hostID, p.Name, p.UUID, p.Type, flag(p.Active), flag(p.Autostart), p.Target, p.CapacityBytes, p.AllocationBytes, p.AvailableBytes); err != nil {
 			return err
 		}
 	}
 	for _, v := range inv.Volumes {
-		if _, err := tx.exec("INSERT INTO volumes (host_id, pool, name, path, format, capacity_bytes, allocation_bytes, backing) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			hostID, v.Pool, v.Name, v.Path, v.Format, v.CapacityBytes, v.AllocationBytes, v.Backing); err != nil {
+		if _, err := tx.exec("INSERT INTO volumes (id, pool_id, host_id, pool, name, path, format, capacity_bytes, allocation_bytes, backing, backing_format, encrypted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			domain.VolumeID(pools[v.Pool], v.Name), pools[v.Pool], hostID, v.Pool, v.Name, v.Path, v.Format, v.CapacityBytes, v.AllocationBytes, v.Backing, v.BackingFormat, flag(v.Encrypted)); err != nil {
 			return err
 		}
 	}
 	for _, n := range inv.Networks {
-		if _, err := tx.exec("INSERT INTO networks (host_id, name, uuid, active, autostart, mode, bridge, cidr) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-			hostID, n.Name, n.UUID, flag(n.Active), flag(n.Autostart), n.Mode, n.Bridge, n.CIDR); err != nil {
+		if _, err := tx.exec("INSERT INTO networks (id, host_id, name, uuid, active, autostart, mode, bridge, cidr) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			domain.NetworkID(hostID, n.Name), hostID, n.Name, n.UUID, flag(n.Active), flag(n.Autostart), n.Mode, n.Bridge, n.CIDR); err != nil {
 			return err
 		}
 	}
@@ -74,6 +78,7 @@ func (tx *Tx) insertInventory(hostID string, inv domain.Inventory) error {
 }
 
 type poolRow struct {
+	ID, Identity    string
 	HostID          string `db:"host_id"`
 	Name            string
 	UUID            string
@@ -86,7 +91,16 @@ type poolRow struct {
 	AvailableBytes  int64 `db:"available_bytes"`
 }
 
+const poolColumns = "id, identity, host_id, name, uuid, type, active, autostart, target, capacity_bytes, allocation_bytes, available_bytes"
+
+func (r poolRow) pool() domain.Pool {
+	return domain.Pool{ID: r.ID, Identity: r.Identity, HostID: r.HostID, UUID: r.UUID, Name: r.Name, Type: r.Type, Active: r.Active, Autostart: r.Autostart, Target: r.Target,
+		CapacityBytes: r.CapacityBytes, AllocationBytes: r.AllocationBytes, AvailableBytes: r.AvailableBytes}
+}
+
 type volumeRow struct {
+	ID              string
+	PoolID          string `db:"pool_id"`
 	HostID          string `db:"host_id"`
 	Pool            string
 	Name            string
@@ -95,9 +109,19 @@ type volumeRow struct {
 	CapacityBytes   int64 `db:"capacity_bytes"`
 	AllocationBytes int64 `db:"allocation_bytes"`
 	Backing         string
+	BackingFormat   string `db:"backing_format"`
+	Encrypted       bool
+}
+
+const volumeColumns = "id, pool_id, host_id, pool, name, path, format, capacity_bytes, allocation_bytes, backing, backing_format, encrypted"
+
+func (r volumeRow) volume() domain.Volume {
+	return domain.Volume{ID: r.ID, PoolID: r.PoolID, HostID: r.HostID, Pool: r.Pool, Name: r.Name, Path: r.Path, Format: r.Format, CapacityBytes: r.CapacityBytes,
+		AllocationBytes: r.AllocationBytes, Backing: r.Backing, BackingFormat: r.BackingFormat, Encrypted: r.Encrypted}
 }
 
 type networkRow struct {
+	ID        string
 	HostID    string `db:"host_id"`
 	Name      string
 	UUID      string
@@ -106,6 +130,12 @@ type networkRow struct {
 	Mode      string
 	Bridge    string
 	CIDR      string
+}
+
+const networkColumns = "id, host_id, name, uuid, active, autostart, mode, bridge, cidr"
+
+func (r networkRow) network() domain.Network {
+	return domain.Network{ID: r.ID, HostID: r.HostID, UUID: r.UUID, Name: r.Name, Active: r.Active, Autostart: r.Autostart, Mode: r.Mode, Bridge: r.Bridge, CIDR: r.CIDR}
 }
 
 type deviceRow struct {
@@ -124,17 +154,32 @@ func onHost(hostID, column string) (cond []string, args []any) {
 	return cond, args
 }
 
-// Pools lists storage pools of a host, or of all hosts when hostID is empty.
+func each[R, T any](rows []R, to func(R) T) []T {
+	out := make([]T, len(rows))
+	for i, r := range rows {
+		out[i] = to(r)
+	}
+	return out
+}
+
+// Pools lists storage pools of a host, or of all hosts when hostID is empty. Shared storage is there once for every host that sees it.
 func (d *DB) Pools(ctx context.Context, hostID string) ([]domain.Pool, error) {
 	cond, args := onHost(hostID, "host_id")
 	var rows []poolRow
-	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, name, uuid, type, active, autostart, target, capacity_bytes, allocation_bytes, available_bytes FROM pools"+and(cond)+" ORDER BY host_id, name", args...)
-	out := make([]domain.Pool, len(rows))
-	for i, r := range rows {
-		out[i] = domain.Pool{HostID: r.HostID, UUID: r.UUID, Name: r.Name, Type: r.Type, Active: r.Active, Autostart: r.Autostart, Target: r.Target,
-			CapacityBytes: r.CapacityBytes, AllocationBytes: r.AllocationBytes, AvailableBytes: r.AvailableBytes}
+	err := d.read.SelectContext(ctx, &rows, "SELECT "+poolColumns+" FROM pools"+and(cond)+" ORDER BY host_id, name", args...)
+	return each(rows, poolRow.pool), edge(err, "pool")
+}
+
+// PoolOn lists a pool as each host that sees it reports it, by its id. NotFound.
+func (d *DB) PoolOn(ctx context.Context, id string) ([]domain.Pool, error) {
+	var rows []poolRow
+	if err := d.read.SelectContext(ctx, &rows, "SELECT "+poolColumns+" FROM pools WHERE id = ? ORDER BY host_id, name", id); err != nil {
+		return nil, edge(err, "pool")
 	}
-	return out, edge(err, "pool")
+	if len(rows) == 0 {
+		return nil, edge(sql.ErrNoRows, "pool")
+	}
+	return each(rows, poolRow.pool), nil
 }
 
 // Volumes lists volumes of a host and pool; empty means all.
@@ -144,24 +189,35 @@ func (d *DB) Volumes(ctx context.Context, hostID, pool string) ([]domain.Volume,
 		cond, args = append(cond, "pool = ?"), append(args, pool)
 	}
 	var rows []volumeRow
-	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, pool, name, path, format, capacity_bytes, allocation_bytes, backing FROM volumes"+and(cond)+" ORDER BY host_id, pool, name", args...)
-	out := make([]domain.Volume, len(rows))
-	for i, r := range rows {
-		out[i] = domain.Volume{HostID: r.HostID, Pool: r.Pool, Name: r.Name, Path: r.Path, Format: r.Format, CapacityBytes: r.CapacityBytes, AllocationBytes: r.AllocationBytes, Backing: r.Backing}
+	err := d.read.SelectContext(ctx, &rows, "SELECT "+volumeColumns+" FROM volumes"+and(cond)+" ORDER BY host_id, pool, name", args...)
+	return each(rows, volumeRow.volume), edge(err, "volume")
+}
+
+// VolumeOn lists a volume as each host that sees it reports it, by its id. NotFound.
+func (d *DB) VolumeOn(ctx context.Context, id string) ([]domain.Volume, error) {
+	var rows []volumeRow
+	if err := d.read.SelectContext(ctx, &rows, "SELECT "+volumeColumns+" FROM volumes WHERE id = ? ORDER BY host_id, pool", id); err != nil {
+		return nil, edge(err, "volume")
 	}
-	return out, edge(err, "volume")
+	if len(rows) == 0 {
+		return nil, edge(sql.ErrNoRows, "volume")
+	}
+	return each(rows, volumeRow.volume), nil
 }
 
 // Networks lists networks of a host, or of all hosts when hostID is empty.
 func (d *DB) Networks(ctx context.Context, hostID string) ([]domain.Network, error) {
 	cond, args := onHost(hostID, "host_id")
 	var rows []networkRow
-	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, name, uuid, active, autostart, mode, bridge, cidr FROM networks"+and(cond)+" ORDER BY host_id, name", args...)
-	out := make([]domain.Network, len(rows))
-	for i, r := range rows {
-		out[i] = domain.Network{HostID: r.HostID, UUID: r.UUID, Name: r.Name, Active: r.Active, Autostart: r.Autostart, Mode: r.Mode, Bridge: r.Bridge, CIDR: r.CIDR}
-	}
-	return out, edge(err, "network")
+	err := d.read.SelectContext(ctx, &rows, "SELECT "+networkColumns+" FROM networks"+and(cond)+" ORDER BY host_id, name", args...)
+	return each(rows, networkRow.network), edge(err, "network")
+}
+
+// Network reads a network by its id. NotFound.
+func (d *DB) Network(ctx context.Context, id string) (domain.Network, error) {
+	var row networkRow
+	err := d.read.GetContext(ctx, &row, "SELECT "+networkColumns+" FROM networks WHERE id = ?", id)
+	return row.network(), edge(err, "network")
 }
 
 // Devices lists node devices of a host, or of all hosts when hostID is empty.

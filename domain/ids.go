@@ -2,11 +2,13 @@ package domain
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -41,3 +43,24 @@ var uuidRE = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // ValidUUID reports whether s is a lower-case hyphenated UUID.
 func ValidUUID(s string) bool { return uuidRE.MatchString(s) }
+
+// derivedID makes the same identifier from the same parts, for things that a host has and that NovaCron only mirrors: they keep it however often
+// the mirror is written anew, and across restarts of either side.
+func derivedID(prefix string, parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return prefix + "_" + idEncoding.EncodeToString(sum[:16])
+}
+
+// PoolID identifies a storage pool. Pools of several hosts on the same shared storage (the same identity, see Pool.Identity) are one pool.
+func PoolID(hostID, name, identity string) string {
+	if identity != "" {
+		return derivedID("pool", "shared", identity)
+	}
+	return derivedID("pool", hostID, name)
+}
+
+// VolumeID identifies a volume by its pool and name.
+func VolumeID(poolID, name string) string { return derivedID("vol", poolID, name) }
+
+// NetworkID identifies a libvirt network of one host.
+func NetworkID(hostID, name string) string { return derivedID("net", hostID, name) }

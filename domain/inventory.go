@@ -2,13 +2,17 @@ package domain
 
 // Pool is a storage pool as its host reports it. Name is unique on its host.
 type Pool struct {
-	HostID          string `json:"host_id"`
-	UUID            string `json:"uuid"`
-	Name            string `json:"name"`
-	Type            string `json:"type"` // dir, fs, netfs, logical, rbd …
-	Active          bool   `json:"active"`
-	Autostart       bool   `json:"autostart"`
-	Target          string `json:"target"` // path on the host; empty for pools without one
+	ID        string `json:"id"` // PoolID; hosts that see the same shared storage report the same
+	HostID    string `json:"host_id"`
+	UUID      string `json:"uuid"`
+	Name      string `json:"name"`
+	Type      string `json:"type"` // dir, fs, netfs, logical, rbd …
+	Active    bool   `json:"active"`
+	Autostart bool   `json:"autostart"`
+	Target    string `json:"target"` // path on the host; empty for pools without one
+	// Identity is what shared storage is known by from any host: "netfs:server:/export", "rbd:monitors/pool", "iscsi:portal/iqn". Empty for storage
+	// that only this host has, as far as can be told.
+	Identity        string `json:"identity"`
 	CapacityBytes   int64  `json:"capacity_bytes"`
 	AllocationBytes int64  `json:"allocation_bytes"`
 	AvailableBytes  int64  `json:"available_bytes"`
@@ -16,6 +20,8 @@ type Pool struct {
 
 // Volume is one volume of a pool.
 type Volume struct {
+	ID              string `json:"id"`
+	PoolID          string `json:"pool_id"`
 	HostID          string `json:"host_id"`
 	Pool            string `json:"pool"`
 	Name            string `json:"name"`
@@ -24,10 +30,13 @@ type Volume struct {
 	CapacityBytes   int64  `json:"capacity_bytes"`
 	AllocationBytes int64  `json:"allocation_bytes"`
 	Backing         string `json:"backing,omitempty"` // path of the backing image
+	BackingFormat   string `json:"backing_format,omitempty"`
+	Encrypted       bool   `json:"encrypted,omitempty"` // LUKS
 }
 
 // Network is a libvirt network of a host.
 type Network struct {
+	ID        string `json:"id"`
 	HostID    string `json:"host_id"`
 	UUID      string `json:"uuid"`
 	Name      string `json:"name"`

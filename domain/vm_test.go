@@ -51,3 +51,18 @@ func TestEveryJobTransition(t *testing.T) {
 		t.Error("Ended")
 	}
 }
+
+func TestIdentifiersOfWhatHostsHave(t *testing.T) {
+	if PoolID("h1", "p", "") == PoolID("h2", "p", "") || PoolID("h1", "p", "") == PoolID("h1", "q", "") {
+		t.Error("pools of their own have one id")
+	}
+	if PoolID("h1", "p", "netfs:s:/x") != PoolID("h2", "q", "netfs:s:/x") {
+		t.Error("one shared pool has two ids")
+	}
+	if a, b := VolumeID("pool_1", "v"), VolumeID("pool_1", "v"); a != b || !strings.HasPrefix(a, "vol_") {
+		t.Errorf("%s, then %s", a, b)
+	}
+	if NetworkID("h1", "n") == NetworkID("h2", "n") {
+		t.Error("networks of two hosts have one id")
+	}
+}

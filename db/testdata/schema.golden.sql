@@ -93,6 +93,7 @@ CREATE TABLE locks (
 CREATE TABLE networks (
     host_id   TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
     name      TEXT   NOT NULL,
+    id        TEXT   NOT NULL,
     uuid      TEXT   NOT NULL,
     active    BIGINT NOT NULL,
     autostart BIGINT NOT NULL,
@@ -105,6 +106,8 @@ CREATE TABLE networks (
 CREATE TABLE pools (
     host_id          TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
     name             TEXT   NOT NULL,
+    id               TEXT   NOT NULL,
+    identity         TEXT   NOT NULL,
     uuid             TEXT   NOT NULL,
     type             TEXT   NOT NULL,
     active           BIGINT NOT NULL,
@@ -188,11 +191,15 @@ CREATE TABLE volumes (
     host_id          TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
     pool             TEXT   NOT NULL,
     name             TEXT   NOT NULL,
+    id               TEXT   NOT NULL,
+    pool_id          TEXT   NOT NULL,
     path             TEXT   NOT NULL,
     format           TEXT   NOT NULL,
     capacity_bytes   BIGINT NOT NULL,
     allocation_bytes BIGINT NOT NULL,
     backing          TEXT   NOT NULL,
+    backing_format   TEXT   NOT NULL,
+    encrypted        BIGINT NOT NULL,
     PRIMARY KEY (host_id, pool, name)
 );
 
@@ -218,6 +225,10 @@ CREATE INDEX jobs_unended ON jobs (state, id) WHERE state IN ('queued', 'running
 
 CREATE INDEX locks_job ON locks (job_id);
 
+CREATE UNIQUE INDEX networks_id ON networks (id);
+
+CREATE INDEX pools_id ON pools (id);
+
 CREATE INDEX sessions_expires ON sessions (expires_at);
 
 CREATE UNIQUE INDEX tokens_hash ON tokens (hash);
@@ -231,3 +242,9 @@ CREATE UNIQUE INDEX vms_host_uuid ON vms (host_id, uuid);
 CREATE INDEX vms_name ON vms (lower(name));
 
 CREATE INDEX vms_name_key ON vms (name_key, id);
+
+CREATE INDEX volumes_id ON volumes (id);
+
+CREATE INDEX volumes_path ON volumes (host_id, path);
+
+CREATE INDEX volumes_pool ON volumes (pool_id, name);

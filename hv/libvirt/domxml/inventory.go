@@ -39,6 +39,7 @@ func ParseVolume(doc string) (domain.Volume, error) {
 	v := domain.Volume{
 		Name: r.kid("name").text, Path: cmp.Or(r.at("target", "path").value(), r.kid("key").value()), Format: r.at("target", "format").attr("type"),
 		CapacityBytes: bytesOf(r.kid("capacity")), AllocationBytes: bytesOf(r.kid("allocation")), Backing: r.at("backingStore", "path").value(),
+		BackingFormat: r.at("backingStore", "format").attr("type"), Encrypted: r.at("target", "encryption").attr("format") == "luks",
 	}
 	if v.Format == "" && r.attr("type") == "block" {
 		v.Format = "raw"
