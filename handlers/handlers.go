@@ -22,6 +22,7 @@ import (
 	"novacron/db"
 	"novacron/domain"
 	"novacron/handlers/api"
+	"novacron/handlers/memo"
 	"novacron/jobs"
 	"novacron/jobs/fleet"
 )
@@ -59,6 +60,7 @@ type server struct {
 	tickets *tickets
 	shots   *screenshots
 	static  *staticFiles
+	sheets  *memo.Memo[sheetKey, sheet]
 	routes  []route
 	apiOps  []api.Operation
 }
@@ -82,6 +84,7 @@ func build(d Deps) (*server, *echo.Echo) {
 		tickets: newTickets(d.Clock),
 		shots:   newScreenshots(d.Clock),
 		static:  newStaticFiles(d.Static),
+		sheets:  memo.New[sheetKey, sheet](d.DB.Feed().Last, d.Clock, sheetsKept),
 	}
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
 	"novacron/auth"
@@ -26,21 +27,21 @@ var hostTabs = []string{"summary", "vms", "storage", "networks", "devices", "eve
 // trialWait is how long a trial or the first connection may keep the form waiting; the job itself has deadlines for every step.
 const trialWait = 20 * time.Second
 
-func (s *server) hostList(c echo.Context) error {
+func (s *server) hostList(c echo.Context) (int, templ.Component, error) {
 	ctx := c.Request().Context()
 	after := s.DB.Feed().Last()
 	rows, err := s.hostRows(ctx)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	m := hosts.List{Filter: c.QueryParam("filter"), Sort: c.QueryParam("sort"), Desc: truth(c.QueryParam("desc"))}
 	m.Items = filterHosts(rows, m.Filter)
 	sortHosts(m.Items, m.Sort, m.Desc)
 	sh, err := s.shellFor(c, page{title: "Hosts", section: layout.SectionHosts, on: "hosts", after: after})
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	return s.render(c, http.StatusOK, hosts.ListPage(sh, m))
+	return http.StatusOK, hosts.ListPage(sh, m), nil
 }
 
 func (s *server) hostRows(ctx context.Context) ([]hosts.Row, error) {
@@ -120,18 +121,18 @@ func compare64(a, b int64) int {
 	return 0
 }
 
-func (s *server) hostPage(c echo.Context) error {
+func (s *server) hostPage(c echo.Context) (int, templ.Component, error) {
 	ctx := c.Request().Context()
 	after := s.DB.Feed().Last()
 	m, err := s.hostModel(ctx, subject(c), c.Param("id"), c.Param("tab"))
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	h := m.Row.Host
 	status := http.StatusOK
 	if m.Tab == "vms" {
 		if m.List, status, err = s.listFor(ctx, subject(c), c.Request().URL, &h); err != nil {
-			return err
+			return 0, nil, err
 		}
 	}
 	sh, err := s.shellFor(c, page{
@@ -139,13 +140,13 @@ func (s *server) hostPage(c echo.Context) error {
 		crumbs: []layout.Crumb{{Label: "Hosts", URL: live.Hosts}},
 	})
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	if m.Tab == "vms" {
 		sh.Live = withTotal(sh.Live, m.List.Total)
 		m.List.Drawn = s.shell.drawnRows.draw(ctx, sh, m.List)
 	}
-	return s.render(c, status, hosts.ShowPage(sh, m))
+	return status, hosts.ShowPage(sh, m), nil
 }
 
 // hostModel reads what one tab of a host's page shows, apart from the list of VMs.

@@ -208,8 +208,7 @@ func TestEveryPageIsLive(t *testing.T) {
 	job := w.job(w.newest("vm.start").ID)
 	one.until(`hx-target="#page-head"`, "running")
 	hw.until(`hx-target="#page-head"`, "running")
-	home.until(`hx-target="#overview"`)
-	home.until(`id="row-`+vm.ID, "running")
+	home.until(`hx-target="#overview"`, `id="row-`+vm.ID, "running") // one message: a second wait could be for what the first has read
 	host.until(`hx-target="#page-head"`)
 	hostVMs.until(`id="row-`+vm.ID, "running")
 	hostList.until(`id="row-` + h.ID)

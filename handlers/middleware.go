@@ -42,7 +42,7 @@ func (s *server) middleware(e *echo.Echo) {
 			}
 		},
 		middleware.BodyLimit(maxBody),
-		middleware.GzipWithConfig(middleware.GzipConfig{Level: 1, MinLength: 1024, Skipper: noGzip}),
+		middleware.GzipWithConfig(middleware.GzipConfig{Level: 1, MinLength: notWorthPacking, Skipper: noGzip}),
 		s.loadSession,
 	)
 }
@@ -122,9 +122,10 @@ func streams(p string) bool {
 	return p == live.Live || strings.HasPrefix(p, "/ws/") || p == "/api/v1/events"
 }
 
+// noGzip leaves alone what packs itself (pages and static files) and what is not to be packed: only the API's answers are.
 func noGzip(c echo.Context) bool {
 	p := c.Request().URL.Path
-	return streams(p) || strings.HasPrefix(p, "/static/") || strings.HasSuffix(p, ".png") || p == "/healthz" || p == "/readyz"
+	return streams(p) || !strings.HasPrefix(p, "/api/") && !strings.HasPrefix(p, "/openapi")
 }
 
 // recoverPanics turns a panic into an internal error with the stack in the log.

@@ -6,24 +6,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
 	"novacron/auth"
-	"novacron/domain"
 	"novacron/views/layout"
 	"novacron/views/live"
 )
-
-// render sends a component. It is built in memory first, so that an error half-way still gets a proper answer.
-func (s *server) render(c echo.Context, status int, page templ.Component) error {
-	buf := templ.GetBuffer()
-	defer templ.ReleaseBuffer(buf)
-	if err := page.Render(c.Request().Context(), buf); err != nil {
-		return domain.Errorf(domain.Internal, "The page could not be made: %w", err)
-	}
-	return c.HTMLBlob(status, buf.Bytes())
-}
 
 // isHTMX reports whether the page's script asks, so that the answer is a part instead of a redirect.
 func isHTMX(c echo.Context) bool { return c.Request().Header.Get("HX-Request") == "true" }

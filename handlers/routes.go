@@ -35,12 +35,12 @@ func (s *server) table() []route {
 		{http.MethodHead, "/healthz", access.Public, s.healthz},
 		{http.MethodHead, "/readyz", access.Public, s.readyz},
 
-		{get, live.Home, access.VMRead, s.overview},
+		{get, live.Home, access.VMRead, s.kept(s.overview)},
 		{get, live.Search, access.VMRead, s.search},
 		{get, live.Live, access.EventRead, s.live},
 		{get, live.PatTreeHost, access.VMRead, s.treeHost},
 
-		{get, live.VMs, access.VMRead, s.vmList},
+		{get, live.VMs, access.VMRead, s.kept(s.vmList)},
 		{post, live.VMs, access.VMCreate, s.vmCreate},
 		{get, live.VMNew, access.VMCreate, s.vmNew},
 		{post, live.VMBulk, access.VMPower, s.vmBulk},
@@ -62,12 +62,12 @@ func (s *server) table() []route {
 		{get, live.PatConsole, access.VMConsole, s.consolePage},
 		{get, live.PatConsoleWS, access.VMConsole, s.consoleSocket},
 
-		{get, live.Hosts, access.HostRead, s.hostList},
+		{get, live.Hosts, access.HostRead, s.kept(s.hostList)},
 		{post, live.Hosts, access.HostAdd, s.hostAdd},
 		{get, live.HostNew, access.HostAdd, s.hostNew},
 		{post, live.HostTry, access.HostAdd, s.hostTry},
-		{get, live.PatHost, access.HostRead, s.hostPage},
-		{get, live.PatHostTab, access.HostRead, s.hostPage},
+		{get, live.PatHost, access.HostRead, s.kept(s.hostPage)},
+		{get, live.PatHostTab, access.HostRead, s.kept(s.hostPage)},
 		{get, live.PatHostEdit, access.HostEdit, s.hostEditPage},
 		{post, live.PatHostEdit, access.HostEdit, s.hostEdit},
 		{post, live.PatHostMaint, access.HostEdit, s.hostMaintenance},
@@ -75,10 +75,10 @@ func (s *server) table() []route {
 		{get, live.PatHostRemove, access.HostRemove, s.hostRemovePage},
 		{post, live.PatHostRemove, access.HostRemove, s.hostRemove},
 
-		{get, live.Tasks, access.JobRead, s.taskList},
+		{get, live.Tasks, access.JobRead, s.kept(s.taskList)},
 		{get, live.PatTask, access.JobRead, s.taskPage},
 		{post, live.PatTaskAction, access.JobCancel, s.taskAct},
-		{get, live.Events, access.EventRead, s.eventList},
+		{get, live.Events, access.EventRead, s.kept(s.eventList)},
 
 		{get, live.Account, access.AccountSelf, s.accountPage},
 		{post, live.Prefs, access.AccountSelf, s.savePrefs},

@@ -107,7 +107,7 @@ func (s *server) sendStatic(c echo.Context, name string) error {
 		h.Set("Cache-Control", "no-cache")
 	}
 	body := f.plain
-	if f.packed != nil && strings.Contains(c.Request().Header.Get("Accept-Encoding"), "gzip") {
+	if f.packed != nil && takesGzip(c.Request()) {
 		h.Set("Content-Encoding", "gzip")
 		h.Set("ETag", strings.TrimSuffix(f.etag, `"`)+`-gz"`)
 		body = f.packed

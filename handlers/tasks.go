@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
 	"novacron/db"
@@ -23,17 +24,17 @@ const (
 	lookThrough = 1000
 )
 
-func (s *server) taskList(c echo.Context) error {
+func (s *server) taskList(c echo.Context) (int, templ.Component, error) {
 	after := s.DB.Feed().Last()
 	m := tasks.List{State: c.QueryParam("state"), Filter: strings.TrimSpace(c.QueryParam("filter")), After: c.QueryParam("after")}
 	if err := s.fillTasks(c.Request().Context(), &m); err != nil {
-		return err
+		return 0, nil, err
 	}
 	sh, err := s.shellFor(c, page{title: "Tasks", section: layout.SectionTasks, on: "tasks", after: after})
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	return s.render(c, http.StatusOK, tasks.ListPage(sh, m))
+	return http.StatusOK, tasks.ListPage(sh, m), nil
 }
 
 // fillTasks reads a page of jobs. Words are looked for in what was read, page after page, up to a bound.
@@ -145,24 +146,24 @@ func (s *server) taskAct(c echo.Context) error {
 	return s.done(c, live.Task(id), t)
 }
 
-func (s *server) eventList(c echo.Context) error {
+func (s *server) eventList(c echo.Context) (int, templ.Component, error) {
 	after := s.DB.Feed().Last()
 	m := events.List{Kind: c.QueryParam("kind"), Before: c.QueryParam("before")}
 	before := int64(0)
 	if m.Before != "" {
 		var err error
 		if before, err = strconv.ParseInt(m.Before, 10, 64); err != nil || before < 1 {
-			return domain.InvalidField("before", "“"+m.Before+"” is not an event's number.", "the link at the end of the list")
+			return 0, nil, domain.InvalidField("before", "“"+m.Before+"” is not an event's number.", "the link at the end of the list")
 		}
 	}
 	if err := s.fillEvents(c.Request().Context(), &m, before, c.QueryParam("q")); err != nil {
-		return err
+		return 0, nil, err
 	}
 	sh, err := s.shellFor(c, page{title: "Events", section: layout.SectionEvents, on: "events", after: after})
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
-	return s.render(c, http.StatusOK, events.ListPage(sh, m))
+	return http.StatusOK, events.ListPage(sh, m), nil
 }
 
 func (s *server) fillEvents(ctx context.Context, m *events.List, before int64, text string) error {

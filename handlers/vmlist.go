@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
 	"novacron/auth"
@@ -23,19 +24,19 @@ import (
 // vmsPerPage is how many rows a list shows before "more": enough that most estates are one page.
 const vmsPerPage = 100
 
-func (s *server) vmList(c echo.Context) error {
+func (s *server) vmList(c echo.Context) (int, templ.Component, error) {
 	after := s.DB.Feed().Last()
 	list, status, err := s.listFor(c.Request().Context(), subject(c), c.Request().URL, nil)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	sh, err := s.shellFor(c, page{title: "Virtual machines", section: layout.SectionVMs, on: "vms", after: after})
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	sh.Live = withTotal(sh.Live, list.Total)
 	list.Drawn = s.shell.drawnRows.draw(c.Request().Context(), sh, list)
-	return s.render(c, status, vms.ListPage(sh, list))
+	return status, vms.ListPage(sh, list), nil
 }
 
 // withTotal tells the stream how many VMs matched when the page was made, so that it can say how many more there are.
@@ -142,24 +143,24 @@ func (sc *shellCache) tagNames(ctx context.Context) ([]string, error) {
 func truth(s string) bool { return s == "1" || s == "true" || s == "on" }
 
 // overview is the home page.
-func (s *server) overview(c echo.Context) error {
+func (s *server) overview(c echo.Context) (int, templ.Component, error) {
 	ctx := c.Request().Context()
 	after := s.DB.Feed().Last()
 	m, err := s.overviewModel(ctx, after, shellFresh)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	var status int
 	if m.List, status, err = s.listFor(ctx, subject(c), c.Request().URL, nil); err != nil {
-		return err
+		return 0, nil, err
 	}
 	sh, err := s.shellFor(c, page{title: "Overview", section: layout.SectionHome, on: onHome, after: after})
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	sh.Live = withTotal(sh.Live, m.List.Total)
 	m.List.Drawn = s.shell.drawnRows.draw(ctx, sh, m.List)
-	return s.render(c, status, vms.OverviewPage(sh, m))
+	return status, vms.OverviewPage(sh, m), nil
 }
 
 // overviewModel is the health strip and what needs attention, without the list; shared by everybody.

@@ -161,18 +161,24 @@ func (w *world) admin() *browser {
 // viewer is a browser that is signed in as somebody who may only look.
 func (w *world) viewer() *browser {
 	w.t.Helper()
+	return w.person("vera", access.Viewer)
+}
+
+// person is the browser of somebody new with this role.
+func (w *world) person(name, role string) *browser {
+	w.t.Helper()
 	ctx := context.Background()
-	if err := w.auth.CreateUser(ctx, "vera", "one-time-password", access.Viewer, "system"); err != nil {
+	if err := w.auth.CreateUser(ctx, name, "one-time-password", role, "system"); err != nil {
 		w.t.Fatal(err)
 	}
-	u, err := w.db.UserByName(ctx, "vera")
+	u, err := w.db.UserByName(ctx, name)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if _, err := w.auth.ChangePassword(ctx, u.ID, "one-time-password", password); err != nil {
 		w.t.Fatal(err)
 	}
-	return w.signedIn("vera")
+	return w.signedIn(name)
 }
 
 func (w *world) signedIn(name string) *browser {
