@@ -25,6 +25,7 @@ type Host interface {
 	Storage
 	Inventory
 	Console
+	Redirector
 	// Facts asks the host what it is.
 	Facts(ctx context.Context) (domain.HostFacts, error)
 	// Events calls fn for everything that happens on the host until ctx ends or the connection breaks; fn must not block. It returns
@@ -85,6 +86,7 @@ type Clone struct {
 	Name, UUID string
 	MACs       map[string]string
 	Sources    map[string]string
+	Formats    map[string]string // format of a new source, where it differs from the old one's: qcow2 for an overlay on a raw disk
 }
 
 // Storage makes and removes volumes.

@@ -69,7 +69,7 @@ func CloneXML(doc string, c hv.Clone) (string, error) {
 			return d.each(func(r *node) *node { return filled(r.kid("genid")) }, func(n *node) error { return d.replace(n.start, n.end, "<genid/>") })
 		},
 		func() error { return d.cloneNICs(c.MACs) },
-		func() error { return d.cloneDisks(c.Sources) },
+		func() error { return d.cloneDisks(c.Sources, c.Formats) },
 		func() error { return d.ownSockets(old.Name, old.UUID) },
 	}
 	for _, step := range steps {
@@ -132,7 +132,7 @@ func (d *document) cloneNICs(macs map[string]string) error {
 	return nil
 }
 
-func (d *document) cloneDisks(sources map[string]string) error {
+func (d *document) cloneDisks(sources, formats map[string]string) error {
 	for i := range d.root.kid("devices").all("disk") {
 		disk := func() *node { return d.root.kid("devices").all("disk")[i] }
 		n := disk()
@@ -153,6 +153,9 @@ func (d *document) cloneDisks(sources map[string]string) error {
 			err = d.setAttr(src, "name", strings.TrimPrefix(to, src.attr("protocol")+":"))
 		default:
 			err = d.setSource(n, to)
+		}
+		if err == nil {
+			err = d.setFormat(disk(), formats[to])
 		}
 		if err != nil {
 			return err
