@@ -208,8 +208,19 @@ func (t *Topology) String() string {
 // Describe prints a disk in one line.
 func (d Disk) Describe() string {
 	src := d.Source
-	if src == "" {
+	switch {
+	case src == "" && d.Image != "":
+		src = "the image " + d.Image
+		if d.Linked {
+			src += ", linked"
+		}
+	case src == "" && d.SizeBytes > 0:
+		src = "new"
+	case src == "":
 		src = "empty"
+	}
+	if d.SizeBytes > 0 {
+		src += ", " + FormatBytes(d.SizeBytes)
 	}
 	dev := d.Device
 	if dev == "" {

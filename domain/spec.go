@@ -78,10 +78,14 @@ type Disk struct {
 	SizeBytes int64  `json:"size_bytes,omitempty"`
 	ReadOnly  bool   `json:"read_only,omitempty"`
 	Cache     string `json:"cache,omitempty"`
+	Image     string `json:"image,omitempty"`  // begins as this image: name (the newest published version), name@version or a version's id
+	Linked    bool   `json:"linked,omitempty"` // of Image: an overlay that reads the image's copy, made in seconds; else a full copy
 }
 
 // New reports whether creating the VM makes this disk's volume.
-func (d Disk) New() bool { return d.Source == "" && d.SizeBytes > 0 }
+func (d Disk) New() bool {
+	return d.Source == "" && (d.SizeBytes > 0 || d.Image != "" && d.Device != "cdrom")
+}
 
 // NIC is one network card, on a libvirt network or on a host bridge.
 type NIC struct {
@@ -249,15 +253,29 @@ func (d Disk) validate(p *Problems, at string) {
 	if strings.ContainsAny(d.Volume, "/\x00\n") || len(d.Volume) > 255 {
 		p.Add(at+".volume", "That cannot be a volume's name.", "a plain file name")
 	}
+	if d.Image != "" {
+		name, label := SplitImageRef(d.Image)
+		if !strings.HasPrefix(d.Image, "imgv_") && (!imageNameRE.MatchString(name) || strings.Contains(d.Image, "@") && !imageVersionRE.MatchString(label)) {
+			p.Add(at+".image", "“"+d.Image+"” does not name an image.", "name, name@version, or the id of a version")
+		}
+		if d.Source != "" {
+			p.Add(at+".source", "A disk begins as an image or shows a source, not both.", "no source, or no image")
+		}
+		if d.Linked && d.Format == FormatRaw {
+			p.Add(at+".format", "A linked disk is an overlay, which only qcow2 can be.", "qcow2, or a full copy")
+		}
+	} else if d.Linked {
+		p.Add(at+".linked", "Only a disk that begins as an image can be linked.", "an image, or not linked")
+	}
 	switch {
-	case d.Source == "" && d.SizeBytes == 0 && d.Device != "cdrom" && d.Device != "floppy":
+	case d.Source == "" && d.SizeBytes == 0 && d.Image == "" && d.Device != "cdrom" && d.Device != "floppy":
 		p.Add(at+".size_bytes", "A new disk needs a size.", "for example 20 GiB, or a source to use what exists")
 	case d.Source == "" && d.SizeBytes != 0 && (d.SizeBytes < MiB || d.SizeBytes > maxDisk):
 		p.Add(at+".size_bytes", FormatBytes(d.SizeBytes)+" is not a possible disk.", "from 1 MiB to 1 PiB")
 	case d.Source != "" && d.SizeBytes != 0:
 		p.Add(at+".size_bytes", "An existing source has its own size.", "no size, or no source")
 	}
-	if d.New() && d.Device == "cdrom" {
+	if d.New() && d.Device == "cdrom" && d.SizeBytes != 0 {
 		p.Add(at+".device", "A CD-ROM is not made; it shows an image.", "a source, or nothing for an empty tray")
 	}
 }

@@ -165,7 +165,7 @@ func TestDiff(t *testing.T) {
 		got[c.Field] = c.Old + " -> " + c.New
 	}
 	want := map[string]string{
-		"vcpus": "4 -> 2", "memory_bytes": "2 GiB -> 1 GiB", "tpm": "no -> yes", "disks.vda": "disk on virtio: empty -> none",
+		"vcpus": "4 -> 2", "memory_bytes": "2 GiB -> 1 GiB", "tpm": "no -> yes", "disks.vda": "disk on virtio: new, 1 GiB -> none",
 		"nics.52:54:00:00:00:01": "none -> virtio on bridge br1, unplugged",
 	}
 	for k, v := range want {

@@ -29,12 +29,18 @@ const (
 	JobCancel   Permission = "job.cancel" // cancel, and for stuck ones retry and dismiss
 	EventRead   Permission = "event.read"
 	TokenManage Permission = "token.manage" // list, make and revoke API tokens
+
+	ImageRead      Permission = "image.read"
+	ImageManage    Permission = "image.manage" // import, publish, deprecate, place, delete
+	TemplateRead   Permission = "template.read"
+	TemplateManage Permission = "template.manage" // make, deprecate, roll out, delete; making a VM of one is vm.create
 )
 
 // All lists every permission that a role can hold, in the order of the table.
 var All = []Permission{
 	AccountSelf, HostRead, HostAdd, HostEdit, HostRemove, VMRead, VMCreate, VMPower, VMEdit, VMDelete, VMConsole,
 	JobRead, JobCancel, EventRead, TokenManage,
+	ImageRead, ImageManage, TemplateRead, TemplateManage,
 }
 
 // Roles that exist today.
@@ -48,7 +54,7 @@ var Roles = []string{Admin, Viewer}
 
 var table = map[string][]Permission{
 	Admin:  All,
-	Viewer: {AccountSelf, HostRead, VMRead, JobRead, EventRead},
+	Viewer: {AccountSelf, HostRead, VMRead, JobRead, EventRead, ImageRead, TemplateRead},
 }
 
 // Allowed reports whether the role holds the permission. An unknown role holds none; Public is open to everybody.

@@ -1,3 +1,15 @@
+CREATE TABLE base_disks (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    host_id    TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    pool_id    TEXT   NOT NULL,
+    pool       TEXT   NOT NULL,
+    volume     TEXT   NOT NULL,
+    path       TEXT   NOT NULL,
+    format     TEXT   NOT NULL,
+    of_vm      TEXT   NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
 CREATE TABLE devices (
     host_id TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
     name    TEXT NOT NULL,
@@ -47,6 +59,61 @@ CREATE TABLE hosts (
     last_seen      BIGINT NOT NULL,
     created_at     BIGINT NOT NULL,
     version        BIGINT NOT NULL
+);
+
+CREATE TABLE image_copies (
+    id           TEXT   NOT NULL PRIMARY KEY,
+    version_id   TEXT   NOT NULL REFERENCES image_versions (id),
+    host_id      TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    pool_id      TEXT   NOT NULL,
+    pool         TEXT   NOT NULL,
+    volume       TEXT   NOT NULL,
+    path         TEXT   NOT NULL,
+    state        TEXT   NOT NULL,
+    bytes        BIGINT NOT NULL,
+    created_at   BIGINT NOT NULL,
+    last_used_at BIGINT NOT NULL
+);
+
+CREATE TABLE image_holds (
+    job_id     TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    version_id TEXT NOT NULL REFERENCES image_versions (id) ON DELETE CASCADE,
+    PRIMARY KEY (job_id, version_id)
+);
+
+CREATE TABLE image_uses (
+    vm_id      TEXT   NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    disk       BIGINT NOT NULL,
+    version_id TEXT   NOT NULL REFERENCES image_versions (id),
+    linked     BIGINT NOT NULL,
+    PRIMARY KEY (vm_id, disk)
+);
+
+CREATE TABLE image_versions (
+    id            TEXT   NOT NULL PRIMARY KEY,
+    image_id      TEXT   NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    label         TEXT   NOT NULL,
+    state         TEXT   NOT NULL,
+    format        TEXT   NOT NULL,
+    virtual_bytes BIGINT NOT NULL,
+    file_bytes    BIGINT NOT NULL,
+    sha256        TEXT   NOT NULL,
+    source        TEXT   NOT NULL,
+    hints         TEXT   NOT NULL,
+    changelog     TEXT   NOT NULL,
+    job_id        TEXT   NOT NULL,
+    created_at    BIGINT NOT NULL,
+    published_at  BIGINT NOT NULL,
+    last_used_at  BIGINT NOT NULL
+);
+
+CREATE TABLE images (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    name        TEXT   NOT NULL,
+    arch        TEXT   NOT NULL,
+    description TEXT   NOT NULL,
+    created_at  BIGINT NOT NULL,
+    version     BIGINT NOT NULL
 );
 
 CREATE TABLE job_log (
@@ -130,6 +197,32 @@ CREATE TABLE settings (
     value TEXT NOT NULL
 );
 
+CREATE TABLE template_images (
+    template_version_id TEXT NOT NULL REFERENCES template_versions (id) ON DELETE CASCADE,
+    image_id            TEXT NOT NULL REFERENCES images (id),
+    version_id          TEXT NOT NULL,
+    PRIMARY KEY (template_version_id, image_id, version_id)
+);
+
+CREATE TABLE template_versions (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    template_id TEXT   NOT NULL REFERENCES templates (id) ON DELETE CASCADE,
+    number      BIGINT NOT NULL,
+    deprecated  BIGINT NOT NULL,
+    doc         TEXT   NOT NULL,
+    changelog   TEXT   NOT NULL,
+    created_by  TEXT   NOT NULL,
+    created_at  BIGINT NOT NULL
+);
+
+CREATE TABLE templates (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    name        TEXT   NOT NULL,
+    description TEXT   NOT NULL,
+    created_at  BIGINT NOT NULL,
+    version     BIGINT NOT NULL
+);
+
 CREATE TABLE tokens (
     id         TEXT   NOT NULL PRIMARY KEY,
     name       TEXT   NOT NULL,
@@ -158,6 +251,14 @@ CREATE TABLE vm_documents (
     config TEXT NOT NULL,
     live   TEXT NOT NULL,
     xml    TEXT NOT NULL
+);
+
+CREATE TABLE vm_templates (
+    vm_id       TEXT   NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    template_id TEXT   NOT NULL REFERENCES templates (id) ON DELETE CASCADE,
+    number      BIGINT NOT NULL,
+    vals        TEXT   NOT NULL,
+    pinned      BIGINT NOT NULL
 );
 
 CREATE TABLE vms (
@@ -203,6 +304,8 @@ CREATE TABLE volumes (
     PRIMARY KEY (host_id, pool, name)
 );
 
+CREATE UNIQUE INDEX base_disks_volume ON base_disks (pool_id, volume);
+
 CREATE INDEX events_at ON events (at);
 
 CREATE INDEX events_host ON events (host_id, seq);
@@ -214,6 +317,22 @@ CREATE INDEX events_resource ON events (res_id, seq);
 CREATE UNIQUE INDEX hosts_name ON hosts (lower(name));
 
 CREATE UNIQUE INDEX hosts_uri ON hosts (uri);
+
+CREATE INDEX image_copies_host ON image_copies (host_id);
+
+CREATE UNIQUE INDEX image_copies_place ON image_copies (version_id, pool_id);
+
+CREATE INDEX image_copies_volume ON image_copies (pool_id, volume);
+
+CREATE INDEX image_holds_version ON image_holds (version_id);
+
+CREATE INDEX image_uses_version ON image_uses (version_id);
+
+CREATE UNIQUE INDEX image_versions_label ON image_versions (image_id, label);
+
+CREATE INDEX image_versions_sha256 ON image_versions (sha256);
+
+CREATE UNIQUE INDEX images_name ON images (name);
 
 CREATE UNIQUE INDEX jobs_key ON jobs (actor, job_key);
 
@@ -231,9 +350,17 @@ CREATE INDEX pools_id ON pools (id);
 
 CREATE INDEX sessions_expires ON sessions (expires_at);
 
+CREATE INDEX template_images_image ON template_images (image_id);
+
+CREATE UNIQUE INDEX template_versions_number ON template_versions (template_id, number);
+
+CREATE UNIQUE INDEX templates_name ON templates (name);
+
 CREATE UNIQUE INDEX tokens_hash ON tokens (hash);
 
 CREATE UNIQUE INDEX users_name ON users (lower(name));
+
+CREATE INDEX vm_templates_template ON vm_templates (template_id);
 
 CREATE INDEX vms_created ON vms (created_at, id);
 
