@@ -1,6 +1,7 @@
 package db
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -18,6 +19,7 @@ type hostRow struct {
 	StateReason string `db:"state_reason"`
 	StateFix    string `db:"state_fix"`
 	Maintenance int
+	Accel       string
 	Labels      string
 	Notes       string
 	Facts       string
@@ -31,17 +33,19 @@ const (
 	hostURITaken  = "This address is that of the host “%s” already."
 )
 
-const hostColumns = "id, name, uri, state, state_since, state_reason, state_fix, maintenance, labels, notes, facts, last_seen, created_at, version"
+const hostColumns = "id, name, uri, state, state_since, state_reason, state_fix, maintenance, accel, labels, notes, facts, last_seen, created_at, version"
 
 func (r hostRow) host() (domain.Host, error) {
 	h := domain.Host{
 		ID: r.ID, Name: r.Name, URI: r.URI, State: domain.HostState(r.State), StateSince: at(r.StateSince), StateReason: r.StateReason, StateFix: r.StateFix,
-		Maintenance: r.Maintenance != 0, Notes: r.Notes, LastSeen: at(r.LastSeen), CreatedAt: at(r.CreatedAt), Version: r.Version,
+		Maintenance: r.Maintenance != 0, Accel: domain.Accel(r.Accel), Notes: r.Notes, LastSeen: at(r.LastSeen), CreatedAt: at(r.CreatedAt), Version: r.Version,
 	}
 	if err := parse(r.Labels, &h.Labels); err != nil {
 		return h, err
 	}
-	return h, parse(r.Facts, &h.Facts)
+	err := parse(r.Facts, &h.Facts)
+	h.Facts = h.Facts.Under(h.Accel)
+	return h, err
 }
 
 func getHost(ctx context.Context, q getter, id string) (domain.Host, error) {
@@ -136,7 +140,7 @@ func (tx *Tx) hostFree(field, cond, value, exceptID, msg string) error {
 	return &domain.Error{Code: domain.Conflict, Msg: msg, Fix: "Use another one, or edit that host.", Fields: []domain.FieldError{{Field: field, Msg: msg, Want: "one that no host has"}}}
 }
 
-// UpdateHost writes what a person edits (name, notes, labels, maintenance) when h.Version is current, and gives the host as it is then.
+// UpdateHost writes what a person edits (name, notes, labels, maintenance, accelerator) when h.Version is current, and gives the host as it is then.
 func (tx *Tx) UpdateHost(h domain.Host) (domain.Host, error) {
 	old, err := tx.Host(h.ID)
 	if err != nil {
@@ -152,8 +156,8 @@ func (tx *Tx) UpdateHost(h domain.Host) (domain.Host, error) {
 	if err != nil {
 		return old, err
 	}
-	if err := tx.one("host", "UPDATE hosts SET name = ?, name_key = ?, notes = ?, labels = ?, maintenance = ?, version = version + 1 WHERE id = ?",
-		h.Name, naturalKey(h.Name), h.Notes, labels, flag(h.Maintenance), h.ID); err != nil {
+	if err := tx.one("host", "UPDATE hosts SET name = ?, name_key = ?, notes = ?, labels = ?, maintenance = ?, accel = ?, version = version + 1 WHERE id = ?",
+		h.Name, naturalKey(h.Name), h.Notes, labels, flag(h.Maintenance), string(cmp.Or(h.Accel, domain.AccelAuto)), h.ID); err != nil {
 		return old, err
 	}
 	return tx.Host(h.ID)
@@ -195,8 +199,12 @@ func (tx *Tx) SetHostState(id string, state domain.HostState, reason, fix string
 
 // SetHostFacts keeps what the host says of itself; changed is false when it said the same before, free storage apart.
 func (tx *Tx) SetHostFacts(id string, facts domain.HostFacts, when time.Time) (changed bool, err error) {
-	old, err := tx.Host(id)
-	if err != nil {
+	var row hostRow
+	if err := tx.read().GetContext(tx.ctx, &row, "SELECT "+hostColumns+" FROM hosts WHERE id = ?", id); err != nil {
+		return false, edge(err, "host")
+	}
+	var old struct{ Facts domain.HostFacts } // as the host said it, not as a person set it
+	if err := parse(row.Facts, &old.Facts); err != nil {
 		return false, err
 	}
 	was, err := text(old.Facts)

@@ -26,6 +26,7 @@ type Host struct {
 	StateReason string // why it is away: which step failed, in words
 	StateFix    string // what to do about it
 	Maintenance bool   // no new VM is placed here
+	Accel       Accel  // what auto means here: auto (by what the CPU shows), kvm or tcg, set by hand
 	Labels      map[string]string
 	Notes       string
 	Facts       HostFacts
@@ -52,6 +53,7 @@ type HostFacts struct {
 	NUMANodes         int              `json:"numa_nodes"`
 	MemoryBytes       int64            `json:"memory_bytes"`
 	KVM               Capability       `json:"kvm"`
+	KVMOffered        bool             `json:"kvm_offered"` // libvirt offers it, whether it can be trusted or not
 	UEFI              Capability       `json:"uefi"`
 	SecureBoot        Capability       `json:"secure_boot"`
 	TPM               Capability       `json:"tpm"`
@@ -63,6 +65,22 @@ type HostFacts struct {
 	StorageFreeBytes  int64            `json:"storage_free_bytes"`
 	StorageTotalBytes int64            `json:"storage_total_bytes"`
 	Step              []ConnectionStep `json:"steps,omitempty"` // how the connection was made, for a trial
+}
+
+// Under gives the facts as a person's choice of accelerator makes them: a host can be trusted with KVM by hand, or kept from it.
+func (f HostFacts) Under(a Accel) HostFacts {
+	switch {
+	case a == AccelKVM && f.KVMOffered && !f.KVM.OK:
+		f.KVM = Capability{OK: true, Why: "KVM was set by hand for this host. By itself: " + f.KVM.Why}
+	case a == AccelTCG && f.KVM.OK:
+		f.KVM = Capability{Why: "KVM was switched off by hand for this host."}
+	}
+	return f
+}
+
+// CheckHostAccel validates a host's choice of accelerator.
+func CheckHostAccel(p *Problems, field string, a Accel) {
+	oneOf(p, field, string(a), "auto", "kvm", "tcg")
 }
 
 // Capability is a yes or no with the reason, because "no" without a reason sends people to forums.

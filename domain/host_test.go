@@ -2,6 +2,7 @@ package domain
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -26,5 +27,27 @@ func TestParseHostURI(t *testing.T) {
 		if _, err := ParseHostURI(s); !slices.Contains(fields(err), "uri") {
 			t.Errorf("%q: %v", s, err)
 		}
+	}
+}
+
+func TestAccelByHand(t *testing.T) {
+	untrusted := HostFacts{KVMOffered: true, KVM: Capability{Why: "No svm."}}
+	if f := untrusted.Under(AccelKVM); !f.KVM.OK || !strings.Contains(f.KVM.Why, "No svm.") {
+		t.Errorf("%+v", f.KVM)
+	}
+	if f := untrusted.Under(AccelAuto); f.KVM.OK {
+		t.Errorf("%+v", f.KVM)
+	}
+	if f := (HostFacts{}).Under(AccelKVM); f.KVM.OK {
+		t.Errorf("trusted where libvirt offers none: %+v", f.KVM)
+	}
+	if f := (HostFacts{KVMOffered: true, KVM: Capability{OK: true}}).Under(AccelTCG); f.KVM.OK || f.KVM.Why == "" {
+		t.Errorf("%+v", f.KVM)
+	}
+	var p Problems
+	CheckHostAccel(&p, "accel", "xen")
+	CheckHostAccel(&p, "accel", AccelTCG)
+	if len(p) != 1 {
+		t.Errorf("%+v", p)
 	}
 }

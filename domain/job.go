@@ -12,9 +12,9 @@ type JobState string
 const (
 	JobQueued    JobState = "queued"
 	JobRunning   JobState = "running"
-	JobSucceeded JobState = "succeeded"
-	JobUndone    JobState = "undone" // failed or cancelled, and everything it had done was taken back
-	JobStuck     JobState = "stuck"  // needs a person; Help says what to do
+	JobSucceeded JobState = "succeeded" // done; an Error beside it names what of many things was not
+	JobUndone    JobState = "undone"    // failed or cancelled, and everything it had done was taken back
+	JobStuck     JobState = "stuck"     // needs a person; Help says what to do
 )
 
 // Ended reports whether the job will not move again by itself.
@@ -85,7 +85,10 @@ type Job struct {
 	Attempts  int // times taken up by a runner
 }
 
-// JobError is why a job did not succeed.
+// Partial reports whether the job did only a part of what it was asked for: Error names the rest.
+func (j Job) Partial() bool { return j.State == JobSucceeded && j.Error != nil }
+
+// JobError is why a job did not succeed, or what of a job that succeeded was not done.
 type JobError struct {
 	Code    Code         `json:"code"`
 	Message string       `json:"message"`

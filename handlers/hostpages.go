@@ -333,7 +333,7 @@ func (s *server) hostEdit(c echo.Context) error {
 	form, req, err := hostForm(c)
 	notes := strings.ReplaceAll(form.Notes, "\r\n", "\n")
 	if err == nil {
-		_, err = s.Fleet.EditHost(ctx, subject(c).Actor(), id, version, fleet.HostEdit{Name: &req.Name, Notes: &notes, Labels: &req.Labels})
+		_, err = s.Fleet.EditHost(ctx, subject(c).Actor(), id, version, fleet.HostEdit{Name: &req.Name, Notes: &notes, Labels: &req.Labels, Accel: form.AccelEdit()})
 	}
 	if err == nil {
 		return s.moveSaying(c, live.Host(id), layout.Toast{Tone: layout.ToneSuccess, Text: "Saved."})
@@ -354,10 +354,12 @@ func (s *server) hostMaintenance(c echo.Context) error {
 	if err != nil {
 		return s.sayOrFail(c, live.Host(id), err)
 	}
-	t := layout.Toast{Tone: layout.ToneSuccess, Text: h.Name + " takes new VMs again."}
+	t, back := layout.Toast{Tone: layout.ToneSuccess, Text: h.Name + " takes new VMs again."}, "1"
 	if on {
 		t.Text, t.Detail = h.Name+" is in maintenance.", "No new VM is placed on it; what runs there goes on."
+		back = "0"
 	}
+	t.Undo = live.With(live.HostMaintenance(id), "on", back)
 	return s.done(c, live.Host(id), t)
 }
 

@@ -47,6 +47,9 @@ func jobFailure(job domain.Job) error {
 
 // ended says in the past tense what a job did, or in the present that it is at it.
 func ended(job domain.Job) layout.Toast {
+	if job.Partial() {
+		return layout.Toast{Tone: layout.ToneError, Text: job.Title + ": done in part.", Detail: job.Error.Message, URL: live.Task(job.ID), Link: "Show task"}
+	}
 	if job.State == domain.JobSucceeded {
 		return layout.Toast{Tone: layout.ToneSuccess, Text: job.Title + ": done.", URL: live.Task(job.ID), Link: "Show task"}
 	}

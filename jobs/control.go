@@ -96,7 +96,7 @@ func (e *Engine) take(w *childWatch) []string {
 }
 
 // Cancel asks a job and its children to stop: a queued one ends at once; a running one is stopped in its step (its context is cancelled) and
-// then undone. A job past its point of no return cannot be cancelled.
+// then undone. A job past its point of no return cannot be cancelled. One that waits for its host to come back stops waiting and is stuck.
 func (e *Engine) Cancel(ctx context.Context, id, actor string) error {
 	job, err := e.d.Job(ctx, id)
 	if err != nil {
@@ -126,7 +126,14 @@ func (e *Engine) cancelOne(ctx context.Context, job domain.Job, actor string) er
 		return domain.Errorf(domain.Conflict, "“%s” is stuck, so there is nothing to cancel.", job.Title).WithFix("Try it again or dismiss it.")
 	case job.State.Ended():
 		return domain.Errorf(domain.Conflict, "“%s” has ended already.", job.Title)
-	case e.pastFinal(job):
+	}
+	e.mu.Lock()
+	waiting := e.active[job.ID]
+	e.mu.Unlock()
+	if waiting != nil && waiting.giveUpWaiting() {
+		return nil
+	}
+	if e.pastFinal(job) {
 		return tooLate(job)
 	}
 	if r := e.hold(job.ID); r != nil { // no worker has it: we do, until it is written

@@ -27,7 +27,9 @@ type Run struct {
 	flush     *time.Timer             // writes lines during long steps; nil when nothing waits
 	step      string                  // name of the current one
 	stop      context.CancelCauseFunc // ends the current Do; nil when cancelling may not reach it
+	leave     context.CancelCauseFunc // ends the wait for an absent host; nil when it does not wait for one
 	limit     *stepLimit              // of the current call
+	partly    *domain.JobError        // what of the job was not done though it succeeded
 	cancelled bool                    // asked, perhaps before the job was loaded
 	calling   bool                    // Do or Undo is under way: log lines are worth writing before it ends
 	again     bool                    // guarded by Engine.mu: something happened while a worker had the job, so look at it once more
@@ -109,6 +111,14 @@ func (r *Run) Result(v any) error {
 	r.job.Result = b
 	r.mu.Unlock()
 	return nil
+}
+
+// Partly says what could not be done of a job that otherwise succeeds: one of many VMs, say. The job ends as succeeded and carries the error, and its
+// progress stays what it was, so that nobody takes it for the whole.
+func (r *Run) Partly(e *domain.Error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.partly = jobError(e, "")
 }
 
 const flushAfter = 250 * time.Millisecond

@@ -228,9 +228,15 @@ func (r *Run) doSteps(ctx context.Context) (failed bool, err error) {
 			ended := r.e.clock()
 			job.Steps[i].State, job.Steps[i].EndedAt = domain.StepDone, &ended
 		}
-		r.Progress(float64(i+1)*100/float64(len(r.steps)), "")
+		if r.partial() == nil {
+			r.Progress(float64(i+1)*100/float64(len(r.steps)), "")
+		}
 	}
-	return false, r.endWith(domain.JobSucceeded, nil, "done.", before)
+	say := "done."
+	if p := r.partial(); p != nil {
+		say = "done in part: " + p.Message
+	}
+	return false, r.endWith(domain.JobSucceeded, nil, say, before)
 }
 
 // failed writes that step i failed for good.
@@ -338,11 +344,12 @@ func (r *Run) endWith(state domain.JobState, cause *domain.JobError, say string,
 	if err := r.Job().State.Next(state); err != nil {
 		return err
 	}
-	if state == domain.JobSucceeded {
-		r.mu.Lock()
+	r.mu.Lock()
+	partly := r.partly
+	if state == domain.JobSucceeded && partly == nil {
 		r.job.Progress = domain.Progress{Percent: 100}
-		r.mu.Unlock()
 	}
+	r.mu.Unlock()
 	err := r.commit(say, func(job *domain.Job) {
 		change(job)
 		job.State, job.EndedAt = state, r.e.clock()
@@ -350,7 +357,7 @@ func (r *Run) endWith(state domain.JobState, cause *domain.JobError, say string,
 			job.Error = cause
 		}
 		if state == domain.JobSucceeded {
-			job.Error = nil
+			job.Error = partly
 		}
 	})
 	if err == nil {
@@ -403,6 +410,17 @@ func (r *Run) attempt(ctx context.Context, i int, undo bool) error {
 		}
 		wait := r.e.opt.Backoff(n)
 		again := domain.Is(err, domain.Unavailable) && !step.NoRetry && r.e.clock().Add(wait).Before(until)
+		if stubborn && domain.Is(err, domain.Unavailable) {
+			switch back, werr := r.awaitHost(ctx, err); {
+			case errors.Is(werr, errGaveUp):
+				return err
+			case werr != nil:
+				return werr
+			case back:
+				n, until = -1, r.e.clock().Add(r.e.opt.RetryFor)
+				continue
+			}
+		}
 		if !again && !(stubborn && n+1 < finalTries) {
 			return err
 		}
@@ -414,6 +432,12 @@ func (r *Run) attempt(ctx context.Context, i int, undo bool) error {
 			return errCancelled
 		}
 	}
+}
+
+func (r *Run) partial() *domain.JobError {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.partly
 }
 
 // pause waits between attempts; a cancel ends it unless the job can no longer be cancelled.

@@ -59,7 +59,7 @@ CREATE TABLE hosts (
     last_seen      BIGINT NOT NULL,
     created_at     BIGINT NOT NULL,
     version        BIGINT NOT NULL
-);
+, accel TEXT NOT NULL DEFAULT 'auto');
 
 CREATE TABLE image_copies (
     id           TEXT   NOT NULL PRIMARY KEY,

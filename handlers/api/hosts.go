@@ -59,6 +59,7 @@ type HostEdit struct {
 	Notes       *string            `json:"notes,omitempty" maxLength:"20000"`
 	Labels      *map[string]string `json:"labels,omitempty" doc:"Replaces all labels"`
 	Maintenance *bool              `json:"maintenance,omitempty" doc:"No new VM is placed on a host in maintenance"`
+	Accel       *domain.Accel      `json:"accel,omitempty" enum:"auto,kvm,tcg" doc:"What auto means for new VMs on this host: auto judges by the host's CPU, kvm trusts it with KVM, tcg keeps it from KVM"`
 	Version     *int64             `json:"version,omitempty" minimum:"1" doc:"The version that the edit is based on; when it is stale the answer is 409"`
 }
 
@@ -115,7 +116,7 @@ func (s *server) hosts() {
 		})
 
 	register(s, op{id: "edit-host", method: http.MethodPatch, path: "/hosts/{id}", tag: "Hosts", perm: access.HostEdit, status: 200, summary: "Change what NovaCron keeps of a host",
-		doc: "Name, notes, labels and maintenance. It is done when the answer comes: the host is not asked."},
+		doc: "Name, notes, labels, maintenance and the accelerator. It is done when the answer comes: the host is not asked."},
 		func(ctx context.Context, in *hostPatchInput) (*hostOutput, error) {
 			base, fromHeader, err := in.base(in.Body.Version)
 			if err != nil {
@@ -129,7 +130,7 @@ func (s *server) hosts() {
 				return nil, err
 			}
 			b := in.Body
-			if h, err = s.Fleet.EditHost(ctx, actor(ctx), in.ID, base, fleet.HostEdit{Name: b.Name, Notes: b.Notes, Labels: b.Labels, Maintenance: b.Maintenance}); err != nil {
+			if h, err = s.Fleet.EditHost(ctx, actor(ctx), in.ID, base, fleet.HostEdit{Name: b.Name, Notes: b.Notes, Labels: b.Labels, Maintenance: b.Maintenance, Accel: b.Accel}); err != nil {
 				return nil, err
 			}
 			return hostAnswer(h), nil

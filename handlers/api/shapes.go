@@ -87,6 +87,7 @@ type Host struct {
 	Reason      string            `json:"reason" doc:"Why it is away"`
 	Fix         string            `json:"fix" doc:"What to do about it"`
 	Maintenance bool              `json:"maintenance" doc:"No new VM is placed here"`
+	Accel       domain.Accel      `json:"accel" enum:"auto,kvm,tcg" doc:"What auto means for new VMs here; kvm and tcg were set by hand"`
 	Labels      map[string]string `json:"labels"`
 	Notes       string            `json:"notes"`
 	Facts       domain.HostFacts  `json:"facts" doc:"What the host says of itself; lists leave the machine types out"`
@@ -98,7 +99,7 @@ type Host struct {
 func hostOf(h *domain.Host, single bool) Host {
 	out := Host{
 		ID: h.ID, Name: h.Name, URI: h.URI, State: h.State, StateSince: when(h.StateSince), Reason: h.StateReason, Fix: h.StateFix,
-		Maintenance: h.Maintenance, Labels: h.Labels, Notes: h.Notes, Facts: h.Facts, LastSeen: when(h.LastSeen), CreatedAt: when(h.CreatedAt), Version: h.Version,
+		Maintenance: h.Maintenance, Accel: h.Accel, Labels: h.Labels, Notes: h.Notes, Facts: h.Facts, LastSeen: when(h.LastSeen), CreatedAt: when(h.CreatedAt), Version: h.Version,
 	}
 	if out.Labels == nil {
 		out.Labels = map[string]string{}
@@ -120,7 +121,7 @@ type Job struct {
 	Steps        []domain.JobStep `json:"steps"`
 	Progress     float64          `json:"progress" minimum:"0" maximum:"100" doc:"Percent"`
 	ProgressText string           `json:"progress_text"`
-	Error        *domain.JobError `json:"error" doc:"Why it did not succeed; null while it did not fail"`
+	Error        *domain.JobError `json:"error" doc:"Why it did not succeed; null while it did not fail. A job for many things has succeeded when it did some of them: then this names those that it could not do, and progress is how much was done"`
 	Help         string           `json:"help,omitempty" doc:"For a stuck job: what a person should do"`
 	Result       json.RawMessage  `json:"result,omitempty" doc:"What it made or found"`
 	ParentID     string           `json:"parent_id,omitempty"`
@@ -142,7 +143,7 @@ func jobOf(j *domain.Job) Job {
 	if len(j.Result) > 0 && string(j.Result) != "null" {
 		out.Result = j.Result
 	}
-	if j.State == domain.JobSucceeded {
+	if j.State == domain.JobSucceeded && j.Error == nil {
 		out.Progress = 100
 	}
 	if e := j.Error; e != nil && len(e.Fields) > 0 {

@@ -18,6 +18,7 @@ type FakeOptions struct {
 	Facts *domain.HostFacts // instead of the usual ones
 	Clock func() time.Time  // nil: the wall clock
 	Empty bool              // no pool and no network
+	NoKVM bool              // libvirt offers KVM, but the CPU does not show it
 }
 
 // Fake is one in-memory host. It is itself a connection to that host (Disconnect ends only the event streams of this one), gives more with
@@ -79,6 +80,9 @@ func NewFake(opt FakeOptions) *Fake {
 	} else {
 		m.facts = usualFacts()
 	}
+	if opt.NoKVM {
+		m.facts.KVM = domain.Capability{Why: "The host's CPU shows neither vmx nor svm."}
+	}
 	m.facts.Hostname = cmp.Or(opt.Name, m.facts.Hostname)
 	f := &Fake{&conn{m: m, own: true, gone: make(chan struct{})}}
 	if !opt.Empty {
@@ -93,7 +97,7 @@ func usualFacts() domain.HostFacts {
 	return domain.HostFacts{
 		Hostname: "fake", UUID: domain.NewUUID(), Driver: "QEMU", LibvirtVersion: "9.0.0", HypervisorVersion: "7.2.0", Arch: "x86_64", CPUModel: "EPYC-Milan", CPUVendor: "AMD",
 		CPUMHz: 3000, CPUs: 16, Sockets: 1, CoresPerSocket: 8, ThreadsPerCore: 2, NUMANodes: 1, MemoryBytes: 64 * domain.GiB,
-		KVM: yes("The host's CPU has svm."), UEFI: yes("The host has UEFI firmware for VMs."), SecureBoot: yes("The host has UEFI firmware with secure boot."), TPM: yes("The host emulates a TPM 2.0."),
+		KVM: yes("The host's CPU has svm."), KVMOffered: true, UEFI: yes("The host has UEFI firmware for VMs."), SecureBoot: yes("The host has UEFI firmware with secure boot."), TPM: yes("The host emulates a TPM 2.0."),
 		Machines: []string{"q35", "pc", "pc-q35-7.2"}, DefaultMachine: "q35", Emulator: "/usr/bin/qemu-system-x86_64", MaxVCPUs: 288, Console: "loopback of the host",
 	}
 }

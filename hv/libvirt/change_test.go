@@ -230,7 +230,7 @@ func TestDefineRefusals(t *testing.T) {
 	ctx := ctxFor(t, wait)
 	kvm := haltSpec(t, d, "kvm")
 	kvm.Accel = domain.AccelKVM
-	if env, err := h.environment(ctx); err == nil && !env.facts.KVM.OK {
+	if env, err := h.environment(ctx); err == nil && !env.facts.KVMOffered {
 		if _, err := h.Define(ctx, kvm); !domain.Is(err, domain.Unsupported) {
 			t.Errorf("KVM where it is not: %v", err)
 		}

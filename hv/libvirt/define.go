@@ -73,11 +73,6 @@ func (h *host) Define(ctx context.Context, spec domain.VMSpec) ([]string, error)
 	if err != nil {
 		return nil, err
 	}
-	if k := env.Facts.KVM; spec.Accel == domain.AccelKVM && !k.OK {
-		e := domain.Errorf(domain.Unsupported, "This host is not trusted with KVM. %s", k.Why).WithFix("Choose the accelerator auto or tcg, or another host.")
-		e.Fields = []domain.FieldError{{Field: "accel", Msg: e.Msg, Want: "auto or tcg"}}
-		return nil, e
-	}
 	doc, notes, err := domxml.Build(spec, env)
 	if err != nil {
 		return nil, err

@@ -1,5 +1,6 @@
 // Package bulk does one action to many VMs: a parent job with one child per VM, each child the same job that a click on that one VM would
-// have made. A VM that refuses does not hold up the others, and every refusal is in the parent's log and result.
+// have made. A VM that refuses does not hold up the others, and every refusal is in the parent's log and result. The parent has succeeded when it did
+// something: what of it failed is in its error, and its progress says how much was done. When nothing could be done it is undone.
 //
 // It is not for deciding which VMs may: jobs/fleet asks that for each before the parent exists, and hands over both lists.
 package bulk
@@ -122,7 +123,14 @@ func finish(ctx context.Context, r *jobs.Run, in Input) error {
 	e := domain.Errorf(domain.Conflict, "%s.", Sentence(len(bad), len(in.Items), in.Verb))
 	e.Fix = "Look at the reasons, put them right, and do it again for these."
 	e.Reasons = bad[:min(len(bad), most)]
-	return e
+	if len(res.Done) == 0 {
+		return e
+	}
+	// What was done stands, so “undone” would be a lie.
+	r.Log("%s", e.Msg)
+	r.Progress(float64(len(res.Done))/float64(len(in.Items))*100, fmt.Sprintf("%d of %d %s", len(res.Done), len(in.Items), in.Verb))
+	r.Partly(e)
+	return nil
 }
 
 // Sentence says how many were not done: "2 of 10 VMs were not started".

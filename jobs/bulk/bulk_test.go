@@ -63,10 +63,23 @@ func TestBulkNamesWhatFailed(t *testing.T) {
 	ids := several(t, w, 3, true)
 	f.Fail("Stop", domain.Errorf(domain.Internal, "QEMU does not die."), 1)
 	job, err := w.Fleet.BulkVMs(t.Context(), fleettest.Actor, ids, domain.ActStop, fleet.ActOptions{})
-	job = w.Undone(t, job, err, domain.Conflict)
+	job = w.Succeed(t, job, err)
+	if job.Error == nil || job.Progress.Text != "2 of 3 powered off" || int(job.Progress.Percent) != 66 {
+		t.Fatalf("progress %+v, error %+v", job.Progress, job.Error)
+	}
 	res := result(t, job)
 	if len(res.Done) != 2 || len(res.Failed) != 1 || res.Failed[0].Msg != "QEMU does not die." || job.Error.Message != "1 of 3 VMs was not powered off." || len(job.Error.Reasons) != 1 {
 		t.Errorf("%+v, error %+v", res, job.Error)
+	}
+}
+
+func TestBulkOfWhichNothingWorkedIsUndone(t *testing.T) {
+	w, f, _ := fleettest.New(t)
+	ids := several(t, w, 2, true)
+	f.Fail("Stop", domain.Errorf(domain.Internal, "QEMU does not die."), 2)
+	job, err := w.Fleet.BulkVMs(t.Context(), fleettest.Actor, ids, domain.ActStop, fleet.ActOptions{})
+	if job = w.Undone(t, job, err, domain.Conflict); len(job.Error.Reasons) != 2 {
+		t.Errorf("error %+v", job.Error)
 	}
 }
 

@@ -34,6 +34,9 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if err != nil {
 		return domain.Job{}, err
 	}
+	if a := req.Spec.Accel; (a == "" || a == domain.AccelAuto) && (on.Host.Accel == domain.AccelKVM && on.Host.Facts.KVM.OK || on.Host.Accel == domain.AccelTCG) {
+		req.Spec.Accel = on.Host.Accel // set by hand for the host
+	}
 	spec, err := provision.Settle(req.Spec, on, volumes)
 	if err != nil {
 		return domain.Job{}, err

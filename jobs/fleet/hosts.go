@@ -65,7 +65,7 @@ func (f *Fleet) AddHost(ctx context.Context, actor string, req AddHost) (domain.
 		})
 }
 
-// EditHost changes name, notes, labels and maintenance at once. version 0 means any.
+// EditHost changes name, notes, labels, maintenance and the accelerator at once. version 0 means any.
 func (f *Fleet) EditHost(ctx context.Context, actor, id string, version int64, edit HostEdit) (domain.Host, error) {
 	var p domain.Problems
 	if edit.Name != nil {
@@ -76,6 +76,9 @@ func (f *Fleet) EditHost(ctx context.Context, actor, id string, version int64, e
 	}
 	if edit.Notes != nil && len(*edit.Notes) > 64<<10 {
 		p.Add("notes", "The notes are too long.", "at most 64 KiB")
+	}
+	if edit.Accel != nil {
+		domain.CheckHostAccel(&p, "accel", *edit.Accel)
 	}
 	if err := p.Err(); err != nil {
 		return domain.Host{}, err
@@ -102,6 +105,9 @@ func (f *Fleet) EditHost(ctx context.Context, actor, id string, version int64, e
 		if edit.Maintenance != nil {
 			h.Maintenance = *edit.Maintenance
 		}
+		if edit.Accel != nil {
+			h.Accel = *edit.Accel
+		}
 		if h, err = tx.UpdateHost(h); err != nil {
 			return err
 		}
@@ -116,6 +122,10 @@ func editSentence(old, h domain.Host) string {
 		return h.Name + " is in maintenance; no new VM is placed there."
 	case old.Maintenance && !h.Maintenance:
 		return h.Name + " is out of maintenance."
+	case old.Accel != h.Accel && h.Accel == domain.AccelAuto:
+		return h.Name + " chooses the accelerator of new VMs by what its CPU shows."
+	case old.Accel != h.Accel:
+		return fmt.Sprintf("New VMs on %s run under %s unless they ask for something else.", h.Name, strings.ToUpper(string(h.Accel)))
 	case old.Name != h.Name:
 		return fmt.Sprintf("%s is now called %s.", old.Name, h.Name)
 	}

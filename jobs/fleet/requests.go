@@ -83,4 +83,5 @@ type HostEdit struct {
 	Notes       *string
 	Labels      *map[string]string
 	Maintenance *bool
+	Accel       *domain.Accel // what auto means on this host
 }

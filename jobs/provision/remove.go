@@ -29,7 +29,7 @@ func (d Deps) deleteSteps(in Delete) []jobs.Step {
 	steps := []jobs.Step{{
 		Name:    "check the disks",
 		Timeout: hostTimeout,
-		NoUndo:  "It only looks, and notes the definition for an undo.",
+		NoUndo:  "It only looks, and notes what the VM was.",
 		Do:      func(ctx context.Context, r *jobs.Run) error { return d.checkDelete(ctx, r, in) },
 	}, {
 		Name:    "power off",
@@ -48,21 +48,14 @@ func (d Deps) deleteSteps(in Delete) []jobs.Step {
 		},
 	}, {
 		Name:    "remove the definition",
+		Final:   true,
+		NoUndo:  "The memory of a saved VM and the variables of its firmware go with the definition and cannot be had back.",
 		Timeout: hostTimeout,
-		Do: func(ctx context.Context, r *jobs.Run) error {
-			host, err := d.Hosts.Host(in.HostID)
-			if err != nil {
-				return err
-			}
-			_, err = host.Undefine(ctx, in.UUID) // what it was is in the ledger: written before, so that a crash cannot lose it
-			return err
-		},
-		Undo: func(ctx context.Context, r *jobs.Run) error { return d.redefine(ctx, r, in) },
+		Do:      func(ctx context.Context, r *jobs.Run) error { return d.undefine(ctx, r, in) },
 	}}
 	if len(in.Files) > 0 {
 		steps = append(steps, jobs.Step{
 			Name:    "delete the disks",
-			Final:   true,
 			NoUndo:  "A deleted disk cannot be had back.",
 			Timeout: 30 * time.Minute,
 			Do:      func(ctx context.Context, r *jobs.Run) error { return d.deleteFiles(ctx, r, in) },
@@ -70,7 +63,6 @@ func (d Deps) deleteSteps(in Delete) []jobs.Step {
 	}
 	return append(steps, jobs.Step{
 		Name:    "take it off the list",
-		Final:   len(in.Files) == 0,
 		NoUndo:  "The VM is gone from its host.",
 		Timeout: hostTimeout,
 		Do: func(ctx context.Context, r *jobs.Run) error {
@@ -119,6 +111,33 @@ func (d Deps) checkDelete(ctx context.Context, r *jobs.Run, in Delete) error {
 	}
 	l.Before = &g
 	return r.Save(ctx, l)
+}
+
+// undefine is the point of no return: until the host has done it nothing is lost, and once it has, the rest only goes forward.
+func (d Deps) undefine(ctx context.Context, r *jobs.Run, in Delete) error {
+	host, err := d.Hosts.Host(in.HostID)
+	if err != nil {
+		return err
+	}
+	_, refused := host.Undefine(ctx, in.UUID)
+	if refused == nil || domain.Is(refused, domain.Unavailable) {
+		return refused
+	}
+	g, err := host.Guest(ctx, in.UUID)
+	switch {
+	case domain.Is(err, domain.NotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	l, err := load(r)
+	if err != nil {
+		return err
+	}
+	if l.Before != nil && l.Before.State == domain.VMSaved && g.State != domain.VMSaved {
+		r.Log("Its saved memory is gone: the host threw it away before it refused to remove the definition.")
+	}
+	return jobs.BeforeFinal(refused)
 }
 
 // unused checks once more that no other VM has the disk, or a disk that builds on it.
@@ -198,33 +217,4 @@ func (d Deps) deleteFiles(ctx context.Context, r *jobs.Run, in Delete) error {
 		}
 	}
 	return r.Save(ctx, l)
-}
-
-// redefine puts the definition back as it was. The memory of a saved VM and the variables of its firmware are not part of it and stay lost.
-func (d Deps) redefine(ctx context.Context, r *jobs.Run, in Delete) error {
-	l, err := load(r)
-	if err != nil || l.Before == nil {
-		return err
-	}
-	host, err := d.Hosts.Host(in.HostID)
-	if err != nil {
-		return err
-	}
-	_, err = host.Guest(ctx, in.UUID)
-	if domain.Is(err, domain.NotFound) {
-		if _, err = host.DefineXML(ctx, l.Before.XML); err != nil {
-			return err
-		}
-		if l.Before.Autostart {
-			if err := host.SetAutostart(ctx, in.UUID, true); err != nil {
-				return err
-			}
-		}
-		r.Log("The definition was put back.")
-	}
-	if err != nil {
-		return err
-	}
-	_, err = d.Mirror.Guest(ctx, host, in.HostID, in.UUID, cause(r, ""))
-	return err
 }

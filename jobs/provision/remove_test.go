@@ -78,13 +78,21 @@ func TestDeleteRefusesADiskThatAnotherVMTookMeanwhile(t *testing.T) {
 }
 
 func TestSweepDelete(t *testing.T) {
-	for _, disks := range []bool{true, false} {
-		name := map[bool]string{true: "with disks", false: "without disks"}[disks]
+	for name, c := range map[string]struct {
+		disks bool
+		was   domain.VMState
+	}{"with disks": {true, domain.VMRunning}, "without disks": {false, domain.VMRunning}, "saved": {true, domain.VMSaved}} {
+		disks := c.disks
 		t.Run(name, func(t *testing.T) {
 			jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
 				w := fleettest.Bare(t, reconcile.Options{})
 				f, _ := w.Adopt(t, "a", hvtest.FakeOptions{}, fleettest.Old{Spec: fleettest.Spec("web-1"), Start: true})
 				vm := w.VM(t, "web-1")
+				if c.was == domain.VMSaved {
+					if err := f.Save(t.Context(), vm.UUID); err != nil {
+						t.Fatal(err)
+					}
+				}
 				before, _ := fleettest.Guest(f, "web-1")
 				return w.Swept(func(ctx context.Context, front *fleet.Fleet) (domain.Job, error) {
 					return front.DeleteVM(ctx, fleettest.Actor, vm.ID, fleet.DeleteVM{Disks: disks})
@@ -101,12 +109,30 @@ func TestSweepDelete(t *testing.T) {
 					if !ok || g.XML != before.XML || len(f.AllVolumes()) != 1 {
 						t.Errorf("the guest is there: %v, as before: %v; volumes %+v", ok, g.XML == before.XML, f.AllVolumes())
 					}
+					if g.State != c.was && !(c.was == domain.VMRunning && g.State == domain.VMStopped) {
+						t.Errorf("it was %s and is %s", c.was, g.State)
+					}
 					if row := w.VM(t, "web-1"); row.ID != vm.ID {
 						t.Error("the row is another one")
 					}
 				})
 			})
 		})
+	}
+}
+
+func TestDeleteThatIsRefusedLosesNothing(t *testing.T) {
+	w, f, _ := fleettest.New(t)
+	vm := w.Make(t, fleettest.Spec("web-1"), true)
+	if err := f.Save(t.Context(), vm.UUID); err != nil {
+		t.Fatal(err)
+	}
+	w.Until(t, "it is saved", func() bool { return w.VM(t, "web-1").State == domain.VMSaved })
+	f.Fail("Undefine", domain.Errorf(domain.Conflict, "It has checkpoints."), 9)
+	job, err := w.Fleet.DeleteVM(t.Context(), fleettest.Actor, vm.ID, fleet.DeleteVM{Disks: true})
+	w.Undone(t, job, err, domain.Conflict)
+	if g, ok := fleettest.Guest(f, "web-1"); !ok || g.State != domain.VMSaved || len(f.AllVolumes()) != 1 {
+		t.Errorf("%v %s, volumes %+v", ok, g.State, f.AllVolumes())
 	}
 }
 

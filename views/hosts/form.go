@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"novacron/domain"
+	"novacron/views/ui"
 )
 
 // Form is the host form as typed. Secrets are not sent back to the browser, save after a trial, when the next step needs them.
@@ -14,21 +15,21 @@ type Form struct {
 	Name, URI, Labels, Notes                          string
 	CACert, ClientCert, ClientKey, SSHKey, KnownHosts string
 	Key                                               string
-	Version                                           string
+	Version, Accel                                    string
 }
 
 // Decode reads the form back.
 func Decode(v url.Values) Form {
 	get := func(k string) string { return strings.TrimSpace(v.Get(k)) }
 	return Form{
-		Name: get("name"), URI: get("uri"), Labels: get("labels"), Notes: v.Get("notes"), Key: get("key"), Version: get("version"),
+		Name: get("name"), URI: get("uri"), Labels: get("labels"), Notes: v.Get("notes"), Key: get("key"), Version: get("version"), Accel: get("accel"),
 		CACert: get("ca_cert"), ClientCert: get("client_cert"), ClientKey: get("client_key"), SSHKey: get("ssh_key"), KnownHosts: get("known_hosts"),
 	}
 }
 
 // Filled is the edit form of a host as it is.
 func Filled(h domain.Host) Form {
-	return Form{Name: h.Name, URI: h.URI, Labels: labelText(h.Labels), Notes: h.Notes}
+	return Form{Name: h.Name, URI: h.URI, Labels: labelText(h.Labels), Notes: h.Notes, Accel: string(h.Accel)}
 }
 
 // Credentials gives the credentials part. Keys end with a line break, which parsers of PEM and OpenSSH files want.
@@ -56,6 +57,23 @@ func (f Form) LabelMap() (map[string]string, error) {
 	}
 	domain.CheckLabels(&p, "labels", out)
 	return out, p.Err()
+}
+
+// AccelEdit gives the accelerator that was chosen; nil when the form had none.
+func (f Form) AccelEdit() *domain.Accel {
+	if f.Accel == "" {
+		return nil
+	}
+	a := domain.Accel(f.Accel)
+	return &a
+}
+
+func accelOptions(f domain.HostFacts) []ui.Option {
+	return []ui.Option{
+		{Value: "auto", Label: "Automatic: KVM if the host's CPU shows that it works"},
+		{Value: "kvm", Label: "KVM: I know that it works on this host", Disabled: !f.KVMOffered},
+		{Value: "tcg", Label: "TCG: emulation, slow, works anywhere"},
+	}
 }
 
 func labelText(m map[string]string) string {

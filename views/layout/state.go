@@ -44,6 +44,13 @@ func hostLook(s domain.HostState) look {
 	return look{ui.Neutral, "circle-dashed", string(s)}
 }
 
+func lookOf(j domain.Job) look {
+	if j.Partial() {
+		return look{ui.Warn, "alert-triangle", "done in part"}
+	}
+	return jobLook(j.State)
+}
+
 func jobLook(s domain.JobState) look {
 	switch s {
 	case domain.JobQueued:

@@ -320,7 +320,7 @@ func ResultsPage(s layout.Shell, m Results) templ.Component {
 								}()
 							}
 							ctx = templ.InitializeContext(ctx)
-							templ_7745c5c3_Err = layout.JobBadge(j.State).Render(ctx, templ_7745c5c3_Buffer)
+							templ_7745c5c3_Err = layout.JobMark(j).Render(ctx, templ_7745c5c3_Buffer)
 							if templ_7745c5c3_Err != nil {
 								return templ_7745c5c3_Err
 							}

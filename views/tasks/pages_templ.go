@@ -346,7 +346,7 @@ func row(s layout.Shell, j domain.Job) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = layout.JobBadge(j.State).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = layout.JobMark(j).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -576,7 +576,7 @@ func body(s layout.Shell, m Page) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = layout.JobBadge(m.Job.State).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = layout.JobMark(m.Job).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -665,7 +665,7 @@ func body(s layout.Shell, m Page) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = ui.Icon("arrow-back-up").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = ui.Icon(undoneIcon(m.Job)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -882,7 +882,7 @@ func body(s layout.Shell, m Page) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = layout.JobBadge(c.State).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = layout.JobMark(c).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -1326,10 +1326,23 @@ func failure(e *domain.JobError) templ.Component {
 }
 
 func undoneTitle(j domain.Job) string {
+	switch {
+	case j.Partial():
+		return "It was done in part: " + j.Progress.Text + "."
+	case !j.State.Ended():
+		return "Something failed; what was done before is being taken back."
+	}
 	if j.Error.Step != "" {
 		return "The step “" + j.Error.Step + "” failed; everything done before was taken back."
 	}
 	return "It failed; everything it had done was taken back."
+}
+
+func undoneIcon(j domain.Job) string {
+	if j.Partial() {
+		return "alert-triangle"
+	}
+	return "arrow-back-up"
 }
 
 func act(j domain.Job, what, label, icon, class string) templ.Component {
@@ -1360,7 +1373,7 @@ func act(j domain.Job, what, label, icon, class string) templ.Component {
 		var templ_7745c5c3_Var57 templ.SafeURL
 		templ_7745c5c3_Var57, templ_7745c5c3_Err = templ.JoinURLErrs(live.TaskAction(j.ID, what))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/tasks/pages.templ`, Line: 296, Col: 43}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/tasks/pages.templ`, Line: 309, Col: 43}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var57))
 		if templ_7745c5c3_Err != nil {
@@ -1407,7 +1420,7 @@ func act(j domain.Job, what, label, icon, class string) templ.Component {
 		var templ_7745c5c3_Var60 string
 		templ_7745c5c3_Var60, templ_7745c5c3_Err = templ.JoinStringErrs(label)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/tasks/pages.templ`, Line: 299, Col: 10}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/tasks/pages.templ`, Line: 312, Col: 10}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var60))
 		if templ_7745c5c3_Err != nil {

@@ -2291,7 +2291,7 @@ func jobTable(s layout.Shell, jobs []domain.Job, none string) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = layout.JobBadge(j.State).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = layout.JobMark(j).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -2383,7 +2383,7 @@ func jobLines(s layout.Shell, jobs []domain.Job) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = layout.JobBadge(j.State).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = layout.JobMark(j).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -121,10 +121,11 @@ func (b *builder) choose() error {
 	case s.Accel == domain.AccelTCG:
 		b.kind = "qemu"
 		b.note("Runs under TCG (emulation), as asked for.")
-	case s.Accel == domain.AccelKVM && f.KVM.OK:
+	case s.Accel == domain.AccelKVM && (f.KVM.OK || f.KVMOffered): // whether the host is trusted with it was judged before
 		b.kind = "kvm"
+		b.note("Runs under KVM, as asked for or set for the host.")
 	case s.Accel == domain.AccelKVM:
-		e := domain.Errorf(domain.Unsupported, "This host is not trusted with KVM. %s", f.KVM.Why).WithFix("Choose the accelerator auto or tcg, or another host.")
+		e := domain.Errorf(domain.Unsupported, "This host cannot run guests under KVM. %s", f.KVM.Why).WithFix("Choose the accelerator auto or tcg, or another host.")
 		e.Fields = []domain.FieldError{{Field: "accel", Msg: e.Msg, Want: "auto or tcg"}}
 		return e
 	case f.KVM.OK:

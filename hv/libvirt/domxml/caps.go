@@ -192,6 +192,7 @@ func FillFacts(f *domain.HostFacts, c Caps, dc, kvm DomainCaps) {
 	f.KVM = KVM(c, kvm)
 	f.UEFI, f.SecureBoot, f.TPM = firmwareOf(dc), secureBoot(dc), tpmOf(dc)
 	g, _ := c.Guest(c.Arch)
+	f.KVMOffered = slices.Contains(g.Domains, "kvm")
 	f.Emulator = cmp.Or(dc.Emulator, g.Emulator)
 	f.MaxVCPUs = dc.MaxVCPUs
 	ms := slices.Clone(g.Machines)
