@@ -26,6 +26,7 @@ type Host interface {
 	Inventory
 	Console
 	Redirector
+	Agent
 	// Facts asks the host what it is.
 	Facts(ctx context.Context) (domain.HostFacts, error)
 	// Events calls fn for everything that happens on the host until ctx ends or the connection breaks; fn must not block. It returns

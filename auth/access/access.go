@@ -24,7 +24,10 @@ const (
 	VMPower     Permission = "vm.power"  // start, stop, pause, save and their kin
 	VMEdit      Permission = "vm.edit"   // hardware, name, tags, notes
 	VMDelete    Permission = "vm.delete"
-	VMConsole   Permission = "vm.console" // screen, keyboard, serial line, screenshot
+	VMConsole   Permission = "vm.console"   // screen, keyboard, serial line, screenshot
+	GuestRead   Permission = "guest.read"   // what the agent inside a guest tells
+	GuestManage Permission = "guest.manage" // clock, freeze, passwords, keys, cloud-init, which commands are allowed
+	GuestExec   Permission = "guest.exec"   // run commands inside a guest
 	JobRead     Permission = "job.read"
 	JobCancel   Permission = "job.cancel" // cancel, and for stuck ones retry and dismiss
 	EventRead   Permission = "event.read"
@@ -39,6 +42,7 @@ const (
 // All lists every permission that a role can hold, in the order of the table.
 var All = []Permission{
 	AccountSelf, HostRead, HostAdd, HostEdit, HostRemove, VMRead, VMCreate, VMPower, VMEdit, VMDelete, VMConsole,
+	GuestRead, GuestManage, GuestExec,
 	JobRead, JobCancel, EventRead, TokenManage,
 	ImageRead, ImageManage, TemplateRead, TemplateManage,
 }
@@ -54,7 +58,7 @@ var Roles = []string{Admin, Viewer}
 
 var table = map[string][]Permission{
 	Admin:  All,
-	Viewer: {AccountSelf, HostRead, VMRead, JobRead, EventRead, ImageRead, TemplateRead},
+	Viewer: {AccountSelf, HostRead, VMRead, GuestRead, JobRead, EventRead, ImageRead, TemplateRead},
 }
 
 // Allowed reports whether the role holds the permission. An unknown role holds none; Public is open to everybody.

@@ -42,6 +42,7 @@ func Contract(t *testing.T, newHost func(t *testing.T) hv.Host, opt Options) {
 		{"change", c.change}, {"pending", c.pending}, {"hot-plug", c.hotPlug}, {"survival", c.survival}, {"rename", c.rename}, {"undefine", c.undefine}, {"clone", c.clone},
 		{"volumes", c.volumes}, {"inventory", c.inventory}, {"events", c.events}, {"consoles", c.consoles}, {"deadlines", c.deadlines}, {"concurrency", c.concurrency},
 		{"redirect", c.redirect},
+		{"agentless", c.agentless},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			h := newHost(t)

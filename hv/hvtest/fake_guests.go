@@ -18,6 +18,7 @@ type guest struct {
 	autostart, deaf       bool
 	transient             bool
 	line                  *line
+	agent                 *Agent
 }
 
 func (g *guest) up() bool { return g.state == domain.VMRunning || g.state == domain.VMPaused }

@@ -46,6 +46,8 @@ var codeOf = map[golibvirt.ErrorNumber]domain.Code{
 	golibvirt.ErrOperationDenied:      domain.Denied,
 	golibvirt.ErrOperationTimeout:     domain.Unavailable,
 	golibvirt.ErrAgentUnresponsive:    domain.Unavailable,
+	golibvirt.ErrAgentUnsynced:        domain.Unavailable,
+	golibvirt.ErrAgentCommandTimeout:  domain.Unavailable,
 	golibvirt.ErrNoConnect:            domain.Unavailable,
 	golibvirt.ErrNoServer:             domain.Unavailable,
 }
