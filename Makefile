@@ -53,6 +53,9 @@ cover: ## coverage of domain, jobs, hv, db and auth, by package and in all
 bench: build ## the numbers NovaCron promises, as ratios within one run
 	$(GO) test -exec "$(CURDIR)/.ci/deps as-root" -run '^$$' -bench . -benchtime 1x -count 1 -timeout 20m ./e2e/bench/...
 
+xml-roundtrip: test-deps ## edit each field of every domain XML under DIR, nothing else may differ (make xml-roundtrip DIR=/etc/libvirt/qemu)
+	$(GO) test ./hv/libvirt/domxml -run '^TestXMLRoundTrip$$' -count 1 -v -args $(if $(DIR),-corpus '$(abspath $(DIR))')
+
 ##@ Parts
 deps: run-deps test-deps node_modules/.package-lock.json ## install every apt package and the browser's files
 
@@ -84,6 +87,6 @@ clean: ## remove what was built and fetched; data and installed packages stay
 	find static/vendor -mindepth 1 ! -name .keep -delete
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build lab test check cover bench deps run-deps test-deps generate static demo clean help
+.PHONY: run build lab test check cover bench xml-roundtrip deps run-deps test-deps generate static demo clean help

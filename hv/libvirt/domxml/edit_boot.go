@@ -16,6 +16,9 @@ func (e *editor) firmware(c domain.VMChange) error {
 	if want == e.was.Firmware {
 		return nil
 	}
+	if err := e.boots("firmware"); err != nil {
+		return err
+	}
 	f := e.env.Facts
 	switch {
 	case want == domain.FirmwareUEFI && !f.UEFI.OK:
@@ -26,9 +29,6 @@ func (e *editor) firmware(c domain.VMChange) error {
 	machine := e.root.at("os", "type").attr("machine")
 	if want == domain.FirmwareUEFISecure && isX86(e.was.Arch) && family(machine) != "q35" {
 		return domain.InvalidField("firmware", "Secure boot needs a q35 machine; "+machine+" is not one.", "UEFI without secure boot, or BIOS")
-	}
-	if !e.root.kid("os").exists() {
-		return domain.Errorf(domain.Unsupported, "The definition does not say what it boots, so the firmware cannot be changed.").WithFix("Edit the definition on the host with virsh edit.")
 	}
 	// The variable store belongs to the firmware it was made for: libvirt makes a new one from the template of the new firmware.
 	for _, name := range []string{"loader", "nvram", "firmware"} {
@@ -64,14 +64,28 @@ func (e *editor) firmware(c domain.VMChange) error {
 	return nil
 }
 
+// boots refuses what has nothing that could be booted otherwise: a container has its first program where a machine has its kernel.
+func (e *editor) boots(what string) error {
+	switch os := e.root.kid("os"); {
+	case !os.exists():
+		return domain.Errorf(domain.Unsupported, "The definition does not say what it boots, so the %s cannot be changed.", what).WithFix("Edit the definition on the host with virsh edit.")
+	case os.kid("type").value() == "exe":
+		return domain.Errorf(domain.Unsupported, "This is a container, so it has no %s.", what).WithFix("Edit the definition on the host with virsh edit.")
+	}
+	return nil
+}
+
 func (e *editor) boot(c domain.VMChange) error {
 	if c.Boot == nil {
 		return nil
 	}
-	if !e.root.kid("os").exists() {
-		return domain.Errorf(domain.Unsupported, "The definition does not say what it boots, so that cannot be changed.").WithFix("Edit the definition on the host with virsh edit.")
-	}
 	was := e.was.Boot
+	if was.Kernel == c.Boot.Kernel && was.Initrd == c.Boot.Initrd && was.Cmdline == c.Boot.Cmdline && slices.Equal(was.Order, c.Boot.Order) {
+		return nil
+	}
+	if err := e.boots("boot settings"); err != nil {
+		return err
+	}
 	for _, f := range []struct {
 		name, was, want string
 		after           []string

@@ -153,7 +153,7 @@ func parseTopology(root *node) *domain.Topology {
 func parseVCPUs(root *node) (now, most int) {
 	v := root.kid("vcpu")
 	most = number(v.value())
-	if !v.exists() {
+	if v.value() == "" {
 		most = 1 // libvirt's default
 	}
 	now = number(v.attr("current"))

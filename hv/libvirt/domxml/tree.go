@@ -141,7 +141,7 @@ func readTree(src string) (*node, error) {
 			cur = cur.parent
 		case xml.CharData:
 			if cur == nil {
-				if strings.TrimSpace(string(t)) != "" {
+				if strings.TrimSpace(strings.TrimPrefix(string(t), "\ufeff")) != "" { // a byte order mark is no text
 					return nil, errors.New("text outside of the outermost element")
 				}
 				continue
