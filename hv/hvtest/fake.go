@@ -48,6 +48,7 @@ type machine struct {
 	conns   map[*conn]bool
 	streams map[*stream]bool
 	down    bool
+	peers   map[string]*machine // by the URI under which guests can be moved there
 }
 
 type fault struct {

@@ -19,6 +19,8 @@ type guest struct {
 	transient             bool
 	line                  *line
 	agent                 *Agent
+	dirty                 int64                 // bytes a second it writes to its memory
+	figures               *hv.MigrationProgress // of the migration that brought it here
 }
 
 func (g *guest) up() bool { return g.state == domain.VMRunning || g.state == domain.VMPaused }

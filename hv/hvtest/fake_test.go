@@ -343,3 +343,21 @@ func TestScreen(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestFakesKeepTheContractOfMigration(t *testing.T) {
+	hvtest.MigrationContract(t, func(t *testing.T) hvtest.MigrationPair {
+		from, to := hvtest.NewFake(hvtest.FakeOptions{Name: "from"}), hvtest.NewFake(hvtest.FakeOptions{Name: "to"})
+		const uri = "qemu+tcp://to/system"
+		from.Reach(uri, to)
+		return hvtest.MigrationPair{
+			From: from, To: to, FromURI: "qemu+tcp://from/system", ToURI: uri,
+			Spec: func(t *testing.T) domain.VMSpec {
+				from.AddVolume(domain.Volume{Pool: "default", Name: "disk.raw", Format: "raw", CapacityBytes: domain.MiB})
+				return domain.VMSpec{VCPUs: 1, MemoryBytes: 64 * domain.MiB, Disks: []domain.Disk{{Source: "/var/lib/libvirt/images/disk.raw", Format: "raw", Bus: "virtio"}}}
+			},
+			Share: func(t *testing.T, path string) {
+				to.AddVolume(domain.Volume{Pool: "default", Name: "disk.raw", Path: path, Format: "raw", CapacityBytes: domain.MiB})
+			},
+		}
+	})
+}

@@ -1,0 +1,164 @@
+package hvtest
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"novacron/domain"
+	"novacron/hv"
+	"novacron/hv/libvirt/domxml"
+)
+
+// fakeMemoryRate is how fast a fake guest's memory is said to have been copied.
+const fakeMemoryRate = 1 * domain.GiB
+
+// Reach lets guests of f be moved to other by the URI, as if a route and a daemon were there.
+func (f *Fake) Reach(uri string, other *Fake) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if f.m.peers == nil {
+		f.m.peers = map[string]*machine{}
+	}
+	f.m.peers[uri] = other.m
+}
+
+// Migrate implements hv.Migrator. The guest is in one place at every moment: it leaves here in the same step as it arrives there.
+func (c *conn) Migrate(ctx context.Context, uuid string, mig hv.Migration) error {
+	return act(ctx, c, "Migrate", func(m *machine) error {
+		g, err := m.find(uuid)
+		if err != nil {
+			return err
+		}
+		if g.state != domain.VMRunning {
+			return domain.Errorf(domain.Conflict, "%s is %s, so it cannot be moved while it runs.", g.name, g.state).WithFix("Start it first.")
+		}
+		to := m.peers[mig.URI]
+		if to == nil || to == m {
+			return domain.Errorf(domain.Conflict, "The host could not move %s: %s cannot be reached.", g.name, mig.URI).WithFix("Look at the route between the hosts.")
+		}
+		live, err := domxml.Relocate(g.live, mig)
+		if err != nil {
+			return err
+		}
+		doc, err := domxml.Relocate(g.doc, mig)
+		if err != nil {
+			return err
+		}
+		to.mu.Lock()
+		defer to.mu.Unlock()
+		if err := to.receives(g, doc, mig); err != nil {
+			return err
+		}
+		moved := *g
+		moved.doc, moved.live, moved.reason, moved.line = doc, live, "moved here from another host", newLine()
+		memory := mustParse(doc).MemoryBytes
+		moved.figures = &hv.MigrationProgress{Elapsed: time.Duration(memory*1000/fakeMemoryRate) * time.Millisecond, MemoryTotal: memory, MemoryDone: memory, MemoryRate: fakeMemoryRate,
+			Iteration: 3, Downtime: 50 * time.Millisecond}
+		to.guests[uuid] = &moved
+		to.say(&moved, hv.GuestDefined, "")
+		to.say(&moved, hv.GuestState, moved.reason)
+		g.line.hangUp()
+		delete(m.guests, uuid)
+		m.say(g, hv.GuestGone, "")
+		return nil
+	})
+}
+
+// receives refuses what a destination's libvirt refuses.
+func (m *machine) receives(g *guest, doc string, mig hv.Migration) error {
+	if m.down {
+		return domain.Errorf(domain.Conflict, "The host could not move %s: the destination does not answer.", g.name)
+	}
+	if m.guests[g.uuid] != nil {
+		return domain.Errorf(domain.Conflict, "The destination has a guest with the UUID %s already.", g.uuid)
+	}
+	if err := m.nameFree(g.name, g.uuid); err != nil {
+		return err
+	}
+	spec := mustParse(doc)
+	for _, nic := range spec.NICs {
+		if nic.Network != "" && !m.nets[nic.Network].Active {
+			return domain.Errorf(domain.Conflict, "The destination has no active network %s.", nic.Network)
+		}
+	}
+	volumes := slices.Collect(maps.Values(m.volumes))
+	for _, disk := range spec.Disks {
+		here := disk.Source == "" || slices.ContainsFunc(volumes, func(v domain.Volume) bool { return v.Path == disk.Source })
+		if !here {
+			return domain.Errorf(domain.Conflict, "The destination has no file %s.", disk.Source)
+		}
+	}
+	return nil
+}
+
+// MigrationProgress implements hv.Migrator: a fake guest moves in no time, so none is ever under way.
+func (c *conn) MigrationProgress(ctx context.Context, uuid string) (hv.MigrationProgress, error) {
+	return do(ctx, c, "MigrationProgress", func(m *machine) (p hv.MigrationProgress, err error) {
+		if _, err = m.find(uuid); err == nil {
+			err = domain.Errorf(domain.NotFound, "The VM is not being moved now.")
+		}
+		return p, err
+	})
+}
+
+// MigrationResult implements hv.Migrator.
+func (c *conn) MigrationResult(ctx context.Context, uuid string) (hv.MigrationProgress, error) {
+	return do(ctx, c, "MigrationResult", func(m *machine) (hv.MigrationProgress, error) {
+		g, err := m.find(uuid)
+		if err != nil {
+			return hv.MigrationProgress{}, err
+		}
+		if g.figures == nil {
+			return hv.MigrationProgress{}, domain.Errorf(domain.NotFound, "The host keeps no figures of a migration of the VM.")
+		}
+		return *g.figures, nil
+	})
+}
+
+// DirtyRate implements hv.Migrator.
+func (c *conn) DirtyRate(ctx context.Context, uuid string, _ time.Duration) (int64, error) {
+	return do(ctx, c, "DirtyRate", func(m *machine) (int64, error) {
+		g, err := m.find(uuid)
+		if err != nil {
+			return 0, err
+		}
+		if g.state != domain.VMRunning {
+			return 0, domain.Errorf(domain.Conflict, "%s is %s, so it cannot be measured.", g.name, g.state).WithFix("Start it first.")
+		}
+		return g.dirty, nil
+	})
+}
+
+// SetDirtyRate says how fast a guest writes to its memory, in bytes a second.
+func (f *Fake) SetDirtyRate(uuid string, rate int64) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if g := f.m.guests[uuid]; g != nil {
+		g.dirty = rate
+	}
+}
+
+// CancelMigration implements hv.Migrator.
+func (c *conn) CancelMigration(ctx context.Context, uuid string) error {
+	return act(ctx, c, "CancelMigration", func(m *machine) error { _, err := m.find(uuid); return err })
+}
+
+func (m *machine) notMoving(uuid string) error {
+	g, err := m.find(uuid)
+	if err == nil {
+		err = domain.Errorf(domain.Conflict, "%s is not being moved now.", g.name)
+	}
+	return err
+}
+
+// StartPostCopy implements hv.Migrator.
+func (c *conn) StartPostCopy(ctx context.Context, uuid string) error {
+	return act(ctx, c, "StartPostCopy", func(m *machine) error { return m.notMoving(uuid) })
+}
+
+// TuneMigration implements hv.Migrator.
+func (c *conn) TuneMigration(ctx context.Context, uuid string, _ int64, _ time.Duration) error {
+	return act(ctx, c, "TuneMigration", func(m *machine) error { _, err := m.find(uuid); return err })
+}

@@ -1,0 +1,267 @@
+package libvirt
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"novacron/domain"
+	"novacron/hv"
+	"novacron/hv/libvirt/domxml"
+)
+
+// migrateLimit is how long one migration may take before its connection is given up; the migration itself goes on.
+const migrateLimit = 48 * time.Hour
+
+// Migrate uses the peer-to-peer form of virDomainMigrate3: the source daemon connects to the destination and drives all phases, and undefines the
+// guest here when it runs there (https://libvirt.org/migration.html).
+func (h *host) Migrate(ctx context.Context, uuid string, m hv.Migration) error {
+	n, err := h.now(ctx, uuid)
+	if err != nil {
+		return err
+	}
+	if !n.runs() {
+		return n.conflict("moved while it runs")
+	}
+	params, err := h.migrationParams(ctx, n, m)
+	if err != nil {
+		return err
+	}
+	flags := golibvirt.MigrateLive | golibvirt.MigratePeer2peer | golibvirt.MigratePersistDest | golibvirt.MigrateUndefineSource | golibvirt.MigrateAbortOnError
+	for _, f := range []struct {
+		on   bool
+		flag golibvirt.DomainMigrateFlags
+	}{
+		{len(m.CopyDisks) > 0, golibvirt.MigrateNonSharedDisk}, {m.Converge, golibvirt.MigrateAutoConverge}, {m.PostCopy, golibvirt.MigratePostcopy},
+		{m.Parallel > 1, golibvirt.MigrateParallel}, {m.Compress, golibvirt.MigrateCompressed}, {m.TLS, golibvirt.MigrateTLS}, {m.AllowUnsafe, golibvirt.MigrateUnsafe},
+	} {
+		if f.on {
+			flags |= f.flag
+		}
+	}
+	return h.hours(ctx, "move "+n.Name, migrateLimit, func(l *golibvirt.Libvirt) error {
+		_, err := l.DomainMigratePerform3Params(n.Domain, golibvirt.OptString{m.URI}, params, nil, flags)
+		return err
+	})
+}
+
+func (h *host) migrationParams(ctx context.Context, n now, m hv.Migration) ([]golibvirt.TypedParam, error) {
+	var out []golibvirt.TypedParam
+	text := func(name, v string) {
+		if v != "" {
+			out = append(out, golibvirt.TypedParam{Field: name, Value: *golibvirt.NewTypedParamValueString(v)})
+		}
+	}
+	text(golibvirt.MigrateParamURI, m.DataURI)
+	for _, t := range m.CopyDisks {
+		text(golibvirt.MigrateParamMigrateDisks, t)
+	}
+	if m.Bandwidth > 0 {
+		mib := uint64(max(1, m.Bandwidth/domain.MiB))
+		out = append(out, golibvirt.TypedParam{Field: golibvirt.MigrateParamBandwidth, Value: *golibvirt.NewTypedParamValueUllong(mib)})
+	}
+	if m.Parallel > 1 {
+		out = append(out, golibvirt.TypedParam{Field: golibvirt.MigrateParamParallelConnections, Value: *golibvirt.NewTypedParamValueInt(int32(m.Parallel))})
+	}
+	if m.TLS {
+		text(golibvirt.MigrateParamTLSDestination, m.TLSName)
+	}
+	if len(m.Sources)+len(m.Networks)+len(m.Bridges) == 0 {
+		return out, nil
+	}
+	for _, doc := range []struct {
+		name  string
+		flags golibvirt.DomainXMLFlags
+	}{
+		{golibvirt.MigrateParamDestXML, golibvirt.DomainXMLSecure | golibvirt.DomainXMLMigratable},
+		{golibvirt.MigrateParamPersistXML, golibvirt.DomainXMLSecure | golibvirt.DomainXMLInactive | golibvirt.DomainXMLMigratable},
+	} {
+		xml, err := get(ctx, h.conn, "describe "+n.Name, func(l *golibvirt.Libvirt) (string, error) { return l.DomainGetXMLDesc(n.Domain, doc.flags) })
+		if err != nil {
+			return nil, err
+		}
+		if xml, err = domxml.Relocate(xml, m); err != nil {
+			return nil, err
+		}
+		text(doc.name, xml)
+	}
+	return out, nil
+}
+
+func (h *host) MigrationProgress(ctx context.Context, uuid string) (hv.MigrationProgress, error) {
+	p, kind, op, err := h.jobStats(ctx, uuid, 0)
+	if err != nil {
+		return p, err
+	}
+	if kind != golibvirt.DomainJobBounded && kind != golibvirt.DomainJobUnbounded || op != golibvirt.DomainJobOperationStrMigrationOut {
+		return p, domain.Errorf(domain.NotFound, "The VM is not being moved now.")
+	}
+	return p, nil
+}
+
+func (h *host) MigrationResult(ctx context.Context, uuid string) (hv.MigrationProgress, error) {
+	p, kind, op, err := h.jobStats(ctx, uuid, golibvirt.DomainJobStatsCompleted|golibvirt.DomainJobStatsKeepCompleted)
+	if err != nil {
+		return p, err
+	}
+	if kind == golibvirt.DomainJobNone || op != golibvirt.DomainJobOperationStrMigrationIn && op != golibvirt.DomainJobOperationStrMigrationOut {
+		return p, domain.Errorf(domain.NotFound, "The host keeps no figures of a migration of the VM.")
+	}
+	return p, nil
+}
+
+// jobStats reads virDomainGetJobStats; its fields are named in libvirt-domain.h under VIR_DOMAIN_JOB_*.
+func (h *host) jobStats(ctx context.Context, uuid string, flags golibvirt.DomainGetJobStatsFlags) (hv.MigrationProgress, golibvirt.DomainJobType, golibvirt.DomainJobOperation, error) {
+	type answer struct {
+		kind   int32
+		params []golibvirt.TypedParam
+	}
+	d, err := h.lookup(ctx, uuid)
+	if err != nil {
+		return hv.MigrationProgress{}, 0, 0, err
+	}
+	got, err := get(ctx, h.conn, "tell the progress of "+d.Name, func(l *golibvirt.Libvirt) (answer, error) {
+		kind, params, err := l.DomainGetJobStats(d, flags)
+		return answer{kind, params}, err
+	})
+	if err != nil {
+		return hv.MigrationProgress{}, 0, 0, err
+	}
+	v := map[string]int64{}
+	for _, p := range got.params {
+		v[p.Field] = integer(p.Value)
+	}
+	ms := func(name string) time.Duration { return time.Duration(v[name]) * time.Millisecond }
+	pageSize := max(v[golibvirt.DomainJobMemoryPageSize], 4096)
+	return hv.MigrationProgress{
+		Elapsed: ms(golibvirt.DomainJobTimeElapsed), Downtime: ms(golibvirt.DomainJobDowntime),
+		MemoryTotal: v[golibvirt.DomainJobMemoryTotal], MemoryDone: v[golibvirt.DomainJobMemoryProcessed], MemoryLeft: v[golibvirt.DomainJobMemoryRemaining],
+		DiskTotal: v[golibvirt.DomainJobDiskTotal], DiskDone: v[golibvirt.DomainJobDiskProcessed], DiskLeft: v[golibvirt.DomainJobDiskRemaining],
+		MemoryRate: v[golibvirt.DomainJobMemoryBps], DiskRate: v[golibvirt.DomainJobDiskBps], DirtyRate: v[golibvirt.DomainJobMemoryDirtyRate] * pageSize,
+		Iteration: int(v[golibvirt.DomainJobMemoryIteration]), Throttle: int(v[golibvirt.DomainJobAutoConvergeThrottle]), PostCopyFaults: v[golibvirt.DomainJobMemoryPostcopyReqs],
+	}, golibvirt.DomainJobType(got.kind), golibvirt.DomainJobOperation(v[golibvirt.DomainJobOperationStr]), nil
+}
+
+// integer reads a typed parameter that is a whole number of any width.
+func integer(v golibvirt.TypedParamValue) int64 {
+	switch n := v.I.(type) {
+	case int32:
+		return int64(n)
+	case uint32:
+		return int64(n)
+	case int64:
+		return n
+	case uint64:
+		return int64(min(n, math.MaxInt64))
+	}
+	return 0
+}
+
+func (h *host) CancelMigration(ctx context.Context, uuid string) error {
+	if _, err := h.MigrationProgress(ctx, uuid); domain.Is(err, domain.NotFound) {
+		return h.there(ctx, uuid)
+	} else if err != nil {
+		return err
+	}
+	d, err := h.lookup(ctx, uuid)
+	if err != nil {
+		return err
+	}
+	err = h.slow(ctx, "stop moving "+d.Name, startLimit, func(l *golibvirt.Libvirt) error { return l.DomainAbortJob(d) })
+	if domain.Is(err, domain.Conflict) { // it may have ended meanwhile
+		if _, look := h.MigrationProgress(ctx, uuid); domain.Is(look, domain.NotFound) {
+			return nil
+		}
+	}
+	return err
+}
+
+// there is NotFound for a guest that the host does not have.
+func (h *host) there(ctx context.Context, uuid string) error {
+	_, err := h.lookup(ctx, uuid)
+	return err
+}
+
+func (h *host) StartPostCopy(ctx context.Context, uuid string) error {
+	d, err := h.lookup(ctx, uuid)
+	if err != nil {
+		return err
+	}
+	return h.slow(ctx, "let "+d.Name+" run on the destination", startLimit, func(l *golibvirt.Libvirt) error { return l.DomainMigrateStartPostCopy(d, 0) })
+}
+
+func (h *host) TuneMigration(ctx context.Context, uuid string, bandwidth int64, downtime time.Duration) error {
+	d, err := h.lookup(ctx, uuid)
+	if err != nil {
+		return err
+	}
+	return h.do(ctx, "tune the migration of "+d.Name, func(l *golibvirt.Libvirt) error {
+		if bandwidth > 0 {
+			if err := l.DomainMigrateSetMaxSpeed(d, uint64(max(1, bandwidth/domain.MiB)), 0); err != nil {
+				return err
+			}
+		}
+		if downtime > 0 {
+			return l.DomainMigrateSetMaxDowntime(d, uint64(downtime.Milliseconds()), 0)
+		}
+		return nil
+	})
+}
+
+// dirtyRateStats is VIR_DOMAIN_STATS_DIRTYRATE.
+const dirtyRateStats = 1 << 9
+
+// DirtyRate starts QEMU's page sampling and polls the domain statistics for its end: there is no event for it.
+func (h *host) DirtyRate(ctx context.Context, uuid string, window time.Duration) (int64, error) {
+	n, err := h.now(ctx, uuid)
+	if err != nil {
+		return 0, err
+	}
+	if !n.runs() {
+		return 0, n.conflict("measured")
+	}
+	seconds := int32(min(max(window.Round(time.Second)/time.Second, 1), 60))
+	if err := h.do(ctx, "measure how fast "+n.Name+" writes to its memory", func(l *golibvirt.Libvirt) error {
+		return l.DomainStartDirtyRateCalc(n.Domain, seconds, 0)
+	}); err != nil {
+		return 0, err
+	}
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return 0, stopped(ctx, "measure how fast "+n.Name+" writes to its memory")
+		case <-tick.C:
+		}
+		params, err := get(ctx, h.conn, "tell how fast "+n.Name+" writes to its memory", func(l *golibvirt.Libvirt) ([]golibvirt.TypedParam, error) {
+			recs, err := l.ConnectGetAllDomainStats([]golibvirt.Domain{n.Domain}, dirtyRateStats, 0)
+			if err != nil || len(recs) == 0 {
+				return nil, err
+			}
+			return recs[0].Params, nil
+		})
+		if err != nil {
+			return 0, err
+		}
+		field := func(name string) (int64, bool) {
+			i := slices.IndexFunc(params, func(p golibvirt.TypedParam) bool { return p.Field == name })
+			if i < 0 {
+				return 0, false
+			}
+			return integer(params[i].Value), true
+		}
+		const measured = 2 // VIR_DOMAIN_DIRTYRATE_MEASURED
+		if state, ok := field(golibvirt.DomainStatsDirtyrateCalcStatus); !ok || state == measured {
+			if rate, ok := field(golibvirt.DomainStatsDirtyrateMegabytesPerSecond); ok {
+				return rate * domain.MiB, nil
+			}
+			if !ok {
+				return 0, domain.Errorf(domain.Unsupported, "The host's libvirt does not tell how fast a VM writes to its memory.")
+			}
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package hv
+
+import (
+	"context"
+	"time"
+)
+
+// Migrator moves a running guest to another daemon. The daemons talk to each other (peer to peer): the guest's memory and disks never pass through
+// NovaCron, and a migration goes on when the connection it was asked for on ends.
+type Migrator interface {
+	// DirtyRate measures for window how many bytes a second the guest writes to its memory, by sampling pages. Conflict unless the guest runs and
+	// nothing else measures or migrates it; Unsupported.
+	DirtyRate(ctx context.Context, uuid string, window time.Duration) (bytesPerSecond int64, err error)
+	// Migrate moves the guest and returns when it has ended: nil means that it runs on the destination and is defined only there. After any error the
+	// caller asks both hosts where it is. Conflict when it does not run or is being moved already.
+	Migrate(ctx context.Context, uuid string, m Migration) error
+	// MigrationProgress says how far the migration is that the guest's host is sending now, whoever asked for it; NotFound when none is under way.
+	MigrationProgress(ctx context.Context, uuid string) (MigrationProgress, error)
+	// MigrationResult gives the figures of the last migration, from the host where the guest runs now. NotFound when it keeps none.
+	MigrationResult(ctx context.Context, uuid string) (MigrationProgress, error)
+	// CancelMigration stops the migration under way; the guest stays where it is. Nil when none is under way. Not for post-copy.
+	CancelMigration(ctx context.Context, uuid string) error
+	// StartPostCopy lets the guest run on the destination at once and fetch the rest of its memory as it needs it: from then on it cannot go back.
+	StartPostCopy(ctx context.Context, uuid string) error
+	// TuneMigration sets the bandwidth (bytes a second) and the longest pause that may end the copying; 0 leaves a value as it is.
+	TuneMigration(ctx context.Context, uuid string, bandwidth int64, downtime time.Duration) error
+}
+
+// Migration says where a guest goes and how.
+type Migration struct {
+	URI         string            // the destination daemon, as the source daemon reaches it
+	DataURI     string            // tcp://address where the destination's QEMU listens; empty: libvirt chooses
+	CopyDisks   []string          // targets (vda …) whose contents are copied along; the destination's volumes exist already
+	Sources     map[string]string // old path -> new path of disks that lie elsewhere on the destination
+	Networks    map[string]string // old -> new network of the guest's cards
+	Bridges     map[string]string // old -> new bridge
+	Bandwidth   int64             // bytes a second; 0: as much as there is
+	Downtime    time.Duration     // longest pause that ends the copying; 0: QEMU's default
+	Converge    bool              // slow the guest down when it writes faster than it can be copied
+	PostCopy    bool              // StartPostCopy may be asked for
+	Parallel    int               // connections; 0 and 1: one
+	Compress    bool              // XBZRLE: pages sent again go as differences
+	TLS         bool              // the memory and disk streams are encrypted
+	TLSName     string            // name in the destination's certificate; empty: the host in URI
+	AllowUnsafe bool              // the caller knows that storage is shared although libvirt cannot tell
+}
+
+// MigrationProgress is how far a migration is, or how it went. Sizes are bytes, rates bytes a second.
+type MigrationProgress struct {
+	Elapsed        time.Duration `json:"elapsed"`
+	MemoryTotal    int64         `json:"memory_total"`
+	MemoryDone     int64         `json:"memory_done"`
+	MemoryLeft     int64         `json:"memory_left"`
+	DiskTotal      int64         `json:"disk_total"`
+	DiskDone       int64         `json:"disk_done"`
+	DiskLeft       int64         `json:"disk_left"`
+	MemoryRate     int64         `json:"memory_rate"`
+	DiskRate       int64         `json:"disk_rate"`
+	DirtyRate      int64         `json:"dirty_rate"`
+	Iteration      int           `json:"iteration"`
+	Downtime       time.Duration `json:"downtime"` // expected while it runs, measured when it is over
+	Throttle       int           `json:"throttle"` // percent by which auto-converge slows the guest
+	PostCopyFaults int64         `json:"post_copy_faults"`
+}
