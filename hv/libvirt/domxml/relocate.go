@@ -8,7 +8,7 @@ func Relocate(doc string, m hv.Migration) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := d.cloneDisks(m.Sources); err != nil {
+	if err := d.cloneDisks(m.Sources, nil); err != nil {
 		return "", err
 	}
 	for i := range d.root.kid("devices").all("interface") {
