@@ -23,6 +23,7 @@ type Host interface {
 	Power
 	Definer
 	Storage
+	DiskResizer
 	Inventory
 	Console
 	Redirector
@@ -101,6 +102,11 @@ type Storage interface {
 	Volume(ctx context.Context, pool, name string) (domain.Volume, error)
 	// VolumeByPath finds the volume whose path it is. NotFound when no active pool has it.
 	VolumeByPath(ctx context.Context, path string) (domain.Volume, error)
+	// ResizeVolume makes a volume larger; nil when it has that size already. Conflict when it is larger, since what is cut off is lost: that is
+	// ShrinkVolume's. The size of a disk that a running guest has is changed with ResizeDisk.
+	ResizeVolume(ctx context.Context, pool, name string, size int64) error
+	// ShrinkVolume cuts a volume's end off; nil when it has that size already.
+	ShrinkVolume(ctx context.Context, pool, name string, size int64) error
 	// DeleteVolume removes it; nil when it is gone already.
 	DeleteVolume(ctx context.Context, pool, name string) error
 	// EnsureDefaultPool makes, starts and autostarts the directory pool "default" at libvirt's own place when the host has no active pool;
@@ -112,6 +118,10 @@ type Storage interface {
 type VolumeSpec struct {
 	Pool, Name, Format string // format qcow2 or raw
 	SizeBytes          int64
+	Full               bool   // all of its space is taken now; else as it is written
+	Backing            string // path of the image below: the volume holds only what differs from it
+	BackingFormat      string // what the image below is; never guessed from its content
+	SecretUUID         string // libvirt secret with the passphrase: the volume is encrypted with LUKS
 }
 
 // Inventory lists what a host has besides guests.

@@ -46,7 +46,18 @@ func (c *conn) CreateVolume(ctx context.Context, v hv.VolumeSpec) (domain.Volume
 		if err != nil {
 			return domain.Volume{}, err
 		}
-		return m.newVolume(p, domain.Volume{Name: v.Name, Format: cmp.Or(v.Format, "qcow2"), CapacityBytes: v.SizeBytes})
+		out := domain.Volume{Name: v.Name, Format: cmp.Or(v.Format, "qcow2"), CapacityBytes: v.SizeBytes, Backing: v.Backing, Encrypted: v.SecretUUID != ""}
+		if v.Backing != "" {
+			below, err := m.byPath(v.Backing)
+			if err != nil {
+				return domain.Volume{}, err
+			}
+			out.CapacityBytes, out.BackingFormat = cmp.Or(out.CapacityBytes, below.CapacityBytes), cmp.Or(v.BackingFormat, "raw")
+		}
+		if v.Full {
+			out.AllocationBytes = out.CapacityBytes
+		}
+		return m.newVolume(p, out)
 	})
 }
 
@@ -73,14 +84,16 @@ func (c *conn) Volume(ctx context.Context, pool, name string) (domain.Volume, er
 
 // VolumeByPath implements hv.Storage.
 func (c *conn) VolumeByPath(ctx context.Context, path string) (domain.Volume, error) {
-	return do(ctx, c, "VolumeByPath", func(m *machine) (domain.Volume, error) {
-		for _, v := range m.volumes {
-			if v.Path == path && m.pools[v.Pool].Active {
-				return v, nil
-			}
+	return do(ctx, c, "VolumeByPath", func(m *machine) (domain.Volume, error) { return m.byPath(path) })
+}
+
+func (m *machine) byPath(path string) (domain.Volume, error) {
+	for _, v := range m.volumes {
+		if v.Path == path && m.pools[v.Pool].Active {
+			return v, nil
 		}
-		return domain.Volume{}, domain.Errorf(domain.NotFound, "No active pool has the file %s.", path).WithFix("Refresh the pool on the host, or make one of its folder.")
-	})
+	}
+	return domain.Volume{}, domain.Errorf(domain.NotFound, "No active pool has the file %s.", path).WithFix("Refresh the pool on the host, or make one of its folder.")
 }
 
 // DeleteVolume implements hv.Storage.

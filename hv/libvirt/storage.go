@@ -118,12 +118,23 @@ func (h *host) CreateVolume(ctx context.Context, spec hv.VolumeSpec) (domain.Vol
 	if err := h.volumeFree(ctx, spec.Pool, spec.Name); err != nil {
 		return domain.Volume{}, err
 	}
-	p, err := h.pool(ctx, spec.Pool)
+	p, kind, err := h.poolKind(ctx, spec.Pool)
 	if err != nil {
 		return domain.Volume{}, err
 	}
-	return h.makeVolume(ctx, h.slow, volumeLimit, "make the volume "+spec.Name, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
-		return l.StorageVolCreateXML(p, domxml.VolumeXML(spec), 0)
+	if err := suits(kind, spec); err != nil {
+		return domain.Volume{}, err
+	}
+	var flags golibvirt.StorageVolCreateFlags
+	if spec.Full && spec.Format != "raw" && !h.isTest() {
+		flags = golibvirt.StorageVolCreatePreallocMetadata // with all of its space asked for, libvirt takes that too
+	}
+	limit, run := volumeLimit, runner(h.slow)
+	if spec.Full {
+		limit, run = cloneLimit, h.hours // where space cannot be reserved it is written
+	}
+	return h.makeVolume(ctx, run, limit, "make the volume "+spec.Name, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
+		return l.StorageVolCreateXML(p, domxml.VolumeXML(spec, kind), flags)
 	})
 }
 
@@ -170,12 +181,12 @@ func (h *host) CloneVolume(ctx context.Context, pool, from, to string) (domain.V
 	if err := h.volumeFree(ctx, pool, to); err != nil {
 		return domain.Volume{}, err
 	}
-	p, err := h.pool(ctx, pool)
+	p, kind, err := h.poolKind(ctx, pool)
 	if err != nil {
 		return domain.Volume{}, err
 	}
 	return h.makeVolume(ctx, h.hours, cloneLimit, "copy the volume "+from, func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error) {
-		return l.StorageVolCreateXMLFrom(p, domxml.VolumeCopyXML(to, src), v, 0)
+		return l.StorageVolCreateXMLFrom(p, domxml.VolumeCopyXML(to, src, kind), v, 0)
 	})
 }
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"novacron/domain"
-	"novacron/hv"
 )
 
 // ParsePool reads a pool document. Active and Autostart are not in it.
@@ -123,40 +122,6 @@ func ParseNodeDevice(doc string) (domain.Device, error) {
 		dev.Label = dev.Name
 	}
 	return dev, nil
-}
-
-// VolumeXML is a new volume. qcow2 is always version 3: the default of older daemons, version 2, cannot hold dirty bitmaps, so no
-// incremental backup could be made of it.
-func VolumeXML(v hv.VolumeSpec) string {
-	format := cmp.Or(v.Format, "qcow2")
-	var w writer
-	w.open("volume")
-	w.text("name", v.Name)
-	w.text("capacity", strconv.FormatInt(v.SizeBytes, 10), "unit", "bytes")
-	w.text("allocation", "0", "unit", "bytes")
-	w.target(format)
-	w.close("volume")
-	return w.b.String()
-}
-
-func (w *writer) target(format string) {
-	w.open("target")
-	w.empty("format", "type", format)
-	if format == "qcow2" {
-		w.text("compat", "1.1")
-	}
-	w.close("target")
-}
-
-// VolumeCopyXML is a full copy of from under the name to, for creating a volume from another one.
-func VolumeCopyXML(to string, from domain.Volume) string {
-	var w writer
-	w.open("volume")
-	w.text("name", to)
-	w.text("capacity", strconv.FormatInt(from.CapacityBytes, 10), "unit", "bytes")
-	w.target(cmp.Or(from.Format, "raw"))
-	w.close("volume")
-	return w.b.String()
 }
 
 // PoolXML is a directory pool.

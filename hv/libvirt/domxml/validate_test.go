@@ -28,8 +28,8 @@ func init() {
 	sample("domain", builtDomains)
 	sample("storagevol", func(testing.TB) map[string]string {
 		return map[string]string{
-			"qcow2": VolumeXML(volumeSpec("default", "a & b.qcow2", "qcow2", domain.GiB)), "raw": VolumeXML(volumeSpec("default", "b.raw", "raw", domain.GiB)),
-			"copy": VolumeCopyXML("c<d", domain.Volume{Format: "qcow2", CapacityBytes: 1 << 20}),
+			"qcow2": VolumeXML(volumeSpec("default", "a & b.qcow2", "qcow2", domain.GiB), "dir"), "raw": VolumeXML(volumeSpec("default", "b.raw", "raw", domain.GiB), "dir"),
+			"copy": VolumeCopyXML("c<d", domain.Volume{Format: "qcow2", CapacityBytes: 1 << 20}, "dir"),
 		}
 	})
 	sample("storagepool", func(testing.TB) map[string]string {
