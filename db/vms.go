@@ -167,7 +167,10 @@ func (tx *Tx) insertGuest(vm domain.VM, g domain.Guest) error {
 		return edge(err, "VM")
 	}
 	_, err = tx.exec("INSERT INTO vm_documents (vm_id, config, live, xml) VALUES (?, ?, ?, ?)", vm.ID, doc.configText, doc.liveText, g.XML)
-	return edge(err, "VM")
+	if err != nil {
+		return edge(err, "VM")
+	}
+	return tx.setDiskUses(vm.ID, vm.HostID, g)
 }
 
 // UpsertGuest mirrors a guest as its host reports it. created says that it was not known, changed that the row differs from before in any way;
@@ -210,6 +213,9 @@ func (tx *Tx) UpsertGuest(hostID string, g domain.Guest, when time.Time) (vm dom
 			return vm, false, false, err
 		}
 		if err := tx.one("VM", "UPDATE vm_documents SET config = ?, live = ?, xml = ? WHERE vm_id = ?", doc.configText, doc.liveText, g.XML, old.ID); err != nil {
+			return vm, false, false, err
+		}
+		if err := tx.setDiskUses(old.ID, hostID, g); err != nil {
 			return vm, false, false, err
 		}
 		changed = true

@@ -20,6 +20,18 @@ CREATE TABLE devices (
     PRIMARY KEY (host_id, name)
 );
 
+CREATE TABLE disk_uses (
+    vm_id     TEXT   NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    live      BIGINT NOT NULL,
+    target    TEXT   NOT NULL,
+    host_id   TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    path      TEXT   NOT NULL,
+    pool      TEXT   NOT NULL,
+    volume    TEXT   NOT NULL,
+    read_only BIGINT NOT NULL,
+    PRIMARY KEY (vm_id, live, target)
+);
+
 CREATE TABLE events (
     seq      BIGINT NOT NULL PRIMARY KEY,
     at       BIGINT NOT NULL,
@@ -306,6 +318,10 @@ CREATE TABLE volumes (
 
 CREATE UNIQUE INDEX base_disks_volume ON base_disks (pool_id, volume);
 
+CREATE INDEX disk_uses_path ON disk_uses (host_id, path);
+
+CREATE INDEX disk_uses_volume ON disk_uses (host_id, pool, volume);
+
 CREATE INDEX events_at ON events (at);
 
 CREATE INDEX events_host ON events (host_id, seq);
@@ -369,6 +385,8 @@ CREATE UNIQUE INDEX vms_host_uuid ON vms (host_id, uuid);
 CREATE INDEX vms_name ON vms (lower(name));
 
 CREATE INDEX vms_name_key ON vms (name_key, id);
+
+CREATE INDEX volumes_backing ON volumes (host_id, backing);
 
 CREATE INDEX volumes_id ON volumes (id);
 
