@@ -33,6 +33,12 @@ const (
 	EventRead   Permission = "event.read"
 	TokenManage Permission = "token.manage" // list, make and revoke API tokens
 
+	PoolRead      Permission = "pool.read"
+	PoolManage    Permission = "pool.manage" // make, start, stop, delete
+	VolumeRead    Permission = "volume.read"
+	VolumeManage  Permission = "volume.manage"  // make, resize, clone, delete
+	VolumeContent Permission = "volume.content" // read and write what is inside
+
 	ImageRead      Permission = "image.read"
 	ImageManage    Permission = "image.manage" // import, publish, deprecate, place, delete
 	TemplateRead   Permission = "template.read"
@@ -44,6 +50,7 @@ var All = []Permission{
 	AccountSelf, HostRead, HostAdd, HostEdit, HostRemove, VMRead, VMCreate, VMPower, VMEdit, VMDelete, VMConsole,
 	GuestRead, GuestManage, GuestExec,
 	JobRead, JobCancel, EventRead, TokenManage,
+	PoolRead, PoolManage, VolumeRead, VolumeManage, VolumeContent,
 	ImageRead, ImageManage, TemplateRead, TemplateManage,
 }
 
@@ -58,7 +65,7 @@ var Roles = []string{Admin, Viewer}
 
 var table = map[string][]Permission{
 	Admin:  All,
-	Viewer: {AccountSelf, HostRead, VMRead, GuestRead, JobRead, EventRead, ImageRead, TemplateRead},
+	Viewer: {AccountSelf, HostRead, VMRead, GuestRead, JobRead, EventRead, PoolRead, VolumeRead, ImageRead, TemplateRead},
 }
 
 // Allowed reports whether the role holds the permission. An unknown role holds none; Public is open to everybody.
