@@ -226,7 +226,7 @@ func (d Disk) Describe() string {
 	if dev == "" {
 		dev = "disk"
 	}
-	return dev + " on " + d.Bus + ": " + src
+	return dev + " on " + d.Bus + ": " + src + d.describeOptions()
 }
 
 // Describe prints a network card in one line.

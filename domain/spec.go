@@ -80,6 +80,13 @@ type Disk struct {
 	Cache     string `json:"cache,omitempty"`
 	Image     string `json:"image,omitempty"`  // begins as this image: name (the newest published version), name@version or a version's id
 	Linked    bool   `json:"linked,omitempty"` // of Image: an overlay that reads the image's copy, made in seconds; else a full copy
+
+	Discard   string   `json:"discard,omitempty"`   // unmap or ignore; empty: unmap on creation
+	IOThread  int      `json:"io_thread,omitempty"` // number of its I/O thread; 0: none; virtio only
+	Tune      DiskTune `json:"tune,omitzero"`       // limits of requests and bytes a second
+	Serial    string   `json:"serial,omitempty"`    // what the guest sees as its serial number
+	Shareable bool     `json:"shareable,omitempty"` // may be attached to several VMs at once
+	Secret    string   `json:"secret,omitempty"`    // UUID of the libvirt secret of an encrypted volume; found by itself
 }
 
 // New reports whether creating the VM makes this disk's volume.
@@ -275,6 +282,7 @@ func (d Disk) validate(p *Problems, at string) {
 	case d.Source != "" && d.SizeBytes != 0:
 		p.Add(at+".size_bytes", "An existing source has its own size.", "no size, or no source")
 	}
+	d.options(p, at)
 	if d.New() && d.Device == "cdrom" && d.SizeBytes != 0 {
 		p.Add(at+".device", "A CD-ROM is not made; it shows an image.", "a source, or nothing for an empty tray")
 	}

@@ -24,6 +24,7 @@ type Host interface {
 	Definer
 	Storage
 	DiskResizer
+	Transfer
 	Inventory
 	Console
 	Redirector

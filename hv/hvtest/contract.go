@@ -44,6 +44,7 @@ func Contract(t *testing.T, newHost func(t *testing.T) hv.Host, opt Options) {
 		{"overlays", c.overlays}, {"sizes", c.sizes}, {"disk sizes", c.diskSizes},
 		{"redirect", c.redirect},
 		{"agentless", c.agentless},
+		{"transfer", c.transfer},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			h := newHost(t)

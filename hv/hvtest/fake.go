@@ -40,6 +40,7 @@ type machine struct {
 	guests  map[string]*guest
 	pools   map[string]domain.Pool
 	volumes map[string]domain.Volume // by pool/name
+	files   files
 	nets    map[string]domain.Network
 	devices map[string]domain.Device
 	faults  []*fault

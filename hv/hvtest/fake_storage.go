@@ -35,6 +35,7 @@ func (m *machine) newVolume(p domain.Pool, v domain.Volume) (domain.Volume, erro
 		return domain.Volume{}, domain.Errorf(domain.Conflict, "The pool %s has a volume %s already.", p.Name, v.Name).WithFix("Choose another name, or remove the volume.")
 	}
 	v.Pool, v.Path = p.Name, p.Target+"/"+v.Name
+	delete(m.files, p.Name+"/"+v.Name)
 	m.volumes[p.Name+"/"+v.Name] = v
 	return v, nil
 }

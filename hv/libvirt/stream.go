@@ -73,17 +73,18 @@ func bounded[T any](ctx context.Context, doing string, fn func(ctx context.Conte
 	return v, err
 }
 
-func (s *streamConn) greet(uri string, u golibvirt.UUID) (domainRef, error) {
+// enter signs in and opens the hypervisor.
+func (s *streamConn) enter(uri string) error {
 	body, err := s.call("sign in", procAuthList, nil)
 	if err != nil {
-		return domainRef{}, err
+		return err
 	}
 	r := xdrReader{b: body}
 	for n := r.uint32(); n > 0 && r.err == nil; n-- {
 		kind := r.uint32()
 		if kind == authPolkit {
 			if _, err := s.call("sign in", procAuthPolkit, nil); err != nil {
-				return domainRef{}, err
+				return err
 			}
 		}
 		if kind == authPolkit || kind == authNone {
@@ -93,14 +94,19 @@ func (s *streamConn) greet(uri string, u golibvirt.UUID) (domainRef, error) {
 	var w xdrWriter
 	w.optString(uri)
 	w.uint32(0)
-	if _, err := s.call("open "+uri, procConnectOpen, w.b); err != nil {
+	_, err = s.call("open "+uri, procConnectOpen, w.b)
+	return err
+}
+
+func (s *streamConn) greet(uri string, u golibvirt.UUID) (domainRef, error) {
+	if err := s.enter(uri); err != nil {
 		return domainRef{}, err
 	}
-	body, err = s.call("find the VM", procLookupByUUID, u[:])
+	body, err := s.call("find the VM", procLookupByUUID, u[:])
 	if err != nil {
 		return domainRef{}, err
 	}
-	r = xdrReader{b: body}
+	r := xdrReader{b: body}
 	d := r.domain()
 	return d, r.err
 }

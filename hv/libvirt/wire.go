@@ -23,6 +23,7 @@ const (
 	typeReply   = 1
 	typeMessage = 2
 	typeStream  = 3
+	typeHole    = 6 // of a stream
 
 	statusOK       = 0
 	statusError    = 1
@@ -36,6 +37,8 @@ const (
 	procAuthPolkit   = 70
 	procOpenConsole  = 201
 	procScreenshot   = 211
+	procVolUpload    = 208
+	procVolDownload  = 209
 	authNone         = 0
 	authSASL         = 1
 	authPolkit       = 2
@@ -56,7 +59,7 @@ func parseHeader(b []byte) frameHeader {
 }
 
 func (h frameHeader) check() error {
-	if h.length < headerSize || h.length > maxFrame || h.program>>16 != remoteProgram>>16 && h.program != 0x6b656570 || h.kind > 5 || h.status > 2 {
+	if h.length < headerSize || h.length > maxFrame || h.program>>16 != remoteProgram>>16 && h.program != 0x6b656570 || h.kind > typeHole || h.status > 2 {
 		return fmt.Errorf("%w (header %08x %08x)", errNotLibvirt, h.length, h.program)
 	}
 	return nil

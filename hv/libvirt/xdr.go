@@ -37,6 +37,13 @@ func (r *xdrReader) uint32() uint32 {
 	return 0
 }
 
+func (r *xdrReader) uint64() uint64 {
+	if b := r.take(8); b != nil {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
 func (r *xdrReader) int32() int32 { return int32(r.uint32()) }
 
 func (r *xdrReader) string() string {
@@ -76,6 +83,8 @@ func (r *xdrReader) domain() domainRef {
 type xdrWriter struct{ b []byte }
 
 func (w *xdrWriter) uint32(v uint32) { w.b = binary.BigEndian.AppendUint32(w.b, v) }
+
+func (w *xdrWriter) uint64(v uint64) { w.b = binary.BigEndian.AppendUint64(w.b, v) }
 
 func (w *xdrWriter) string(s string) {
 	w.uint32(uint32(len(s)))

@@ -245,6 +245,9 @@ func (b *builder) head() {
 		current = strconv.Itoa(s.VCPUs)
 	}
 	w.text("vcpu", strconv.Itoa(vcpus), "placement", "static", "current", current)
+	if n := ioThreads(s.Disks); n > 0 {
+		w.text("iothreads", strconv.Itoa(n))
+	}
 }
 
 func kib(n int64) string { return strconv.FormatInt((n+1023)/1024, 10) }

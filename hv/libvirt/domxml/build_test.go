@@ -89,6 +89,19 @@ func randomSpec(r *rand.Rand) domain.VMSpec {
 		case 1:
 			d.Pool, d.Volume, d.Source, d.Format = "default", fmt.Sprintf("v%d.qcow2", i), "", "qcow2"
 		}
+		if d.Device == "" || d.Device == "disk" {
+			d.Discard, d.Serial, d.Shareable = pick("", "ignore"), pick("", "WD-1 2"), r.IntN(4) == 0
+			d.Secret = pick("", "0a1b2c3d-0000-4000-8000-000000000001")
+			switch r.IntN(3) {
+			case 0:
+				d.Tune = domain.DiskTune{TotalIOPS: 100, ReadBytesPerSec: 1 << 20, WriteBytesPerSec: 7}
+			case 1:
+				d.Tune = domain.DiskTune{TotalBytesPerSec: 5, ReadIOPS: 3}
+			}
+			if d.Bus == "virtio" {
+				d.IOThread = r.IntN(3)
+			}
+		}
 		s.Disks = append(s.Disks, d)
 	}
 	for range r.IntN(4) {

@@ -132,6 +132,9 @@ func Settle(machine string, have, add []domain.Disk) []domain.Disk {
 		if d.Device == "cdrom" {
 			d.ReadOnly = true
 		}
+		if d.Device == "disk" {
+			d.Discard = cmp.Or(d.Discard, "unmap") // what the guest trims shrinks the image
+		}
 		if d.Format == "" {
 			d.Format = formatOf(*d)
 		}
@@ -200,25 +203,25 @@ func DiskXML(d domain.Disk) string {
 	volume := cmp.Or(d.Volume, d.Source)
 	switch {
 	case strings.HasPrefix(d.Source, "/dev/"):
-		kind, source = "block", element("source", "", "dev", d.Source)
+		kind, source = "block", sourceXML(d, "dev", d.Source)
 	case strings.HasPrefix(d.Source, "/"):
-		source = element("source", "", "file", d.Source)
+		source = sourceXML(d, "file", d.Source)
 	case d.Pool != "" && volume != "":
-		kind, source = "volume", element("source", "", "pool", d.Pool, "volume", volume)
+		kind, source = "volume", sourceXML(d, "pool", d.Pool, "volume", volume)
 	}
 	if device == "lun" {
 		kind = "block"
 	}
 	discard, format := "", d.Format
 	if device == "disk" {
-		discard = "unmap" // what the guest trims shrinks the image
+		discard = cmp.Or(d.Discard, "unmap")
 	}
 	if device == "cdrom" || device == "floppy" || device == "lun" {
 		format = cmp.Or(format, "raw")
 	}
 	var b strings.Builder
 	b.WriteString("<disk" + joinAttrs([]string{"type", kind, "device", device}) + ">\n")
-	b.WriteString("  " + element("driver", "", "name", "qemu", "type", format, "cache", d.Cache, "discard", discard) + "\n")
+	b.WriteString("  " + element("driver", "", "name", "qemu", "type", format, "cache", d.Cache, "discard", discard, "iothread", ioThread(d)) + "\n")
 	if source != "" {
 		b.WriteString("  " + source + "\n")
 	}
@@ -226,6 +229,7 @@ func DiskXML(d domain.Disk) string {
 	if d.ReadOnly || device == "cdrom" {
 		b.WriteString("  <readonly/>\n")
 	}
+	writeDiskOptions(&b, d)
 	b.WriteString("</disk>")
 	return b.String()
 }

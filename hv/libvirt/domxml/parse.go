@@ -205,6 +205,7 @@ func parseDisk(n *node) domain.Disk {
 		Target: n.kid("target").attr("dev"), Bus: n.kid("target").attr("bus"), Device: cmp.Or(n.attr("device"), "disk"),
 		Format: drv.attr("type"), Cache: drv.attr("cache"), ReadOnly: n.kid("readonly").exists(),
 	}
+	parseDiskOptions(n, &d)
 	switch n.attr("type") {
 	case "volume":
 		d.Pool, d.Volume = src.attr("pool"), src.attr("volume")

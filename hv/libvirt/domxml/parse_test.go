@@ -21,7 +21,7 @@ func TestParseOdd(t *testing.T) {
 		CPU: "Skylake-Client", MemoryBytes: 2 * domain.GiB, MaxMemoryBytes: 4 * domain.GiB, Accel: domain.AccelKVM, Arch: "x86_64", Machine: "pc-q35-6.2", Firmware: "uefi", TPM: true,
 		Boot: domain.Boot{Order: []string{"hd", "cdrom"}},
 		Disks: []domain.Disk{
-			{Target: "vda", Device: "disk", Bus: "virtio", Source: "/images/odd & old.qcow2", Format: "qcow2", Cache: "none"},
+			{Target: "vda", Device: "disk", Bus: "virtio", Source: "/images/odd & old.qcow2", Format: "qcow2", Cache: "none", Serial: "ABC"},
 			{Target: "vdb", Device: "disk", Bus: "virtio", Pool: "p1", Volume: "v1", Source: "v1", Format: "raw"},
 			{Target: "sda", Device: "cdrom", Bus: "sata", ReadOnly: true},
 			{Target: "sdb", Device: "cdrom", Bus: "sata", Source: "https:iso/debian.iso", Format: "raw"},

@@ -1,0 +1,462 @@
+package libvirt
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	golibvirt "github.com/digitalocean/go-libvirt"
+
+	"novacron/domain"
+)
+
+const (
+	// transferChunk is what one message carries: below the limit that every libvirt has (262,120 bytes) and whole pages, so that holes are found.
+	transferChunk = 63 * 4096
+	// transferIdle is how long a stream may stand still on the host's side.
+	transferIdle = 2 * time.Minute
+	// transferEnd bounds the host's closing of the file, which may have to reach a server of files.
+	transferEnd = 10 * time.Minute
+
+	sparseStream = 1 // VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM, and the same for downloads
+	sparseSince  = 3004000
+)
+
+var zeros [transferChunk]byte
+
+// volumeStream opens a connection for one upload or download of a volume.
+func (h *host) volumeStream(ctx context.Context, v golibvirt.StorageVol, proc uint32, doing string, offset, length int64, flags uint32) (*streamConn, error) {
+	return bounded(ctx, doing, func(ctx context.Context, closeOnEnd func(io.Closer)) (*streamConn, error) {
+		raw, err := h.tr.daemon(ctx, &trial{})
+		if err != nil {
+			return nil, err
+		}
+		closeOnEnd(raw)
+		s := &streamConn{Conn: raw, r: bufio.NewReaderSize(raw, 64<<10)}
+		if err := s.enter(daemonURI(h.uri)); err != nil {
+			s.Close()
+			return nil, err
+		}
+		var w xdrWriter
+		w.string(v.Pool)
+		w.string(v.Name)
+		w.string(v.Key)
+		w.uint64(uint64(offset))
+		w.uint64(uint64(length))
+		w.uint32(flags)
+		s.proc = proc
+		if _, err := s.call(doing, proc, w.b); err != nil {
+			s.Close()
+			return nil, err
+		}
+		return s, nil
+	})
+}
+
+// closeAfter gives a timer that ends the connection: deadlines are not possible on every kind of it.
+func (s *streamConn) closeAfter(d time.Duration) *time.Timer {
+	return time.AfterFunc(d, func() { s.Close() })
+}
+
+func (h *host) sparse() bool { return h.libVersion >= sparseSince }
+
+func (h *host) ReadVolume(ctx context.Context, pool, name string, offset, length int64) (io.ReadCloser, error) {
+	if offset < 0 || length < 0 {
+		return nil, domain.Errorf(domain.Invalid, "A volume is read from a place inside it.")
+	}
+	if h.isTest() {
+		return nil, noContent()
+	}
+	v, err := h.volume(ctx, pool, name)
+	if err != nil {
+		return nil, err
+	}
+	return h.download(ctx, v, offset, length)
+}
+
+func noContent() error {
+	return domain.Errorf(domain.Unsupported, "This host's libvirt cannot move the content of volumes.")
+}
+
+func (h *host) download(ctx context.Context, v golibvirt.StorageVol, offset, length int64) (*volumeReader, error) {
+	var flags uint32
+	if h.sparse() {
+		flags = sparseStream
+	}
+	doing := "read the volume " + v.Name
+	s, err := h.volumeStream(ctx, v, procVolDownload, doing, offset, length, flags)
+	if err != nil {
+		return nil, err
+	}
+	r := &volumeReader{s: s, ctx: ctx, doing: doing, left: length, bounded: length > 0}
+	r.stop = context.AfterFunc(ctx, func() { s.Close() })
+	r.idle = s.closeAfter(transferIdle)
+	return r, nil
+}
+
+// volumeReader gives the bytes of a download as they are asked for: nothing is read ahead but what the sockets hold.
+type volumeReader struct {
+	s       *streamConn
+	ctx     context.Context
+	stop    func() bool
+	idle    *time.Timer
+	doing   string
+	bounded bool   // only left bytes are wanted
+	left    int64  // of those
+	hole    int64  // zeros that are due
+	body    int64  // bytes of the current message that are still on the socket
+	held    []byte // the current message's body, when it came before the answer to the call
+	head    [headerSize]byte
+	err     error
+}
+
+func (r *volumeReader) Read(p []byte) (int, error) {
+	r.idle.Reset(transferIdle) // only while the host is waited for: whoever reads may take his time
+	defer r.idle.Stop()
+	if r.bounded && int64(len(p)) > r.left {
+		p = p[:r.left]
+	}
+	for r.err == nil && r.hole == 0 && r.body == 0 {
+		r.err = r.message()
+	}
+	if r.err != nil {
+		return 0, r.err
+	}
+	n := 0
+	if r.hole > 0 {
+		n = int(min(int64(len(p)), r.hole))
+		clear(p[:n])
+		r.hole -= int64(n)
+	} else {
+		var err error
+		if n, err = r.source().Read(p[:min(int64(len(p)), r.body)]); err != nil {
+			r.err = r.broke(err)
+		}
+		r.body -= int64(n)
+	}
+	r.left -= int64(n)
+	if r.bounded && r.left == 0 && r.err == nil {
+		r.err = io.EOF
+	}
+	return n, r.err
+}
+
+func (r *volumeReader) broke(err error) error {
+	if r.ctx.Err() != nil {
+		return stopped(r.ctx, r.doing)
+	}
+	return broken(r.doing, err)
+}
+
+// message reads the next header, and what it says of the stream.
+func (r *volumeReader) message() error {
+	var h frameHeader
+	if len(r.s.early) > 0 {
+		h, r.held = r.s.early[0].frameHeader, r.s.early[0].body
+		r.s.early = r.s.early[1:]
+	} else {
+		if _, err := io.ReadFull(r.s.r, r.head[:]); err != nil {
+			return r.broke(err)
+		}
+		h = parseHeader(r.head[:])
+		if err := h.check(); err != nil {
+			return r.broke(err)
+		}
+	}
+	size := int64(h.length) - headerSize
+	ours := h.proc == r.s.proc && h.serial == r.s.serial
+	switch {
+	case ours && h.kind == typeHole, ours && h.kind == typeStream && h.status == statusError:
+		body := make([]byte, size)
+		if _, err := io.ReadFull(r.source(), body); err != nil {
+			return r.broke(err)
+		}
+		if h.kind == typeStream {
+			return fromDaemon(r.doing, decodeError(body))
+		}
+		x := xdrReader{b: body}
+		if r.hole = int64(x.uint64()); x.err != nil || r.hole < 0 {
+			return domain.Errorf(domain.Internal, "An answer of the host to “%s” could not be read.", r.doing).WithCause(x.err)
+		}
+		return nil
+	case ours && h.kind == typeStream && (h.status == statusOK || size == 0):
+		return io.EOF
+	case ours && h.kind == typeStream:
+		r.body = size
+		return nil
+	}
+	if _, err := io.CopyN(io.Discard, r.source(), size); err != nil { // an event or a keepalive
+		return r.broke(err)
+	}
+	return nil
+}
+
+// source is where the current message's body is read from.
+func (r *volumeReader) source() io.Reader {
+	if len(r.held) > 0 {
+		return heldReader{r}
+	}
+	return r.s.r
+}
+
+// heldReader gives the body of a message that came before the answer to the call.
+type heldReader struct{ r *volumeReader }
+
+func (h heldReader) Read(p []byte) (int, error) {
+	n := copy(p, h.r.held)
+	h.r.held = h.r.held[n:]
+	return n, nil
+}
+
+func (r *volumeReader) Close() error {
+	r.stop()
+	r.idle.Stop()
+	return r.s.Close()
+}
+
+// vacant looks whether a file has nothing but a hole from offset to its end, and where that is.
+func (h *host) vacant(ctx context.Context, v golibvirt.StorageVol, offset int64) (end int64, ok bool, err error) {
+	if !h.sparse() {
+		return 0, false, nil
+	}
+	kind, err := get(ctx, h.conn, "look at the volume "+v.Name, func(l *golibvirt.Libvirt) (int8, error) {
+		kind, _, _, err := l.StorageVolGetInfo(v)
+		return kind, err
+	})
+	if err != nil || kind != int8(golibvirt.StorageVolFile) {
+		return 0, false, err
+	}
+	r, err := h.download(ctx, v, offset, 0)
+	if domain.Is(err, domain.Conflict) || domain.Is(err, domain.Invalid) {
+		return 0, false, nil // it begins behind the file's end
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	defer r.Close()
+	end = offset
+	for {
+		switch err := r.message(); {
+		case err == io.EOF:
+			return end, true, nil
+		case err != nil:
+			return 0, false, err
+		case r.body > 0:
+			return 0, false, nil
+		}
+		end += r.hole
+		r.hole = 0
+	}
+}
+
+func (h *host) WriteVolume(ctx context.Context, pool, name string, offset, length int64, src io.Reader) error {
+	if offset < 0 || length < 0 {
+		return domain.Errorf(domain.Invalid, "A volume is written from a place inside it.")
+	}
+	if h.isTest() {
+		return noContent()
+	}
+	v, err := h.volume(ctx, pool, name)
+	if err != nil {
+		return err
+	}
+	// A hole cuts the file off where it ends, and does not empty what lies there: it is for a place where nothing is, up to the end.
+	end, holes, err := h.vacant(ctx, v, offset)
+	if err != nil {
+		return err
+	}
+	limit, flags := length, uint32(0)
+	if holes {
+		limit, flags = 0, sparseStream
+	}
+	doing := "write the volume " + v.Name
+	if length > 0 {
+		src = io.LimitReader(src, length)
+	}
+	var srcErr error
+	err = h.upload(ctx, v, doing, offset, limit, flags, func(w *volumeWriter) (err error) {
+		w.end = end
+		srcErr, err = w.copy(src)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return srcErr
+}
+
+func (h *host) ClearVolume(ctx context.Context, pool, name string) error {
+	if h.isTest() {
+		return noContent()
+	}
+	v, err := h.volume(ctx, pool, name)
+	if err != nil {
+		return err
+	}
+	type info struct {
+		kind int8
+		size uint64
+	}
+	got, err := get(ctx, h.conn, "look at the volume "+name, func(l *golibvirt.Libvirt) (out info, err error) {
+		out.kind, _, out.size, err = l.StorageVolGetInfoFlags(v, uint32(golibvirt.StorageVolGetPhysical))
+		return out, err
+	})
+	if err != nil {
+		return err
+	}
+	if got.kind != int8(golibvirt.StorageVolFile) || !h.sparse() {
+		return domain.Errorf(domain.Unsupported, "%s is not a file, so it cannot be emptied without writing all of it.", name)
+	}
+	// A hole cuts the file off where it ends: first behind one byte (libvirt passes over a hole of no length), then that byte and a hole of the old size.
+	doing := "empty the volume " + name
+	for _, step := range []func(*volumeWriter) error{
+		func(w *volumeWriter) error { return w.sendHole(1) },
+		func(w *volumeWriter) error { return errors.Join(w.data(zeros[:1]), w.flush(int64(got.size))) },
+	} {
+		if err := h.upload(ctx, v, doing, 0, 0, sparseStream, step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// upload opens an upload, has send write into it, and waits for the host to say that it has everything.
+func (h *host) upload(ctx context.Context, v golibvirt.StorageVol, doing string, offset, length int64, flags uint32, send func(w *volumeWriter) error) error {
+	s, err := h.volumeStream(ctx, v, procVolUpload, doing, offset, length, flags)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	defer context.AfterFunc(ctx, func() { s.Close() })()
+	w := &volumeWriter{s: s, holes: flags != 0, at: offset, answer: make(chan error, 1), idle: s.closeAfter(transferIdle)}
+	defer w.idle.Stop()
+	go w.listen(doing)
+	if err = send(w); err == nil {
+		err = w.finish()
+	}
+	if err != nil {
+		s.Close() // ends listen
+	}
+	answer := <-w.answer
+	switch {
+	case ctx.Err() != nil:
+		return stopped(ctx, doing)
+	case answer != nil:
+		return answer
+	case err != nil:
+		return broken(doing, err)
+	}
+	return nil
+}
+
+// volumeWriter is an upload under way. The host may refuse at any time (a full disk), so it is listened to while data is sent.
+type volumeWriter struct {
+	s      *streamConn
+	holes  bool
+	at     int64 // where the next byte goes
+	end    int64 // of the file, when holes are made
+	hole   int64 // zeros that are due
+	answer chan error
+	idle   *time.Timer
+}
+
+// listen waits for the host's last word: that it has everything, or why not.
+func (w *volumeWriter) listen(doing string) {
+	for {
+		h, body, err := w.s.next()
+		if err != nil {
+			w.answer <- broken(doing, err)
+			return
+		}
+		if h.kind != typeStream || h.proc != w.s.proc || h.serial != w.s.serial {
+			continue
+		}
+		if h.status == statusError {
+			w.s.Close() // whoever is sending stops
+			w.answer <- fromDaemon(doing, decodeError(body))
+			return
+		}
+		w.answer <- nil
+		return
+	}
+}
+
+// copy sends everything; srcErr is the source's, err the connection's.
+func (w *volumeWriter) copy(src io.Reader) (srcErr, err error) {
+	buf := make([]byte, transferChunk)
+	for {
+		n, srcErr := fill(src, buf)
+		if n > 0 {
+			if w.holes && bytes.Equal(buf[:n], zeros[:n]) {
+				w.hole += int64(n)
+			} else if err := w.data(buf[:n]); err != nil {
+				return nil, err
+			}
+		}
+		if srcErr == io.EOF {
+			srcErr = nil
+		} else if srcErr == nil {
+			continue
+		}
+		return srcErr, w.flush(w.end)
+	}
+}
+
+// fill is io.ReadFull that keeps a source which ended apart from one which says that it ended too early.
+func fill(src io.Reader, buf []byte) (n int, err error) {
+	for n < len(buf) && err == nil {
+		var k int
+		k, err = src.Read(buf[n:])
+		n += k
+	}
+	return n, err
+}
+
+func (w *volumeWriter) data(p []byte) error {
+	if err := w.flush(0); err != nil {
+		return err
+	}
+	w.at += int64(len(p))
+	return w.packet(typeStream, statusContinue, p)
+}
+
+// flush sends the hole that is due, and one up to end, so that the file keeps its size.
+func (w *volumeWriter) flush(end int64) error {
+	hole := max(w.hole, end-w.at)
+	w.hole = 0
+	if hole <= 0 {
+		return nil
+	}
+	return w.sendHole(hole)
+}
+
+func (w *volumeWriter) sendHole(n int64) error {
+	w.at += n
+	var x xdrWriter
+	x.uint64(uint64(n))
+	x.uint32(0)
+	return w.packet(typeHole, statusContinue, x.b)
+}
+
+func (w *volumeWriter) finish() error {
+	err := w.packet(typeStream, statusOK, nil)
+	w.idle.Reset(transferEnd)
+	return err
+}
+
+func (w *volumeWriter) packet(kind, status uint32, body []byte) error {
+	w.idle.Reset(transferIdle)
+	defer w.idle.Stop()
+	var head [headerSize]byte
+	for i, v := range []uint32{uint32(headerSize + len(body)), remoteProgram, remoteVersion, w.s.proc, kind, uint32(w.s.serial), status} {
+		binary.BigEndian.PutUint32(head[4*i:], v)
+	}
+	out := net.Buffers{head[:], body}
+	_, err := out.WriteTo(w.s.Conn)
+	return err
+}
