@@ -8,22 +8,23 @@ import (
 
 // VMChange asks for changes of a VM; nil fields stay. What can be changed while it runs is; the rest is pending until restart.
 type VMChange struct {
-	Title       *string   `json:"title,omitempty"`
-	Description *string   `json:"description,omitempty"`
-	VCPUs       *int      `json:"vcpus,omitempty"`
-	MaxVCPUs    *int      `json:"max_vcpus,omitempty"`
-	MemoryBytes *int64    `json:"memory_bytes,omitempty"`
-	CPU         *string   `json:"cpu,omitempty"`
-	Machine     *string   `json:"machine,omitempty"`
-	Firmware    *string   `json:"firmware,omitempty"`
-	Boot        *Boot     `json:"boot,omitempty"`
-	Autostart   *bool     `json:"autostart,omitempty"`
-	Topology    *Topology `json:"topology,omitempty"`
-	AddDisks    []Disk    `json:"add_disks,omitempty"`
-	RemoveDisks []string  `json:"remove_disks,omitempty"` // targets
-	Media       *Media    `json:"media,omitempty"`
-	AddNICs     []NIC     `json:"add_nics,omitempty"`
-	RemoveNICs  []string  `json:"remove_nics,omitempty"` // MACs
+	Title       *string     `json:"title,omitempty"`
+	Description *string     `json:"description,omitempty"`
+	VCPUs       *int        `json:"vcpus,omitempty"`
+	MaxVCPUs    *int        `json:"max_vcpus,omitempty"`
+	MemoryBytes *int64      `json:"memory_bytes,omitempty"`
+	CPU         *string     `json:"cpu,omitempty"`
+	Machine     *string     `json:"machine,omitempty"`
+	Firmware    *string     `json:"firmware,omitempty"`
+	Boot        *Boot       `json:"boot,omitempty"`
+	Autostart   *bool       `json:"autostart,omitempty"`
+	Topology    *Topology   `json:"topology,omitempty"`
+	AddDisks    []Disk      `json:"add_disks,omitempty"`
+	RemoveDisks []string    `json:"remove_disks,omitempty"` // targets
+	Media       *Media      `json:"media,omitempty"`
+	AddNICs     []NIC       `json:"add_nics,omitempty"`
+	RemoveNICs  []string    `json:"remove_nics,omitempty"` // MACs
+	ChangeNICs  []NICChange `json:"change_nics,omitempty"`
 }
 
 // Media puts an image into a CD-ROM drive, or takes it out when Source is empty.
@@ -36,7 +37,7 @@ type Media struct {
 func (c VMChange) Empty() bool {
 	return c.Title == nil && c.Description == nil && c.VCPUs == nil && c.MaxVCPUs == nil && c.MemoryBytes == nil && c.CPU == nil && c.Machine == nil &&
 		c.Firmware == nil && c.Boot == nil && c.Autostart == nil && c.Topology == nil && c.Media == nil &&
-		len(c.AddDisks)+len(c.RemoveDisks)+len(c.AddNICs)+len(c.RemoveNICs) == 0
+		len(c.AddDisks)+len(c.RemoveDisks)+len(c.AddNICs)+len(c.RemoveNICs)+len(c.ChangeNICs) == 0
 }
 
 // Apply gives the spec as it would be, validated as a whole; s is not altered.
@@ -81,6 +82,9 @@ func (c VMChange) Apply(s VMSpec) (VMSpec, error) {
 			continue
 		}
 		out.NICs = slices.Delete(out.NICs, i, i+1)
+	}
+	for i, n := range c.ChangeNICs {
+		n.apply(&p, fmt.Sprintf("change_nics.%d", i), out.NICs)
 	}
 	if c.Media != nil {
 		i := slices.IndexFunc(out.Disks, func(d Disk) bool { return d.Target == c.Media.Target && d.Device == "cdrom" })
@@ -235,8 +239,6 @@ func (n NIC) Describe() string {
 	if n.Network == "" {
 		on = "bridge " + n.Bridge
 	}
-	if n.Down {
-		on += ", unplugged"
-	}
+	on += n.describeMore()
 	return n.Model + " on " + on
 }

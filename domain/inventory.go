@@ -34,19 +34,6 @@ type Volume struct {
 	Encrypted       bool   `json:"encrypted,omitempty"` // LUKS
 }
 
-// Network is a libvirt network of a host.
-type Network struct {
-	ID        string `json:"id"`
-	HostID    string `json:"host_id"`
-	UUID      string `json:"uuid"`
-	Name      string `json:"name"`
-	Active    bool   `json:"active"`
-	Autostart bool   `json:"autostart"`
-	Mode      string `json:"mode"` // nat, route, open, bridge, isolated …
-	Bridge    string `json:"bridge"`
-	CIDR      string `json:"cidr"` // first address with prefix, empty if none
-}
-
 // Device is a node device worth showing: PCI, USB, net, storage, mediated.
 type Device struct {
 	HostID string `json:"host_id"`

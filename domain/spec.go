@@ -102,6 +102,15 @@ type NIC struct {
 	MAC     string `json:"mac,omitempty"`    // made when empty
 	Target  string `json:"target,omitempty"` // the tap on the host while it runs
 	Down    bool   `json:"down,omitempty"`   // link unplugged
+
+	VLAN         *VLAN      `json:"vlan,omitempty"`         // on an Open vSwitch bridge
+	PortGroup    string     `json:"port_group,omitempty"`   // of the network
+	OpenVSwitch  bool       `json:"openvswitch,omitempty"`  // Bridge is one of Open vSwitch
+	BandwidthIn  *Bandwidth `json:"bandwidth_in,omitempty"` // towards the guest
+	BandwidthOut *Bandwidth `json:"bandwidth_out,omitempty"`
+	// SecurityGroups are names or ids when asked for. On a host they are one filter, which Filter names; reading back gives only that.
+	SecurityGroups []string `json:"security_groups,omitempty"`
+	Filter         string   `json:"filter,omitempty"`
 }
 
 var (
@@ -289,6 +298,7 @@ func (d Disk) validate(p *Problems, at string) {
 }
 
 func (n NIC) validate(p *Problems, at string) {
+	n.validateMore(p, at)
 	if (n.Network == "") == (n.Bridge == "") {
 		p.Add(at+".network", "A card is on a network or on a bridge, one of the two.", "the name of a network, or of a bridge")
 	}

@@ -43,6 +43,10 @@ const (
 	ImageManage    Permission = "image.manage" // import, publish, deprecate, place, delete
 	TemplateRead   Permission = "template.read"
 	TemplateManage Permission = "template.manage" // make, deprecate, roll out, delete; making a VM of one is vm.create
+
+	NetworkRead    Permission = "network.read"    // networks, leases, security groups, the picture
+	NetworkManage  Permission = "network.manage"  // create, edit, start, stop, delete networks
+	SecGroupManage Permission = "secgroup.manage" // create, edit, delete security groups
 )
 
 // All lists every permission that a role can hold, in the order of the table.
@@ -52,6 +56,7 @@ var All = []Permission{
 	JobRead, JobCancel, EventRead, TokenManage,
 	PoolRead, PoolManage, VolumeRead, VolumeManage, VolumeContent,
 	ImageRead, ImageManage, TemplateRead, TemplateManage,
+	NetworkRead, NetworkManage, SecGroupManage,
 }
 
 // Roles that exist today.
@@ -65,7 +70,7 @@ var Roles = []string{Admin, Viewer}
 
 var table = map[string][]Permission{
 	Admin:  All,
-	Viewer: {AccountSelf, HostRead, VMRead, GuestRead, JobRead, EventRead, PoolRead, VolumeRead, ImageRead, TemplateRead},
+	Viewer: {AccountSelf, HostRead, VMRead, GuestRead, JobRead, EventRead, PoolRead, VolumeRead, ImageRead, TemplateRead, NetworkRead},
 }
 
 // Allowed reports whether the role holds the permission. An unknown role holds none; Public is open to everybody.

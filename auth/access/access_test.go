@@ -17,12 +17,12 @@ func TestRolesHoldWhatTheTableSays(t *testing.T) {
 	if !Allowed("", Public) {
 		t.Error("public pages must be open to everybody")
 	}
-	for _, p := range []Permission{HostAdd, HostEdit, HostRemove, VMCreate, VMPower, VMEdit, VMDelete, VMConsole, PoolManage, VolumeManage, VolumeContent, PoolManage, VolumeManage, VolumeContent, JobCancel, TokenManage} {
+	for _, p := range []Permission{HostAdd, HostEdit, HostRemove, VMCreate, VMPower, VMEdit, VMDelete, VMConsole, PoolManage, VolumeManage, VolumeContent, PoolManage, VolumeManage, VolumeContent, NetworkManage, SecGroupManage, JobCancel, TokenManage} {
 		if Allowed(Viewer, p) {
 			t.Errorf("viewer may %s, but a viewer only looks", p)
 		}
 	}
-	for _, p := range []Permission{AccountSelf, HostRead, VMRead, PoolRead, VolumeRead, JobRead, EventRead, PoolRead, VolumeRead} {
+	for _, p := range []Permission{AccountSelf, HostRead, VMRead, PoolRead, VolumeRead, JobRead, EventRead, NetworkRead, PoolRead, VolumeRead} {
 		if !Allowed(Viewer, p) {
 			t.Errorf("viewer lacks %s", p)
 		}

@@ -45,9 +45,22 @@ CREATE TABLE events (
     message  TEXT   NOT NULL
 );
 
+CREATE TABLE filter_sets (
+    filter   TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    PRIMARY KEY (filter, group_id)
+);
+
 CREATE TABLE host_credentials (
     host_id TEXT NOT NULL PRIMARY KEY REFERENCES hosts (id) ON DELETE CASCADE,
     creds   TEXT NOT NULL
+);
+
+CREATE TABLE host_filters (
+    host_id TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    filter  TEXT NOT NULL,
+    digest  TEXT NOT NULL,
+    PRIMARY KEY (host_id, filter)
 );
 
 CREATE TABLE hosts (
@@ -164,9 +177,35 @@ CREATE TABLE jobs (
     attempts         BIGINT NOT NULL
 );
 
+CREATE TABLE leases (
+    host_id   TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    network   TEXT   NOT NULL,
+    mac       TEXT   NOT NULL,
+    ip        TEXT   NOT NULL,
+    prefix    BIGINT NOT NULL,
+    hostname  TEXT   NOT NULL,
+    client_id TEXT   NOT NULL,
+    expires   BIGINT NOT NULL,
+    PRIMARY KEY (host_id, network, mac, ip)
+);
+
 CREATE TABLE locks (
     resource TEXT NOT NULL PRIMARY KEY,
     job_id   TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
+);
+
+CREATE TABLE network_group_hosts (
+    group_id TEXT NOT NULL REFERENCES network_groups (id) ON DELETE CASCADE,
+    host_id  TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
+    network  TEXT NOT NULL,
+    PRIMARY KEY (host_id, network)
+);
+
+CREATE TABLE network_groups (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    spec       TEXT   NOT NULL,
+    created_at BIGINT NOT NULL
 );
 
 CREATE TABLE networks (
@@ -178,7 +217,7 @@ CREATE TABLE networks (
     autostart BIGINT NOT NULL,
     mode      TEXT   NOT NULL,
     bridge    TEXT   NOT NULL,
-    cidr      TEXT   NOT NULL,
+    cidr      TEXT   NOT NULL, spec TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (host_id, name)
 );
 
@@ -196,6 +235,16 @@ CREATE TABLE pools (
     allocation_bytes BIGINT NOT NULL,
     available_bytes  BIGINT NOT NULL,
     PRIMARY KEY (host_id, name)
+);
+
+CREATE TABLE security_groups (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    name        TEXT   NOT NULL,
+    description TEXT   NOT NULL,
+    rules       TEXT   NOT NULL,
+    spoofing    BIGINT NOT NULL,
+    version     BIGINT NOT NULL,
+    created_at  BIGINT NOT NULL
 );
 
 CREATE TABLE sessions (
@@ -298,7 +347,7 @@ CREATE TABLE vms (
     rev          BIGINT NOT NULL,
     hash         TEXT   NOT NULL,
     version      BIGINT NOT NULL
-);
+, addresses TEXT NOT NULL DEFAULT '');
 
 CREATE TABLE volumes (
     host_id          TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
@@ -360,9 +409,13 @@ CREATE INDEX jobs_unended ON jobs (state, id) WHERE state IN ('queued', 'running
 
 CREATE INDEX locks_job ON locks (job_id);
 
+CREATE INDEX network_group_hosts_group ON network_group_hosts (group_id);
+
 CREATE UNIQUE INDEX networks_id ON networks (id);
 
 CREATE INDEX pools_id ON pools (id);
+
+CREATE UNIQUE INDEX security_groups_name ON security_groups (lower(name));
 
 CREATE INDEX sessions_expires ON sessions (expires_at);
 
