@@ -34,7 +34,7 @@ type SecRule struct {
 	Description string `json:"description,omitempty"`
 }
 
-const maxRules = 200
+const maxSecRules = 200
 
 // Validate checks a group, apart from whether the groups it names exist.
 func (g SecurityGroup) Validate() error {
@@ -48,8 +48,8 @@ func (g SecurityGroup) Validate() error {
 	if len(g.Description) > 1000 {
 		p.Add("description", "The description is too long.", "at most 1000 characters")
 	}
-	if len(g.Rules) > maxRules {
-		p.Add("rules", "That is too many rules.", fmt.Sprintf("at most %d", maxRules))
+	if len(g.Rules) > maxSecRules {
+		p.Add("rules", "That is too many rules.", fmt.Sprintf("at most %d", maxSecRules))
 	}
 	for i, r := range g.Rules {
 		r.validate(&p, fmt.Sprintf("rules.%d", i))
