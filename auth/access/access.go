@@ -28,6 +28,7 @@ const (
 	GuestRead   Permission = "guest.read"   // what the agent inside a guest tells
 	GuestManage Permission = "guest.manage" // clock, freeze, passwords, keys, cloud-init, which commands are allowed
 	GuestExec   Permission = "guest.exec"   // run commands inside a guest
+	VMSnapshot  Permission = "vm.snapshot"  // take, revert to and delete snapshots, and their schedules
 	JobRead     Permission = "job.read"
 	JobCancel   Permission = "job.cancel" // cancel, and for stuck ones retry and dismiss
 	EventRead   Permission = "event.read"
@@ -52,7 +53,7 @@ const (
 // All lists every permission that a role can hold, in the order of the table.
 var All = []Permission{
 	AccountSelf, HostRead, HostAdd, HostEdit, HostRemove, VMRead, VMCreate, VMPower, VMEdit, VMDelete, VMConsole,
-	GuestRead, GuestManage, GuestExec,
+	GuestRead, GuestManage, GuestExec, VMSnapshot,
 	JobRead, JobCancel, EventRead, TokenManage,
 	PoolRead, PoolManage, VolumeRead, VolumeManage, VolumeContent,
 	ImageRead, ImageManage, TemplateRead, TemplateManage,

@@ -258,6 +258,44 @@ CREATE TABLE settings (
     value TEXT NOT NULL
 );
 
+CREATE TABLE snapshot_notes (
+    snapshot_id TEXT   NOT NULL PRIMARY KEY,
+    vm_id       TEXT   NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    notes       TEXT   NOT NULL,
+    quiesced    BIGINT NOT NULL,
+    schedule_id TEXT   NOT NULL,
+    tier        TEXT   NOT NULL,
+    made_by     TEXT   NOT NULL
+);
+
+CREATE TABLE snapshot_schedules (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    name        TEXT   NOT NULL,
+    enabled     BIGINT NOT NULL,
+    plan        TEXT   NOT NULL,
+    next_at     BIGINT NOT NULL,
+    last_at     BIGINT NOT NULL,
+    last_job    TEXT   NOT NULL,
+    last_result TEXT   NOT NULL,
+    created_at  BIGINT NOT NULL,
+    version     BIGINT NOT NULL
+);
+
+CREATE TABLE snapshots (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    vm_id       TEXT   NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    name        TEXT   NOT NULL,
+    description TEXT   NOT NULL,
+    created_at  BIGINT NOT NULL,
+    kind        TEXT   NOT NULL,
+    memory      BIGINT NOT NULL,
+    memory_file TEXT   NOT NULL,
+    state       TEXT   NOT NULL,
+    parent      TEXT   NOT NULL,
+    is_current  BIGINT NOT NULL,
+    disks       TEXT   NOT NULL
+);
+
 CREATE TABLE template_images (
     template_version_id TEXT NOT NULL REFERENCES template_versions (id) ON DELETE CASCADE,
     image_id            TEXT NOT NULL REFERENCES images (id),
@@ -305,6 +343,11 @@ CREATE TABLE users (
     prefs         TEXT   NOT NULL,
     created_at    BIGINT NOT NULL,
     last_sign_in  BIGINT NOT NULL
+);
+
+CREATE TABLE vm_chains (
+    vm_id TEXT   NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    depth BIGINT NOT NULL
 );
 
 CREATE TABLE vm_documents (
@@ -418,6 +461,14 @@ CREATE INDEX pools_id ON pools (id);
 CREATE UNIQUE INDEX security_groups_name ON security_groups (lower(name));
 
 CREATE INDEX sessions_expires ON sessions (expires_at);
+
+CREATE INDEX snapshot_notes_vm ON snapshot_notes (vm_id);
+
+CREATE UNIQUE INDEX snapshot_schedules_name ON snapshot_schedules (lower(name));
+
+CREATE INDEX snapshot_schedules_next ON snapshot_schedules (next_at);
+
+CREATE UNIQUE INDEX snapshots_vm ON snapshots (vm_id, name);
 
 CREATE INDEX template_images_image ON template_images (image_id);
 

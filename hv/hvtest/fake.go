@@ -49,7 +49,9 @@ type machine struct {
 	conns   map[*conn]bool
 	streams map[*stream]bool
 	down    bool
-	peers   map[string]*machine // by the URI under which guests can be moved there
+	peers   map[string]*machine          // by the URI under which guests can be moved there
+	data    map[string]string            // what was written to a file, by path
+	inside  map[string]map[string]string // internal snapshots of a file: what was on it, by name
 }
 
 type fault struct {
@@ -72,7 +74,7 @@ func NewFake(opt FakeOptions) *Fake {
 	m := &machine{
 		clock: opt.Clock, guests: map[string]*guest{}, pools: map[string]domain.Pool{}, volumes: map[string]domain.Volume{},
 		nets: map[string]domain.Network{}, devices: map[string]domain.Device{}, hangs: map[string]chan struct{}{}, calls: map[string]int{},
-		conns: map[*conn]bool{}, streams: map[*stream]bool{},
+		conns: map[*conn]bool{}, streams: map[*stream]bool{}, data: map[string]string{}, inside: map[string]map[string]string{},
 	}
 	if m.clock == nil {
 		m.clock = time.Now

@@ -21,6 +21,9 @@ type guest struct {
 	agent                 *Agent
 	dirty                 int64                 // bytes a second it writes to its memory
 	figures               *hv.MigrationProgress // of the migration that brought it here
+	memory                string
+	snaps                 map[string]string // documents by name
+	current               string            // snapshot
 }
 
 func (g *guest) up() bool { return g.state == domain.VMRunning || g.state == domain.VMPaused }

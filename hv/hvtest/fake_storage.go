@@ -73,8 +73,13 @@ func (c *conn) CloneVolume(ctx context.Context, pool, from, to string) (domain.V
 		if err != nil {
 			return domain.Volume{}, err
 		}
+		text := m.content(src.Path)
 		src.Name, src.Backing = to, ""
-		return m.newVolume(p, src)
+		out, err := m.newVolume(p, src)
+		if err == nil && text != "" {
+			m.data[out.Path] = text
+		}
+		return out, err
 	})
 }
 
@@ -103,6 +108,7 @@ func (c *conn) DeleteVolume(ctx context.Context, pool, name string) error {
 		if _, err := m.pool(pool); err != nil {
 			return err
 		}
+		delete(m.data, m.volumes[pool+"/"+name].Path)
 		delete(m.volumes, pool+"/"+name)
 		return nil
 	})
