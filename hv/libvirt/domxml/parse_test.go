@@ -207,7 +207,7 @@ func TestInventoryDocuments(t *testing.T) {
 		{`<network><name>b</name><forward mode='bridge'/><bridge name='br0'/><ip address='nonsense'/></network>`, domain.Network{Name: "b", Mode: "bridge", Bridge: "br0"}},
 		{`<network><name>m</name><forward mode='bridge'><interface dev='eth1'/></forward></network>`, domain.Network{Name: "m", Mode: "bridge", Bridge: "eth1"}},
 	} {
-		if n, err := ParseNetwork(c.doc); err != nil || n != c.want {
+		if n, err := ParseNetwork(c.doc); err != nil || !reflect.DeepEqual(n, c.want) {
 			t.Errorf("%v %+v, want %+v", err, n, c.want)
 		}
 	}
