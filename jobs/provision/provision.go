@@ -111,6 +111,14 @@ type New struct {
 
 // forget takes away the row that was inserted with the job.
 func (d Deps) forget(ctx context.Context, r *jobs.Run, vmID, sentence string) error {
+	vm, err := d.DB.VM(ctx, vmID)
+	if domain.Is(err, domain.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.Mirror.Overtake(vm.HostID, vm.UUID)
 	return d.DB.Write(ctx, func(tx *db.Tx) error { return forget(tx, r.Job(), vmID, sentence) })
 }
 

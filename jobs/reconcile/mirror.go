@@ -178,6 +178,15 @@ func remove(tx *db.Tx, hostID, uuid string, why Cause) error {
 	return tx.Emit(why.sign(domain.Event{Kind: "vm.removed", Resource: domain.Ref{Kind: "vm", ID: vm.ID, Name: vm.Name}, HostID: hostID, Message: msg}))
 }
 
+// Overtake makes looks at a guest that have begun already count as old: whoever takes its row away calls it before, since one of them may have seen the
+// guest while it was there, and would write it down again.
+func (m *Mirror) Overtake(hostID, uuid string) {
+	k := m.marks(hostID)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.guests[uuid] = m.tick.Add(1)
+}
+
 // Host reads everything of a host that has just been connected, or anew, and writes it in one transaction that also says it is connected.
 func (m *Mirror) Host(ctx context.Context, host hv.Host, hostID string) error {
 	tick := m.tick.Add(1)

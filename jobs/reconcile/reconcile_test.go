@@ -135,6 +135,40 @@ func TestAnOlderLookNeverWins(t *testing.T) {
 	}
 }
 
+// TestARowThatWasTakenAwayStaysAway: a look that saw the guest before a job undefined it does not write it down again.
+func TestARowThatWasTakenAwayStaysAway(t *testing.T) {
+	w := fleettest.Bare(t, reconcile.Options{})
+	f, h := w.Adopt(t, "a", hvtest.FakeOptions{})
+	uuid := guest(f, "old-1", domain.VMStopped)
+	w.Until(t, "it is listed", func() bool { _, ok := w.Find(t, "old-1"); return ok })
+	vm := w.VM(t, "old-1")
+	slow := &slowHost{Host: f, read: make(chan struct{}), resume: make(chan struct{})}
+	done := make(chan error)
+	go func() { done <- w.Rec.Host(t.Context(), slow, h.ID) }()
+	<-slow.read
+	w.Pool.Remove(h.ID) // nobody else tells of what follows
+	if _, err := f.Undefine(t.Context(), uuid); err != nil {
+		t.Fatal(err)
+	}
+	w.Rec.Overtake(h.ID, uuid)
+	if err := w.DB.Write(t.Context(), func(tx *db.Tx) error {
+		err := tx.DeleteVM(vm.ID)
+		if domain.Is(err, domain.NotFound) { // the event was quicker
+			return nil
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	close(slow.resume)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := w.Find(t, "old-1"); ok {
+		t.Error("it is listed again")
+	}
+}
+
 // slowHost answers a listing late.
 type slowHost struct {
 	hv.Host
