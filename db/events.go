@@ -44,6 +44,9 @@ func (d *DB) Events(ctx context.Context, q EventQuery) ([]domain.Event, error) {
 	if q.JobID != "" {
 		where, args = append(where, "job_id = ?"), append(args, q.JobID)
 	}
+	if q.NoSteps {
+		where, args = append(where, "kind <> ?"), append(args, domain.EventStep)
+	}
 	order := "ASC"
 	if q.Newest {
 		order = "DESC"

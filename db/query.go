@@ -52,6 +52,7 @@ type EventQuery struct {
 	JobID    string
 	Limit    int // 0: 100; at most 1000
 	Newest   bool
+	NoSteps  bool // leaves out what only says which step a job is at
 }
 
 // Overview is the estate in numbers.

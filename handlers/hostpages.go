@@ -176,7 +176,7 @@ func (s *server) hostModel(ctx context.Context, sub auth.Subject, id, tab string
 		if m.Pools, err = s.DB.Pools(ctx, id); err != nil {
 			return m, err
 		}
-		if m.Events, err = s.DB.Events(ctx, db.EventQuery{HostID: id, Newest: true, Limit: recentEvents}); err != nil {
+		if m.Events, err = s.DB.Events(ctx, db.EventQuery{HostID: id, Newest: true, Limit: recentEvents, NoSteps: true}); err != nil {
 			return m, err
 		}
 		if sub.Can(access.JobRead) {
@@ -192,7 +192,7 @@ func (s *server) hostModel(ctx context.Context, sub auth.Subject, id, tab string
 	case "devices":
 		m.Devices, err = s.DB.Devices(ctx, id)
 	case "events":
-		m.Events, err = s.DB.Events(ctx, db.EventQuery{HostID: id, Newest: true, Limit: tabEvents})
+		m.Events, err = s.DB.Events(ctx, db.EventQuery{HostID: id, Newest: true, Limit: tabEvents, NoSteps: true})
 	}
 	return m, err
 }

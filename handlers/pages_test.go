@@ -214,3 +214,28 @@ func TestErrorsAreOneTable(t *testing.T) {
 	w.browser().get("/live", header("Accept", "text/event-stream")).want(t, 401, `"status":401`)
 	b.post("/vms", url.Values{"notes": {strings.Repeat("x", 2<<20)}}).want(t, 413)
 }
+
+// TestEventsTellWhatHappened and not where each task is, unless that is asked for; in the page and in its stream.
+func TestEventsTellWhatHappened(t *testing.T) {
+	w := newWorld(t)
+	b := w.admin()
+	w.host(b, "b1")
+	page := b.get("/events").want(t, 200)
+	s := b.open(liveOf(t, page.text))
+	w.vm(b, "web-1")
+	b.get("/events") // says once that it was made
+	const step = "running step"
+	for path, want := range map[string][2]bool{"/events": {true, false}, "/events?kind=job": {true, false}, "/events?kind=step": {false, true}, "/events?kind=all": {true, true}, "/events?kind=vm": {false, false}} {
+		text := b.get(path).want(t, 200).text
+		if got := [2]bool{strings.Contains(text, "Create web-1: done."), strings.Contains(text, "Create web-1: "+step)}; got != want {
+			t.Errorf("%s: done and steps are %v, want %v", path, got, want)
+		}
+	}
+	said := ""
+	for !strings.Contains(said, "Create web-1: done.") {
+		said += s.until("event-").data
+	}
+	if strings.Contains(said, step) {
+		t.Error("the stream tells of steps")
+	}
+}

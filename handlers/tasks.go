@@ -170,10 +170,10 @@ func (s *server) fillEvents(ctx context.Context, m *events.List, before int64, t
 	want := strings.Fields(strings.ToLower(text))
 	for looked := 0; looked < lookThrough*5 && len(m.Items) < eventsPerPage; looked += lookThrough {
 		limit := eventsPerPage
-		if m.Kind != "" || len(want) > 0 {
+		if m.Kind != "" && m.Kind != events.All || len(want) > 0 {
 			limit = lookThrough
 		}
-		evs, err := s.DB.Events(ctx, db.EventQuery{Before: before, Newest: true, Limit: limit})
+		evs, err := s.DB.Events(ctx, db.EventQuery{Before: before, Newest: true, Limit: limit, NoSteps: m.Kind != events.Steps && m.Kind != events.All})
 		if err != nil {
 			return err
 		}
@@ -196,8 +196,16 @@ func (s *server) fillEvents(ctx context.Context, m *events.List, before int64, t
 }
 
 func wantsEvent(ev domain.Event, kind string, words []string) bool {
-	if kind != "" && !strings.HasPrefix(ev.Kind, kind+".") {
-		return false
+	switch step := ev.Kind == domain.EventStep; kind {
+	case events.All:
+	case events.Steps:
+		if !step {
+			return false
+		}
+	default:
+		if step || kind != "" && !strings.HasPrefix(ev.Kind, kind+".") {
+			return false
+		}
 	}
 	text := strings.ToLower(ev.Message + "\n" + ev.Resource.Name + "\n" + ev.Actor + "\n" + ev.Kind)
 	for _, w := range words {

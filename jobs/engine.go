@@ -194,9 +194,11 @@ func (e *Engine) Enqueue(ctx context.Context, req Request, also ...func(tx *db.T
 	return job, nil
 }
 
+const eventKind = "job.changed"
+
 // event is a job's event; what follows its title says what happened.
 func event(job domain.Job, what string) domain.Event {
-	ev := domain.Event{Kind: "job.changed", Resource: domain.Ref{Kind: "job", ID: job.ID, Name: job.Title}, JobID: job.ID, Actor: job.Actor, Message: job.Title + ": " + what}
+	ev := domain.Event{Kind: eventKind, Resource: domain.Ref{Kind: "job", ID: job.ID, Name: job.Title}, JobID: job.ID, Actor: job.Actor, Message: job.Title + ": " + what}
 	if job.Resource.Kind == "host" {
 		ev.HostID = job.Resource.ID
 	}

@@ -181,7 +181,7 @@ func TestSucceeds(t *testing.T) {
 	var said []string
 	for _, ev := range evs {
 		said = append(said, ev.Message)
-		if ev.Kind != "job.changed" || ev.Resource.ID != job.ID || ev.Actor != "ann" {
+		if want := map[bool]string{false: "job.changed", true: domain.EventStep}[strings.Contains(ev.Message, "running step")]; ev.Kind != want || ev.Resource.ID != job.ID || ev.Actor != "ann" {
 			t.Errorf("event %+v", ev)
 		}
 	}

@@ -20,6 +20,15 @@ const (
 
 // commit changes the job and writes it, with the log lines that wait and an event when something is said. Memory follows the database, not the other way round.
 func (r *Run) commit(say string, change func(job *domain.Job)) error {
+	return r.commitAs(eventKind, say, change)
+}
+
+// atStep is commit for what only says where the job is.
+func (r *Run) atStep(say string, change func(job *domain.Job)) error {
+	return r.commitAs(domain.EventStep, say, change)
+}
+
+func (r *Run) commitAs(kind, say string, change func(job *domain.Job)) error {
 	r.flushing.Lock()
 	defer r.flushing.Unlock()
 	r.mu.Lock()
@@ -53,7 +62,9 @@ func (r *Run) commit(say string, change func(job *domain.Job)) error {
 		if say == "" {
 			return nil
 		}
-		return tx.Emit(event(job, say))
+		ev := event(job, say)
+		ev.Kind = kind
+		return tx.Emit(ev)
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -208,7 +219,7 @@ func (r *Run) doSteps(ctx context.Context) (failed bool, err error) {
 				job.Error = cancelError()
 			})
 		}
-		if err := r.commit("running step “"+step.Name+"”.", func(job *domain.Job) {
+		if err := r.atStep("running step “"+step.Name+"”.", func(job *domain.Job) {
 			before(job)
 			started := r.e.clock()
 			job.Steps[i] = domain.JobStep{Name: step.Name, State: domain.StepStarted, StartedAt: &started}
@@ -280,7 +291,7 @@ func (r *Run) undoSteps(ctx context.Context) error {
 			continue
 		}
 		if step.Undo != nil {
-			if err := r.commit("taking back “"+step.Name+"”.", func(job *domain.Job) {
+			if err := r.atStep("taking back “"+step.Name+"”.", func(job *domain.Job) {
 				before(job)
 				job.Steps[i].State = domain.StepUndoing
 			}); err != nil {

@@ -5,10 +5,16 @@ package events
 
 import "novacron/domain"
 
+// Kinds of the list beside the prefixes of events' kinds. Which step a task is at would drown what happened, so it is shown only when asked for.
+const (
+	Steps = "step"
+	All   = "all"
+)
+
 // List is the event list, newest first.
 type List struct {
 	Items  []domain.Event
-	Kind   string // prefix of the kind: "", vm, host, job, user
+	Kind   string // what is shown: "" (everything but Steps), vm, host, job, user, Steps or All
 	Next   string // Seq before which the next page ends; "" at the end
 	Before string
 }

@@ -16,7 +16,7 @@ import (
 	"novacron/views/ui"
 )
 
-var kinds = []struct{ Prefix, Label string }{{"", "All"}, {"vm", "VMs"}, {"host", "Hosts"}, {"job", "Tasks"}, {"user", "People"}}
+var kinds = []struct{ Prefix, Label string }{{"", "Changes"}, {"vm", "VMs"}, {"host", "Hosts"}, {"job", "Tasks"}, {Steps, "Task steps"}, {"user", "People"}, {All, "All"}}
 
 // ListPage is the feed on its own page.
 func ListPage(s layout.Shell, m List) templ.Component {
