@@ -106,7 +106,7 @@ func (d *dialer) Dial(ctx context.Context, target hv.Target) (hv.Host, []domain.
 		c.w.Close()
 		return nil, t.steps, err
 	}
-	d.opt.Log.Debug("connected to libvirt", "uri", target.URI, "libvirt", h.libVersion, "hostname", h.hostname)
+	d.opt.Log.Debug("connected to libvirt", "uri", target.URI, "libvirt", h.libVersion)
 	return h, t.steps, nil
 }
 

@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"cmp"
 	"context"
 	"encoding/xml"
 	"fmt"
@@ -61,7 +62,7 @@ func (h *host) askEnvironment(ctx context.Context) (*environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := domain.HostFacts{Hostname: h.hostname, UUID: caps.HostUUID, Driver: h.driver, LibvirtVersion: version(h.libVersion)}
+	f := domain.HostFacts{Hostname: cmp.Or(h.hostname(ctx), h.uri.Host), UUID: caps.HostUUID, Driver: h.driver, LibvirtVersion: version(h.libVersion)}
 	if h.isTest() {
 		f.Driver = "TEST"
 	}

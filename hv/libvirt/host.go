@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 
@@ -20,7 +21,7 @@ type host struct {
 	remote net.Addr
 
 	driver     string // "QEMU" or "Test"
-	hostname   string
+	name       hostName
 	libVersion uint64
 
 	envOnce sync.Mutex // guards env, which is asked for once per connection
@@ -37,18 +38,64 @@ func (h *host) greet(ctx context.Context, t *trial) error {
 		if h.driver, err = l.ConnectGetType(); err != nil {
 			return err
 		}
-		if h.libVersion, err = l.ConnectGetLibVersion(); err != nil {
-			return err
-		}
-		h.hostname, err = l.ConnectGetHostname()
+		h.libVersion, err = l.ConnectGetLibVersion()
 		return err
 	})
 	if err != nil {
 		return t.fail(stepFacts, domain.Unavailable, err, "Look into the daemon's log on the host.", "The daemon was opened but does not say what it is: %s", err.Error())
 	}
 	t.ok(stepDaemon, "libvirt %s answers, driver %s.", version(h.libVersion), h.driver)
-	t.ok(stepFacts, "The host calls itself %s.", h.hostname)
+	h.askName(ctx)
+	if name := h.hostname(ctx); name != "" {
+		t.ok(stepFacts, "The host calls itself %s.", name)
+	} else {
+		t.ok(stepFacts, "The host is still looking for its own name; put it into the host's /etc/hosts to make that quick.")
+	}
 	return nil
+}
+
+// hostName is the host's own name, asked for aside: a host whose name nothing resolves takes ten seconds to tell it.
+type hostName struct {
+	known chan struct{} // closed when the answer is there
+	text  string        // readable then
+}
+
+// nameWait is how long anybody waits for a name that comes late.
+const nameWait = 500 * time.Millisecond
+
+// nameLimit bounds the question itself.
+const nameLimit = 5 * time.Minute
+
+// askName asks for the name in a goroutine that ends with its call, at the latest with the connection.
+func (h *host) askName(ctx context.Context) {
+	h.name.known = make(chan struct{})
+	go func() {
+		answer := make(chan string, 1)
+		err := h.run(context.WithoutCancel(ctx), "say its name", nameLimit, tierQuick, func(l *golibvirt.Libvirt) error {
+			name, err := l.ConnectGetHostname()
+			if err == nil {
+				answer <- name
+			}
+			return err
+		})
+		if err == nil {
+			h.name.text = <-answer
+		}
+		close(h.name.known)
+	}()
+}
+
+// hostname gives the name, or nothing while the host has not told it.
+func (h *host) hostname(ctx context.Context) string {
+	t := time.NewTimer(nameWait)
+	defer t.Stop()
+	select {
+	case <-h.name.known:
+		return h.name.text
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return ""
 }
 
 // version prints libvirt's and QEMU's numbers: major * 1,000,000 + minor * 1,000 + release.

@@ -49,10 +49,12 @@ func (x *sshTransport) openSocket(ctx context.Context, client *ssh.Client, t *tr
 		return nil, t.fail(stepDaemon, domain.Unavailable, err, "Let the account run commands on the host, or let its SSH server forward unix sockets (AllowStreamLocalForwarding).", "Signed in, but the host runs no command for %s.", x.user)
 	case strings.HasPrefix(what, "denied"):
 		return nil, t.fail(stepPermission, domain.Invalid, nil, "On the host, add it to the group libvirt (usermod -aG libvirt "+x.user+"), or connect as root.", "%s may not use libvirt's socket %s.", x.user, strings.TrimSpace(what[6:]))
+	case what == "absent helper" && x.uri.Path == "/session":
+		// An account's own daemon runs only while somebody uses it; libvirt's helper starts it.
 	case strings.HasPrefix(what, "absent"):
 		return nil, t.fail(stepDaemon, domain.Unavailable, nil, "Install libvirt-daemon-system on the host and start libvirtd, or give the socket's place with ?socket=.", "There is no libvirt daemon on the host: no socket %s.", strings.Join(socketPaths(x.uri, "$XDG_RUNTIME_DIR"), " or "))
 	}
-	c, err := x.runHelper(client, strings.TrimSpace(strings.TrimPrefix(what, "ok")))
+	c, err := x.runHelper(client, strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(what, "ok"), "absent helper")))
 	if err != nil {
 		return nil, t.fail(stepDaemon, domain.Unavailable, err, "Install netcat-openbsd on the host, or let its SSH server forward unix sockets (AllowStreamLocalForwarding).", "Signed in, but the daemon's socket cannot be reached from there.")
 	}
@@ -60,7 +62,8 @@ func (x *sshTransport) openSocket(ctx context.Context, client *ssh.Client, t *tr
 	return c, nil
 }
 
-// look asks the host's shell which socket there is and whether the account may write to it: "ok PATH", "denied PATH" or "absent".
+// look asks the host's shell which socket there is and whether the account may write to it: "ok PATH", "denied PATH",
+// "absent", or "absent helper" when libvirt's helper program is there to start a daemon.
 func (x *sshTransport) look(client *ssh.Client) (string, error) {
 	s, err := client.NewSession()
 	if err != nil {
@@ -71,7 +74,7 @@ func (x *sshTransport) look(client *ssh.Client) (string, error) {
 	for _, p := range socketPaths(x.uri, "/run/user/UID") {
 		list.WriteString(" " + strings.Replace(quote(p), "/run/user/UID", `'"${XDG_RUNTIME_DIR:-/run/user/$(id -u)}"'`, 1))
 	}
-	out, err := s.Output("sh -c " + quote("for s in"+list.String()+`; do if [ -S "$s" ]; then if [ -w "$s" ]; then echo "ok $s"; else echo "denied $s"; fi; exit 0; fi; done; echo absent`))
+	out, err := s.Output("sh -c " + quote("for s in"+list.String()+`; do if [ -S "$s" ]; then if [ -w "$s" ]; then echo "ok $s"; else echo "denied $s"; fi; exit 0; fi; done; if command -v virt-ssh-helper >/dev/null 2>&1; then echo absent helper; else echo absent; fi`))
 	return strings.TrimSpace(string(out)), err
 }
 

@@ -33,19 +33,41 @@ func socketPaths(uri domain.HostURI, runtimeDir string) []string {
 }
 
 func (u *unixTransport) daemon(ctx context.Context, t *trial) (net.Conn, error) {
-	paths := socketPaths(u.uri, os.Getenv("XDG_RUNTIME_DIR"))
+	return dialSockets(ctx, t, socketPaths(u.uri, runtimeDir()))
+}
+
+// dialSockets connects to the first socket that somebody listens on.
+func dialSockets(ctx context.Context, t *trial, paths []string) (net.Conn, error) {
 	var err error
+	var refused []string
 	for _, path := range paths {
 		var c net.Conn
 		if c, err = (&net.Dialer{}).DialContext(ctx, "unix", path); err == nil {
 			t.ok(stepRoute, "The socket %s takes connections.", path)
 			return c, nil
 		}
-		if !errors.Is(err, fs.ErrNotExist) {
+		// A socket file without a listener is what a daemon leaves that was replaced by the modular ones: the next may answer.
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			refused = append(refused, path)
+		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, explainSocket(t, path, err)
 		}
 	}
+	if len(refused) > 0 {
+		return nil, explainSocket(t, strings.Join(refused, " or "), syscall.ECONNREFUSED)
+	}
 	return nil, explainSocket(t, strings.Join(paths, " or "), err)
+}
+
+// runtimeDir is where this account's own daemons have their sockets; libvirt falls back to the cache directory as well.
+func runtimeDir() string {
+	if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" {
+		return d
+	}
+	if d, err := os.UserCacheDir(); err == nil {
+		return d
+	}
+	return "/nonexistent"
 }
 
 func explainSocket(t *trial, path string, err error) error {
