@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -290,4 +291,28 @@ func (p *Page) Axe(script string) []string {
 	p.t.Helper()
 	p.Do("load axe", chromedp.Evaluate(script, nil))
 	return Eval[[]string](p, `axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.flatMap(v => v.nodes.map(n => v.id + ": " + n.html.slice(0, 160) + " — " + (n.any.concat(n.all, n.none)[0] || {message: v.help}).message)))`)
+}
+
+// Type presses keys where the focus is, each once: a terminal counts both events that chromedp makes of a key.
+func (p *Page) Type(text string) {
+	p.t.Helper()
+	for _, ch := range text {
+		key, code := string(ch), int64(0)
+		if ch == '\r' {
+			key, code = "Enter", 13
+		}
+		p.Do("type", input.DispatchKeyEvent(input.KeyDown).WithKey(key).WithText(string(ch)).WithWindowsVirtualKeyCode(code), input.DispatchKeyEvent(input.KeyUp).WithKey(key).WithWindowsVirtualKeyCode(code))
+	}
+}
+
+// DoubleClickText double-clicks in the middle of the last element of a kind whose text begins with the given one, at the text itself.
+func (p *Page) DoubleClickText(selector, text string) {
+	p.t.Helper()
+	at := Eval[[]float64](p, fmt.Sprintf(`(() => { const e = [...document.querySelectorAll(%q)].filter(e => e.innerText.startsWith(%q)).pop(); if (!e) return null;
+		const r = document.createRange(); const w = document.createTreeWalker(e, NodeFilter.SHOW_TEXT); r.selectNodeContents(w.nextNode()); const b = r.getBoundingClientRect();
+		return [b.left + 20, b.top + b.height / 2] })()`, selector, text))
+	if len(at) != 2 {
+		p.t.Fatalf("nothing to double-click shows %q", text)
+	}
+	p.Do("double-click", chromedp.MouseClickXY(at[0], at[1], chromedp.ClickCount(1)), chromedp.MouseClickXY(at[0], at[1], chromedp.ClickCount(2)))
 }

@@ -35,6 +35,7 @@ const bytes = new TextEncoder();
 
 async function connect() {
   clearTimeout(timer);
+  delete view.dataset.connected;
   if (socket) { socket.onclose = null; socket.close(); }
   say("Connecting …");
   let ticket;

@@ -12,6 +12,7 @@ const say = (s) => { status.textContent = s; };
 
 async function connect() {
   clearTimeout(timer);
+  delete view.dataset.connected;
   rfb?.disconnect();
   rfb = null;
   say("Connecting …");
