@@ -51,8 +51,12 @@ func (tx *Tx) insertInventory(hostID string, inv domain.Inventory) error {
 	for _, p := range inv.Pools {
 		id := domain.PoolID(hostID, p.Name, p.Identity)
 		pools[p.Name] = id
-		if _, err := tx.exec("INSERT INTO pools (id, identity, host_id, name, uuid, type, active, autostart, target, capacity_bytes, allocation_bytes, available_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			id, p.Identity, hostID, p.Name, p.UUID, p.Type, flag(p.Active), flag(p.Autostart), p.Target, p.CapacityBytes, p.AllocationBytes, p.AvailableBytes); err != nil {
+		source, err := text(p.Source)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.exec("INSERT INTO pools (id, identity, host_id, name, uuid, type, active, autostart, target, source, capacity_bytes, allocation_bytes, available_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			id, p.Identity, hostID, p.Name, p.UUID, p.Type, flag(p.Active), flag(p.Autostart), p.Target, source, p.CapacityBytes, p.AllocationBytes, p.AvailableBytes); err != nil {
 			return err
 		}
 	}
@@ -86,16 +90,21 @@ type poolRow struct {
 	Active          bool
 	Autostart       bool
 	Target          string
+	Source          string
 	CapacityBytes   int64 `db:"capacity_bytes"`
 	AllocationBytes int64 `db:"allocation_bytes"`
 	AvailableBytes  int64 `db:"available_bytes"`
 }
 
-const poolColumns = "id, identity, host_id, name, uuid, type, active, autostart, target, capacity_bytes, allocation_bytes, available_bytes"
+const poolColumns = "id, identity, host_id, name, uuid, type, active, autostart, target, source, capacity_bytes, allocation_bytes, available_bytes"
 
-func (r poolRow) pool() domain.Pool {
+func (r poolRow) pool() (domain.Pool, error) {
+	var source domain.PoolSource
+	if err := parse(r.Source, &source); err != nil {
+		return domain.Pool{}, err
+	}
 	return domain.Pool{ID: r.ID, Identity: r.Identity, HostID: r.HostID, UUID: r.UUID, Name: r.Name, Type: r.Type, Active: r.Active, Autostart: r.Autostart, Target: r.Target,
-		CapacityBytes: r.CapacityBytes, AllocationBytes: r.AllocationBytes, AvailableBytes: r.AvailableBytes}
+		Source: source, CapacityBytes: r.CapacityBytes, AllocationBytes: r.AllocationBytes, AvailableBytes: r.AvailableBytes}, nil
 }
 
 type volumeRow struct {
@@ -162,12 +171,26 @@ func each[R, T any](rows []R, to func(R) T) []T {
 	return out
 }
 
+func poolsOf(rows []poolRow) ([]domain.Pool, error) {
+	out := make([]domain.Pool, len(rows))
+	for i, r := range rows {
+		p, err := r.pool()
+		if err != nil {
+			return nil, err
+		}
+		out[i] = p
+	}
+	return out, nil
+}
+
 // Pools lists storage pools of a host, or of all hosts when hostID is empty. Shared storage is there once for every host that sees it.
 func (d *DB) Pools(ctx context.Context, hostID string) ([]domain.Pool, error) {
 	cond, args := onHost(hostID, "host_id")
 	var rows []poolRow
-	err := d.read.SelectContext(ctx, &rows, "SELECT "+poolColumns+" FROM pools"+and(cond)+" ORDER BY host_id, name", args...)
-	return each(rows, poolRow.pool), edge(err, "pool")
+	if err := d.read.SelectContext(ctx, &rows, "SELECT "+poolColumns+" FROM pools"+and(cond)+" ORDER BY host_id, name", args...); err != nil {
+		return nil, edge(err, "pool")
+	}
+	return poolsOf(rows)
 }
 
 // PoolOn lists a pool as each host that sees it reports it, by its id. NotFound.
@@ -179,7 +202,7 @@ func (d *DB) PoolOn(ctx context.Context, id string) ([]domain.Pool, error) {
 	if len(rows) == 0 {
 		return nil, edge(sql.ErrNoRows, "pool")
 	}
-	return each(rows, poolRow.pool), nil
+	return poolsOf(rows)
 }
 
 // Volumes lists volumes of a host and pool; empty means all.

@@ -61,7 +61,8 @@ type HostFacts struct {
 	DefaultMachine    string           `json:"default_machine"`
 	Emulator          string           `json:"emulator"`
 	MaxVCPUs          int              `json:"max_vcpus"`
-	Console           string           `json:"console"` // how a guest's screen is reached from here, in words
+	Console           string           `json:"console"`              // how a guest's screen is reached from here, in words
+	PoolTypes         []string         `json:"pool_types,omitempty"` // kinds of storage pool that it can have; empty: it does not say
 	StorageFreeBytes  int64            `json:"storage_free_bytes"`
 	StorageTotalBytes int64            `json:"storage_total_bytes"`
 	Step              []ConnectionStep `json:"steps,omitempty"` // how the connection was made, for a trial

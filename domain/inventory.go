@@ -12,10 +12,11 @@ type Pool struct {
 	Target    string `json:"target"` // path on the host; empty for pools without one
 	// Identity is what shared storage is known by from any host: "netfs:server:/export", "rbd:monitors/pool", "iscsi:portal/iqn". Empty for storage
 	// that only this host has, as far as can be told.
-	Identity        string `json:"identity"`
-	CapacityBytes   int64  `json:"capacity_bytes"`
-	AllocationBytes int64  `json:"allocation_bytes"`
-	AvailableBytes  int64  `json:"available_bytes"`
+	Identity        string     `json:"identity"`
+	Source          PoolSource `json:"source,omitzero"`
+	CapacityBytes   int64      `json:"capacity_bytes"`
+	AllocationBytes int64      `json:"allocation_bytes"`
+	AvailableBytes  int64      `json:"available_bytes"`
 }
 
 // Volume is one volume of a pool.

@@ -25,6 +25,7 @@ type Host interface {
 	Storage
 	DiskResizer
 	Transfer
+	PoolAdmin
 	Inventory
 	Console
 	Redirector

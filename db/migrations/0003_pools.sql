@@ -15,6 +15,10 @@ CREATE TABLE disk_uses (
 CREATE INDEX disk_uses_path ON disk_uses (host_id, path);
 CREATE INDEX disk_uses_volume ON disk_uses (host_id, pool, volume);
 
+-- Where a pool's storage comes from, as JSON. It is read anew from the hosts.
+ALTER TABLE pools ADD COLUMN source TEXT NOT NULL DEFAULT '{}';
+UPDATE hosts SET inventory_hash = '';
+
 -- Overlays are found by what they are built on, and lists are walked in the order of their sort keys.
 CREATE INDEX volumes_backing ON volumes (host_id, backing);
 

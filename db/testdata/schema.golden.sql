@@ -233,7 +233,7 @@ CREATE TABLE pools (
     target           TEXT   NOT NULL,
     capacity_bytes   BIGINT NOT NULL,
     allocation_bytes BIGINT NOT NULL,
-    available_bytes  BIGINT NOT NULL,
+    available_bytes  BIGINT NOT NULL, source TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (host_id, name)
 );
 

@@ -41,7 +41,7 @@ func Contract(t *testing.T, newHost func(t *testing.T) hv.Host, opt Options) {
 		{"facts", c.facts}, {"define", c.define}, {"not found", c.notFound}, {"power", c.power}, {"wrong states", c.wrongStates}, {"save", c.save},
 		{"change", c.change}, {"pending", c.pending}, {"hot-plug", c.hotPlug}, {"survival", c.survival}, {"rename", c.rename}, {"undefine", c.undefine}, {"clone", c.clone},
 		{"volumes", c.volumes}, {"inventory", c.inventory}, {"events", c.events}, {"consoles", c.consoles}, {"deadlines", c.deadlines}, {"concurrency", c.concurrency},
-		{"overlays", c.overlays}, {"sizes", c.sizes}, {"disk sizes", c.diskSizes},
+		{"overlays", c.overlays}, {"sizes", c.sizes}, {"disk sizes", c.diskSizes}, {"pools", c.pools},
 		{"redirect", c.redirect},
 		{"agentless", c.agentless},
 		{"transfer", c.transfer},

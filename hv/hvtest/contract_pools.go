@@ -101,3 +101,92 @@ func (c contract) diskSizes(t *testing.T, s *session) {
 		t.Errorf("the volume is %+v, %v", got, err)
 	}
 }
+
+// pools come and go, in every state twice, and never with what is in them.
+func (c contract) pools(t *testing.T, s *session) {
+	h, name := s.h, contractName("")
+	spec := domain.PoolSpec{Name: name, Type: "dir", UUID: domain.NewUUID(), Target: t.TempDir() + "/inner/" + name}
+	s.Cleanup(func() {
+		s.want("", h.StopPool(s.ctx(), name), "StopPool of what the test made")
+		s.want("", h.UndefinePool(s.ctx(), name), "UndefinePool of what the test made")
+	})
+	_, err := h.Pool(s.ctx(), name)
+	s.want(domain.NotFound, err, "Pool that is not there")
+	s.want(domain.NotFound, h.StartPool(s.ctx(), name), "StartPool of nothing")
+	s.want("", h.StopPool(s.ctx(), name), "StopPool of nothing")
+	s.want("", h.UndefinePool(s.ctx(), name), "UndefinePool of nothing")
+	s.want(domain.NotFound, h.RefreshPool(s.ctx(), name), "RefreshPool of nothing")
+	_, err = h.PoolDocument(s.ctx(), name)
+	s.want(domain.NotFound, err, "PoolDocument of nothing")
+	for range 2 {
+		s.must(h.DefinePool(s.ctx(), spec))
+	}
+	is := func(active, auto bool) {
+		t.Helper()
+		p, err := h.Pool(s.ctx(), name)
+		s.must(err)
+		if p.Name != name || p.UUID != spec.UUID || p.Type != "dir" || p.Target != spec.Target || p.Active != active || p.Autostart != auto || p.Identity != "" {
+			t.Errorf("the pool is %+v, want active %v, autostart %v", p, active, auto)
+		}
+	}
+	is(false, false)
+	twin := spec
+	twin.UUID = domain.NewUUID()
+	s.want(domain.Conflict, h.DefinePool(s.ctx(), twin), "a name that is taken")
+	twin.Name = contractName("-twin")
+	if c.opt.Driver != "TEST" {
+		s.want(domain.Conflict, h.DefinePool(s.ctx(), twin), "a folder that is taken")
+		s.want(domain.Conflict, h.RefreshPool(s.ctx(), name), "RefreshPool of a stopped pool")
+	}
+	for range 2 {
+		s.must(h.StartPool(s.ctx(), name))
+		is(true, false)
+	}
+	s.must(h.RefreshPool(s.ctx(), name))
+	for _, on := range []bool{true, true, false, true} {
+		s.must(h.SetPoolAutostart(s.ctx(), name, on))
+		is(true, on)
+	}
+	v, err := h.CreateVolume(s.ctx(), hv.VolumeSpec{Pool: name, Name: "keep.raw", Format: "raw", SizeBytes: domain.MiB})
+	s.must(err)
+	s.want(domain.Conflict, h.UndefinePool(s.ctx(), name), "UndefinePool of an active pool")
+	doc, err := h.PoolDocument(s.ctx(), name)
+	s.must(err)
+	for range 2 {
+		s.must(h.StopPool(s.ctx(), name))
+		is(false, true)
+	}
+	_, err = h.CreateVolume(s.ctx(), hv.VolumeSpec{Pool: name, Name: "no.raw", Format: "raw", SizeBytes: domain.MiB})
+	s.want(domain.Conflict, err, "CreateVolume in a stopped pool")
+	if c.opt.Driver != "TEST" {
+		if removed, err := h.ClearPool(s.ctx(), name); err != nil || removed {
+			t.Errorf("ClearPool took a pool that is not empty: %v, %v", removed, err)
+		}
+	}
+	for range 2 {
+		s.must(h.UndefinePool(s.ctx(), name))
+		_, err = h.Pool(s.ctx(), name)
+		s.want(domain.NotFound, err, "an undefined pool")
+	}
+	for range 2 {
+		s.must(h.DefinePoolDocument(s.ctx(), doc))
+	}
+	is(false, false)
+	s.must(h.StartPool(s.ctx(), name))
+	if c.opt.Driver == "TEST" {
+		return // its pools are not folders
+	}
+	if got, err := h.Volume(s.ctx(), name, "keep.raw"); err != nil || got.Path != v.Path {
+		t.Errorf("the volume is %+v, %v", got, err)
+	}
+	s.must(h.DeleteVolume(s.ctx(), name, "keep.raw"))
+	s.must(h.StopPool(s.ctx(), name))
+	if removed, err := h.ClearPool(s.ctx(), name); err != nil || !removed {
+		t.Errorf("ClearPool left an empty pool: %v, %v", removed, err)
+	}
+	if c.opt.Driver == "FAKE" {
+		return
+	}
+	spec.Type, spec.Name, spec.UUID = "sheepdog", contractName(""), domain.NewUUID()
+	s.want(domain.Unsupported, h.DefinePool(s.ctx(), spec), "a kind that the host does not have")
+}

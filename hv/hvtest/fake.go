@@ -41,6 +41,7 @@ type machine struct {
 	pools   map[string]domain.Pool
 	volumes map[string]domain.Volume // by pool/name
 	files   files
+	built   map[string]bool // pools whose devices were written, by UUID
 	nets    map[string]domain.Network
 	devices map[string]domain.Device
 	faults  []*fault
@@ -72,7 +73,7 @@ type conn struct {
 // NewFake makes a host.
 func NewFake(opt FakeOptions) *Fake {
 	m := &machine{
-		clock: opt.Clock, guests: map[string]*guest{}, pools: map[string]domain.Pool{}, volumes: map[string]domain.Volume{},
+		clock: opt.Clock, guests: map[string]*guest{}, pools: map[string]domain.Pool{}, volumes: map[string]domain.Volume{}, built: map[string]bool{},
 		nets: map[string]domain.Network{}, devices: map[string]domain.Device{}, hangs: map[string]chan struct{}{}, calls: map[string]int{},
 		conns: map[*conn]bool{}, streams: map[*stream]bool{}, data: map[string]string{}, inside: map[string]map[string]string{},
 	}

@@ -122,7 +122,10 @@ func (c *conn) EnsureDefaultPool(ctx context.Context) (bool, error) {
 				return false, nil
 			}
 		}
-		p := cmp.Or(m.pools["default"], defaultPool())
+		p, there := m.pools["default"]
+		if !there {
+			p = defaultPool()
+		}
 		p.Active, p.Autostart = true, true
 		m.pools["default"] = p
 		return true, nil

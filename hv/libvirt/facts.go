@@ -162,6 +162,9 @@ func (h *host) Facts(ctx context.Context) (domain.HostFacts, error) {
 	h.env = env
 	h.envOnce.Unlock()
 	f := env.facts
+	if f.PoolTypes, err = h.poolTypes(ctx); err != nil {
+		return domain.HostFacts{}, err
+	}
 	pools, err := h.pools(ctx)
 	if err != nil {
 		return domain.HostFacts{}, err

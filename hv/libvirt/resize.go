@@ -16,18 +16,14 @@ func (h *host) poolKind(ctx context.Context, name string) (golibvirt.StoragePool
 	if err != nil {
 		return p, "", err
 	}
-	doc, err := get(ctx, h.conn, "describe the storage pool "+name, func(l *golibvirt.Libvirt) (string, error) { return l.StoragePoolGetXMLDesc(p, 0) })
-	if err != nil {
-		return p, "", err
-	}
-	d, err := domxml.ParsePool(doc)
+	d, err := h.describePool(ctx, p)
 	return p, d.Type, err
 }
 
 // suits refuses what a kind of pool cannot hold, which some daemons would make as something else.
 func suits(kind string, v hv.VolumeSpec) error {
 	switch {
-	case domxml.FilePool(kind):
+	case domain.FilePool(kind):
 		return nil
 	case v.Backing != "":
 		return domain.Errorf(domain.Unsupported, "A volume of a %s pool cannot be built on another image.", kind).WithFix("Use a dir, fs or netfs pool.")
@@ -68,7 +64,7 @@ func (h *host) resize(ctx context.Context, pool, name string, size int64, flags 
 		if err != nil {
 			return err
 		}
-		if domxml.FilePool(kind) {
+		if domain.FilePool(kind) {
 			flags |= golibvirt.StorageVolResizeAllocate // what has all of its space keeps having it
 		}
 	}

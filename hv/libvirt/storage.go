@@ -224,7 +224,7 @@ func (h *host) EnsureDefaultPool(ctx context.Context) (bool, error) {
 		if defined {
 			p, err = l.StoragePoolLookupByName(defaultPool)
 		} else {
-			p, err = l.StoragePoolDefineXML(domxml.PoolXML(defaultPool, defaultPoolPath), 0)
+			p, err = l.StoragePoolDefineXML(domxml.PoolXML(domain.PoolSpec{Name: defaultPool, Type: "dir", Target: defaultPoolPath}), 0)
 		}
 		if err != nil {
 			return err

@@ -76,11 +76,11 @@ func shapeOf(inv domain.Inventory) string {
 	var lines []string
 	add := func(kind string, v any) { lines = append(lines, fmt.Sprintf("%s %+v", kind, v)) }
 	for _, p := range inv.Pools {
-		p.HostID, p.AllocationBytes, p.AvailableBytes = "", 0, 0
+		p.ID, p.HostID, p.AllocationBytes, p.AvailableBytes = "", "", 0, 0
 		add("pool", p)
 	}
 	for _, v := range inv.Volumes {
-		v.HostID, v.AllocationBytes = "", 0
+		v.ID, v.PoolID, v.HostID, v.AllocationBytes = "", "", "", 0
 		add("volume", v)
 	}
 	for _, n := range inv.Networks {

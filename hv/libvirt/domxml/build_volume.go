@@ -3,14 +3,10 @@ package domxml
 import (
 	"cmp"
 	"strconv"
-	"strings"
 
 	"novacron/domain"
 	"novacron/hv"
 )
-
-// FilePool reports whether a kind of pool keeps its volumes as files, which have formats and can be built on one another.
-func FilePool(kind string) bool { return strings.Contains(" dir fs netfs ", " "+kind+" ") }
 
 // VolumeXML is a new volume of a pool of that kind. qcow2 is always version 3: the default of older daemons, version 2, cannot hold dirty bitmaps, so
 // no incremental backup could be made of it. A logical volume takes its space at once: LVM's sparse ones are snapshots that break when they fill.
@@ -40,7 +36,7 @@ func VolumeXML(v hv.VolumeSpec, kind string) string {
 
 func (w *writer) target(format, kind, secret string) {
 	w.open("target")
-	if FilePool(kind) || kind == "rbd" {
+	if domain.FilePool(kind) || kind == "rbd" {
 		w.empty("format", "type", format)
 	}
 	if format == "qcow2" {

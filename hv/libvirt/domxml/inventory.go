@@ -10,19 +10,6 @@ import (
 	"novacron/domain"
 )
 
-// ParsePool reads a pool document. Active and Autostart are not in it.
-func ParsePool(doc string) (domain.Pool, error) {
-	d, err := read(doc, "pool")
-	if err != nil {
-		return domain.Pool{}, err
-	}
-	r := d.root
-	return domain.Pool{
-		UUID: r.kid("uuid").value(), Name: r.kid("name").text, Type: r.attr("type"), Target: r.at("target", "path").value(),
-		CapacityBytes: bytesOf(r.kid("capacity")), AllocationBytes: bytesOf(r.kid("allocation")), AvailableBytes: bytesOf(r.kid("available")),
-	}, nil
-}
-
 // bytesOf reads a size of the storage driver, where no unit means bytes.
 func bytesOf(n *node) int64 {
 	return scaled(n.value(), cmp.Or(n.attr("unit"), "bytes"))
@@ -122,16 +109,4 @@ func ParseNodeDevice(doc string) (domain.Device, error) {
 		dev.Label = dev.Name
 	}
 	return dev, nil
-}
-
-// PoolXML is a directory pool.
-func PoolXML(name, path string) string {
-	var w writer
-	w.open("pool", "type", "dir")
-	w.text("name", name)
-	w.open("target")
-	w.text("path", path)
-	w.close("target")
-	w.close("pool")
-	return w.b.String()
 }

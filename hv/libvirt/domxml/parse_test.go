@@ -187,7 +187,7 @@ func TestCloneIsAnother(t *testing.T) {
 
 func TestInventoryDocuments(t *testing.T) {
 	p, err := ParsePool(`<pool type='dir'><name>a &amp; b</name><uuid>u</uuid><capacity unit='bytes'>100</capacity><allocation>60</allocation><available unit='KiB'>1</available><source/><target><path>/p</path></target></pool>`)
-	if want := (domain.Pool{Name: "a & b", UUID: "u", Type: "dir", Target: "/p", CapacityBytes: 100, AllocationBytes: 60, AvailableBytes: 1024}); err != nil || p != want {
+	if want := (domain.Pool{Name: "a & b", UUID: "u", Type: "dir", Target: "/p", CapacityBytes: 100, AllocationBytes: 60, AvailableBytes: 1024}); err != nil || !reflect.DeepEqual(p, want) {
 		t.Errorf("%v %+v", err, p)
 	}
 	v, err := ParseVolume(`<volume type='file'><name>v</name><key>/p/v</key><capacity unit='bytes'>5</capacity><allocation unit='bytes'>4</allocation><target><path>/p/v</path><format type='qcow2'/></target><backingStore><path>/b</path></backingStore></volume>`)

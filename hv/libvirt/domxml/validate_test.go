@@ -32,9 +32,6 @@ func init() {
 			"copy": VolumeCopyXML("c<d", domain.Volume{Format: "qcow2", CapacityBytes: 1 << 20}, "dir"),
 		}
 	})
-	sample("storagepool", func(testing.TB) map[string]string {
-		return map[string]string{"dir": PoolXML("images & co", "/var/lib/<x>")}
-	})
 }
 
 // TestEverythingWeWriteIsValid has libvirt's own schemas judge every kind of document.
