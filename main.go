@@ -37,6 +37,7 @@ import (
 	"novacron/auth"
 	"novacron/auth/access"
 	"novacron/db"
+	"novacron/db/seal"
 	"novacron/domain"
 	"novacron/handlers"
 	"novacron/hv/libvirt"
@@ -136,7 +137,7 @@ func load(cmd *cobra.Command) (cfg config, warnings []string, err error) {
 	}
 	err = k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
 		key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "-"))
-		if !slices.Contains(known, key) && key != "config" {
+		if !slices.Contains(known, key) && key != "config" && key != "seal-key" {
 			warnings = append(warnings, name)
 		}
 		if !slices.Contains(known, key) || value == "" { // an empty variable is one that is not set
@@ -225,12 +226,23 @@ func (c config) logger(w io.Writer) (*slog.Logger, error) {
 }
 
 // databaseFile is the one file of a data directory (SQLite keeps its -wal and -shm beside it).
+// openDatabase opens it with the seal key of the environment, or with the one beside the file. A key is no flag: command lines are seen by everybody.
+func openDatabase(ctx context.Context, path string, log *slog.Logger) (*db.DB, error) {
+	box, err := seal.Load(filepath.Dir(path), os.Getenv(envName("seal-key")))
+	if err != nil {
+		return nil, err
+	}
+	return db.Open(ctx, path, log, time.Now, db.Seal(box))
+}
+
 func databaseFile(data string) string { return filepath.Join(data, "novacron.db") }
 
 // lockData makes the data directory, for its owner only, and keeps a second server out of it. The lock is on the directory itself and goes with the process.
 func lockData(data string) (unlock func(), err error) {
 	entries, err := os.ReadDir(data)
-	others := slices.ContainsFunc(entries, func(e os.DirEntry) bool { return !strings.HasPrefix(e.Name(), filepath.Base(databaseFile(""))) })
+	others := slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return e.Name() != seal.KeyFile && !strings.HasPrefix(e.Name(), filepath.Base(databaseFile("")))
+	})
 	if errors.Is(err, os.ErrNotExist) || err == nil && !others { // never close a directory that others use too, such as /tmp
 		if err = os.MkdirAll(data, 0o700); err == nil {
 			err = os.Chmod(data, 0o700)
@@ -274,7 +286,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 		return domain.Errorf(domain.Invalid, "“%s” cannot be listened on: %w", cfg.Listen, err).WithFix("Write an address and a port that is free, such as :8080 or 127.0.0.1:8081.")
 	}
 	defer listener.Close()
-	d, err := db.Open(ctx, databaseFile(cfg.Data), log, time.Now)
+	d, err := openDatabase(ctx, databaseFile(cfg.Data), log)
 	if err != nil {
 		return err
 	}
@@ -563,7 +575,7 @@ func offline(cmd *cobra.Command, mayMake bool, do func(ctx context.Context, a *a
 		return domain.Errorf(domain.NotFound, "There is no NovaCron data in %s.", cfg.Data).WithFix("Name the server's directory with --data.")
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError}))
-	d, err := db.Open(cmd.Context(), path, log, time.Now)
+	d, err := openDatabase(cmd.Context(), path, log)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite", in pure Go
 
+	"novacron/db/seal"
 	"novacron/domain"
 )
 
@@ -36,6 +37,7 @@ type DB struct {
 	turn  chan struct{}         // one token: whoever has it may write; held until the feed has been told, so that the feed keeps the order of the commits
 	feed  *Feed
 	docs  docCache
+	box   *seal.Box // of the secrets that lie here
 
 	generation atomic.Int64 // of what the memos keep
 	pages      *memo[VMQuery, VMPage]
@@ -47,7 +49,13 @@ type DB struct {
 // Option changes how a database is opened.
 type Option func(*options)
 
-type options struct{ sync string }
+type options struct {
+	sync string
+	seal *seal.Box
+}
+
+// Seal opens and seals secrets with this box; without, the key in the file's directory is taken, or made.
+func Seal(b *seal.Box) Option { return func(o *options) { o.seal = b } }
 
 // Unsynced commits without waiting for the disk: what is written survives the end of the process, but not a power cut. It is for tests, which
 // commit thousands of times.
@@ -69,6 +77,11 @@ func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.
 	}
 	d := &DB{log: log, clock: clock, base: context.WithoutCancel(ctx), turn: make(chan struct{}, 1), feed: newFeed(ringSize), kept: map[string]*sqlx.Stmt{}}
 	d.docs.init()
+	if d.box = o.seal; d.box == nil {
+		if d.box, err = seal.Load(filepath.Dir(abs), ""); err != nil {
+			return nil, err
+		}
+	}
 	d.pages, d.jobPages = newMemo[VMQuery, VMPage](&d.generation), newMemo[JobQuery, JobPage](&d.generation)
 	d.overviews, d.hosts = newMemo[struct{}, Overview](&d.generation), newMemo[struct{}, []domain.Host](&d.generation)
 	if d.write, err = sqlx.Open("sqlite", dsn(abs, "_txlock=immediate", "_pragma=synchronous("+o.sync+")")); err != nil {
@@ -90,6 +103,9 @@ func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.
 
 func (d *DB) start(ctx context.Context) error {
 	if err := d.migrate(ctx); err != nil {
+		return err
+	}
+	if err := d.sealCredentials(ctx); err != nil {
 		return err
 	}
 	evs, err := d.Events(ctx, EventQuery{Newest: true, Limit: maxLimit})

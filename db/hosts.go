@@ -92,7 +92,11 @@ func (d *DB) HostCredentials(ctx context.Context, id string) (domain.HostCredent
 	if err := d.read.GetContext(ctx, &s, "SELECT creds FROM host_credentials WHERE host_id = ?", id); err != nil {
 		return c, edge(err, "host")
 	}
-	return c, parse(s, &c)
+	plain, err := d.box.Open(s, credentialsOf(id))
+	if err != nil {
+		return c, err
+	}
+	return c, parse(string(plain), &c)
 }
 
 // InsertHost writes a new host. ID, Name, URI and State must be set.
@@ -172,6 +176,9 @@ func stale(what string, version int64) *domain.Error {
 func (tx *Tx) SetHostCredentials(id string, creds domain.HostCredentials) error {
 	s, err := text(creds)
 	if err != nil {
+		return err
+	}
+	if s, err = tx.d.box.Seal([]byte(s), credentialsOf(id)); err != nil {
 		return err
 	}
 	return tx.one("host", "INSERT INTO host_credentials (host_id, creds) VALUES (?, ?) ON CONFLICT (host_id) DO UPDATE SET creds = excluded.creds", id, s)

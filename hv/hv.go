@@ -26,6 +26,8 @@ type Host interface {
 	DiskResizer
 	Transfer
 	PoolAdmin
+	BlockJobs
+	Secrets
 	Inventory
 	Console
 	Redirector

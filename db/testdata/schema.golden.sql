@@ -334,6 +334,16 @@ CREATE TABLE tokens (
     expires_at BIGINT NOT NULL
 );
 
+CREATE TABLE uploads (
+    job_id     TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    volume_id  TEXT NOT NULL,
+    total      INTEGER NOT NULL,
+    received   INTEGER NOT NULL,
+    hash       BLOB NOT NULL,
+    sha256     TEXT NOT NULL DEFAULT '',
+    updated_at INTEGER NOT NULL
+);
+
 CREATE TABLE users (
     id            TEXT   NOT NULL PRIMARY KEY,
     name          TEXT   NOT NULL,
@@ -391,6 +401,20 @@ CREATE TABLE vms (
     hash         TEXT   NOT NULL,
     version      BIGINT NOT NULL
 , addresses TEXT NOT NULL DEFAULT '');
+
+CREATE TABLE volume_checksums (
+    volume_id TEXT PRIMARY KEY,
+    sha256    TEXT NOT NULL,
+    bytes     INTEGER NOT NULL,
+    at        INTEGER NOT NULL
+);
+
+CREATE TABLE volume_secrets (
+    uuid       TEXT PRIMARY KEY,
+    name       TEXT NOT NULL,
+    sealed     TEXT NOT NULL,
+    created_at INTEGER NOT NULL
+);
 
 CREATE TABLE volumes (
     host_id          TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
@@ -477,6 +501,8 @@ CREATE UNIQUE INDEX template_versions_number ON template_versions (template_id, 
 CREATE UNIQUE INDEX templates_name ON templates (name);
 
 CREATE UNIQUE INDEX tokens_hash ON tokens (hash);
+
+CREATE INDEX uploads_by_volume ON uploads (volume_id);
 
 CREATE UNIQUE INDEX users_name ON users (lower(name));
 

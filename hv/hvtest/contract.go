@@ -44,7 +44,7 @@ func Contract(t *testing.T, newHost func(t *testing.T) hv.Host, opt Options) {
 		{"overlays", c.overlays}, {"sizes", c.sizes}, {"disk sizes", c.diskSizes}, {"pools", c.pools},
 		{"redirect", c.redirect},
 		{"agentless", c.agentless},
-		{"transfer", c.transfer},
+		{"transfer", c.transfer}, {"blocks", c.blocks}, {"secrets", c.secrets},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			h := newHost(t)

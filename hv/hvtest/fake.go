@@ -42,6 +42,10 @@ type machine struct {
 	volumes map[string]domain.Volume // by pool/name
 	files   files
 	built   map[string]bool // pools whose devices were written, by UUID
+
+	blockSteps int
+	secrets    map[string]string // by UUID
+
 	nets    map[string]domain.Network
 	devices map[string]domain.Device
 	faults  []*fault

@@ -18,6 +18,7 @@ type guest struct {
 	autostart, deaf       bool
 	transient             bool
 	line                  *line
+	blocks                map[string]*block // by target
 	agent                 *Agent
 	dirty                 int64                 // bytes a second it writes to its memory
 	figures               *hv.MigrationProgress // of the migration that brought it here
@@ -92,7 +93,7 @@ func (m *machine) become(g *guest, s domain.VMState, reason string) {
 	}
 	g.state, g.reason = s, reason
 	if !g.up() {
-		g.live = ""
+		g.live, g.blocks = "", nil
 		g.line.hangUp()
 	}
 	m.say(g, hv.GuestState, reason)
