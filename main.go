@@ -44,6 +44,7 @@ import (
 	"novacron/hv/pool"
 	"novacron/jobs"
 	"novacron/jobs/fleet"
+	"novacron/jobs/guest"
 	"novacron/jobs/reconcile"
 	"novacron/static"
 )
@@ -333,6 +334,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g.Go(func() error { return hosts.Run(work) })
 	g.Go(func() error { return rec.Run(work, hosts) })
 	g.Go(func() error { return engine.Run(work) })
+	g.Go(func() error { return guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{}).Run(work) })
 	g.Go(func() error {
 		serveOn := server.Serve
 		if secure != nil {

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -168,4 +169,56 @@ func equalWords(a, b []string) bool {
 		}
 	}
 	return true
+}
+
+// GuestRecord is what is known of a guest through its agent, and since when.
+type GuestRecord struct {
+	Facts      GuestFacts
+	AskedAt    time.Time // zero: never asked
+	AnsweredAt time.Time // when Facts were told; zero: never
+	Problem    string    // why the last question had no answer; empty: it had one
+	Fix        string
+}
+
+// Answers reports whether the agent answered when it was asked last.
+func (r GuestRecord) Answers() bool { return !r.AnsweredAt.IsZero() && r.Problem == "" }
+
+// Same reports whether two records tell a person the same: clocks, load and how full file systems are do not count.
+func (r GuestRecord) Same(o GuestRecord) bool {
+	return r.Problem == o.Problem && r.AnsweredAt.IsZero() == o.AnsweredAt.IsZero() && r.Facts.still() == o.Facts.still()
+}
+
+// still is what changes rarely, as one line.
+func (f GuestFacts) still() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%q %q %q %q %q %q %q %v", f.Agent, f.Hostname, f.OSID, f.OSName, f.Kernel, f.Machine, f.Timezone, f.Frozen)
+	for _, u := range f.Users {
+		fmt.Fprintf(&b, " u%q@%q", u.Name, u.Domain)
+	}
+	for _, fs := range f.FileSystems {
+		fmt.Fprintf(&b, " f%q:%q:%q:%d", fs.Mount, fs.Device, fs.Type, fs.TotalBytes)
+	}
+	for _, c := range f.Cards {
+		fmt.Fprintf(&b, " c%q:%q:%q", c.Name, c.MAC, c.Addresses)
+	}
+	return b.String()
+}
+
+// Kinds of seeds.
+const (
+	SeedCloudInit = "cloud-init"
+	SeedWindows   = "windows"
+)
+
+// Seed is what a VM's first boot reads, and the volume it lies on. Sealed is what it was made from: it holds password hashes, so only what makes
+// the volume opens it.
+type Seed struct {
+	VMID       string
+	Kind       string
+	Pool       string
+	Volume     string
+	InstanceID string // cloud-init runs its first-boot modules again when this changes
+	Sealed     string
+	UpdatedAt  time.Time
+	Version    int64 // grows with every edit
 }

@@ -51,6 +51,31 @@ CREATE TABLE filter_sets (
     PRIMARY KEY (filter, group_id)
 );
 
+CREATE TABLE guest_facts (
+    vm_id       TEXT   NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    facts       TEXT   NOT NULL,
+    asked_at    BIGINT NOT NULL,
+    answered_at BIGINT NOT NULL,
+    problem     TEXT   NOT NULL,
+    fix         TEXT   NOT NULL
+);
+
+CREATE TABLE guest_rules (
+    vm_id TEXT NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    rules TEXT NOT NULL
+);
+
+CREATE TABLE guest_seeds (
+    vm_id       TEXT   NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    kind        TEXT   NOT NULL,
+    pool        TEXT   NOT NULL,
+    volume      TEXT   NOT NULL,
+    instance_id TEXT   NOT NULL,
+    sealed      TEXT   NOT NULL,
+    updated_at  BIGINT NOT NULL,
+    version     BIGINT NOT NULL
+);
+
 CREATE TABLE host_credentials (
     host_id TEXT NOT NULL PRIMARY KEY REFERENCES hosts (id) ON DELETE CASCADE,
     creds   TEXT NOT NULL

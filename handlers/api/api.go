@@ -99,6 +99,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.inventory()
 	s.vms()
 	s.actions()
+	s.guest()
 	s.jobs()
 	s.events()
 	s.document(e)
@@ -189,7 +190,7 @@ func (s *server) accepted(ctx context.Context, in ChangeParams, start func(key s
 			return nil, err
 		}
 	}
-	return &changeOutput{Location: prefix + "/jobs/" + job.ID, Body: s.job(&job)}, nil
+	return &changeOutput{Location: prefix + "/jobs/" + job.ID, Body: s.jobFor(ctx, &job)}, nil
 }
 
 // whileOpen is ctx that also ends when the server closes; end must be called.

@@ -42,7 +42,7 @@ func (s *server) jobs() {
 			if err != nil {
 				return nil, ofCursor(err)
 			}
-			return &jobList{pageOf(page.Items, page.Next, page.Total, s.job)}, nil
+			return &jobList{pageOf(page.Items, page.Next, page.Total, func(j *domain.Job) Job { return s.jobFor(ctx, j) })}, nil
 		})
 
 	register(s, op{id: "get-job", method: http.MethodGet, path: "/jobs/{id}", tag: "Jobs", perm: access.JobRead, status: 200, summary: "Show a job",

@@ -13,6 +13,7 @@ import (
 	"novacron/hv/pool"
 	"novacron/jobs"
 	"novacron/jobs/bulk"
+	"novacron/jobs/guest"
 	"novacron/jobs/hosts"
 	"novacron/jobs/power"
 	"novacron/jobs/provision"
@@ -25,13 +26,14 @@ type Fleet struct {
 	engine *jobs.Engine
 	clock  func() time.Time
 	trials *hosts.Trials
+	guests *guest.Secrets
 
 	placing sync.Mutex // from reading what hosts carry until the new VM's row counts
 }
 
 // New makes the front door. Register must be called before jobs can run.
 func New(d *db.DB, e *jobs.Engine, clock func() time.Time) *Fleet {
-	return &Fleet{db: d, engine: e, clock: clock, trials: hosts.NewTrials()}
+	return &Fleet{db: d, engine: e, clock: clock, trials: hosts.NewTrials(), guests: guest.NewSecrets()}
 }
 
 // Register makes every kind of job there is known to the engine.
@@ -40,6 +42,7 @@ func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconcil
 	f.engine.Register(provision.Kinds(provision.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
 	f.engine.Register(hosts.Kinds(hosts.Deps{DB: f.db, Pool: p, Dialer: dialer, Reconciler: rec, Trials: f.trials})...)
 	f.engine.Register(bulk.Kinds()...)
+	f.engine.Register(guest.Kinds(guest.Deps{DB: f.db, Hosts: rec.Hosts(p), Clock: f.clock, Secrets: f.guests})...)
 }
 
 // again looks for the job of an earlier request with the same key: a form that was sent twice gets the first answer, before anything

@@ -1,0 +1,29 @@
+-- +goose Up
+
+-- What the agent inside a guest told, and when.
+CREATE TABLE guest_facts (
+    vm_id       TEXT   NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    facts       TEXT   NOT NULL,
+    asked_at    BIGINT NOT NULL,
+    answered_at BIGINT NOT NULL,
+    problem     TEXT   NOT NULL,
+    fix         TEXT   NOT NULL
+);
+
+-- The medium of a VM's first boot. What it is made from is sealed: it holds hashes of passwords.
+CREATE TABLE guest_seeds (
+    vm_id       TEXT   NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    kind        TEXT   NOT NULL,
+    pool        TEXT   NOT NULL,
+    volume      TEXT   NOT NULL,
+    instance_id TEXT   NOT NULL,
+    sealed      TEXT   NOT NULL,
+    updated_at  BIGINT NOT NULL,
+    version     BIGINT NOT NULL
+);
+
+-- Which commands may be run inside a guest; no row: all.
+CREATE TABLE guest_rules (
+    vm_id TEXT NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
+    rules TEXT NOT NULL
+);
