@@ -90,7 +90,7 @@ func (s NetworkSpec) validateWire(p *Problems) {
 		none(s.IPv6 != nil, "ipv6", msg)
 		none(s.DNS != nil, "dns", msg)
 		none(s.Domain != "", "domain", msg)
-		none(s.MTU != 0 && s.Mode == NetMacvtap, "mtu", "The device decides the MTU.")
+		none(s.MTU != 0, "mtu", "The bridge or device that is there decides the MTU.")
 		none((s.Inbound != nil || s.Outbound != nil), "bandwidth_in", "libvirt limits a network as a whole only on its own bridge; limit port groups or the cards of VMs instead.")
 	}
 	if s.Mode != NetOVS {

@@ -35,10 +35,12 @@ type Network struct {
 	Active    bool        `json:"active"`
 	Autostart bool        `json:"autostart"`
 	Mode      string      `json:"mode"`
-	Bridge    string      `json:"bridge"`         // or the physical device of a macvtap network
-	CIDR      string      `json:"cidr"`           // first address with prefix, empty if none
-	Spec      NetworkSpec `json:"spec,omitzero"`  // all that its definition says, as far as NovaCron knows it
-	GroupID   string      `json:"group,omitzero"` // the networks of several hosts that were made as one
+	Bridge    string      `json:"bridge"`            // or the physical device of a macvtap network
+	CIDR      string      `json:"cidr"`              // first address with prefix, empty if none
+	Spec      NetworkSpec `json:"spec,omitzero"`     // all that its definition says, as far as NovaCron knows it
+	Pending   []Change    `json:"pending,omitempty"` // what its definition says otherwise than what runs: applies when it is started again
+	GroupID   string      `json:"group,omitzero"`    // the networks of several hosts that were made as one
+	XML       string      `json:"-"`                 // the definition as the host prints it; only Network of hv gives it
 }
 
 // NetworkSpec describes a libvirt network: what a person asks for, and what is read back. The JSON names are the API's.

@@ -29,6 +29,8 @@ type Host interface {
 	BlockJobs
 	Secrets
 	Inventory
+	Networks
+	Filters
 	Console
 	Redirector
 	Agent

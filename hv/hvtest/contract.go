@@ -19,6 +19,7 @@ type Options struct {
 	Network  string // a network that guests can be defined on; empty: none is used
 	HotPlug  bool   // devices can be plugged in while a guest runs
 	Obeys    bool   // the guest of Spec shuts down when asked to
+	Limits   bool   // the kernel can limit the bandwidth of a card
 	Consoles bool   // the guest of Spec has a screen and a serial line
 	// Spec gives a small guest that starts; UUID and name are set afterwards. Nil: 64 MiB and no devices.
 	Spec func(t *testing.T) domain.VMSpec

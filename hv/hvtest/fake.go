@@ -47,6 +47,10 @@ type machine struct {
 	secrets    map[string]string // by UUID
 
 	nets    map[string]domain.Network
+	netrun  map[string]domain.NetworkSpec // what runs, where the definition was changed since
+	leases  map[string][]domain.Lease     // by network
+	heard   map[string][]domain.Address   // by guest: what the host has seen besides its leases
+	filters map[string]domain.Filter
 	devices map[string]domain.Device
 	faults  []*fault
 	hangs   map[string]chan struct{}
@@ -78,7 +82,8 @@ type conn struct {
 func NewFake(opt FakeOptions) *Fake {
 	m := &machine{
 		clock: opt.Clock, guests: map[string]*guest{}, pools: map[string]domain.Pool{}, volumes: map[string]domain.Volume{}, built: map[string]bool{},
-		nets: map[string]domain.Network{}, devices: map[string]domain.Device{}, hangs: map[string]chan struct{}{}, calls: map[string]int{},
+		nets: map[string]domain.Network{}, netrun: map[string]domain.NetworkSpec{}, leases: map[string][]domain.Lease{}, heard: map[string][]domain.Address{}, filters: map[string]domain.Filter{},
+		devices: map[string]domain.Device{}, hangs: map[string]chan struct{}{}, calls: map[string]int{},
 		conns: map[*conn]bool{}, streams: map[*stream]bool{}, data: map[string]string{}, inside: map[string]map[string]string{},
 	}
 	if m.clock == nil {
@@ -268,7 +273,7 @@ func (f *Fake) AddPool(p domain.Pool) {
 func (f *Fake) AddNetwork(n domain.Network) {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
-	f.m.nets[n.Name] = n
+	f.m.nets[n.Name] = furnished(n)
 }
 
 // AddVolume puts a volume there; its path is made from the pool's when empty.

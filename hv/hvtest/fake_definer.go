@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 
 	"novacron/domain"
 	"novacron/hv"
@@ -99,6 +100,12 @@ func (m *machine) changeLive(g *guest, c domain.VMChange) (string, error) {
 	now := mustParse(g.live)
 	part := domain.VMChange{
 		Title: c.Title, Description: c.Description, Media: c.Media, AddDisks: c.AddDisks, RemoveDisks: c.RemoveDisks, AddNICs: c.AddNICs, RemoveNICs: c.RemoveNICs,
+	}
+	for _, n := range c.ChangeNICs {
+		n.Model = nil // from the next start
+		if slices.ContainsFunc(now.NICs, func(x domain.NIC) bool { return strings.EqualFold(x.MAC, n.MAC) }) {
+			part.ChangeNICs = append(part.ChangeNICs, n)
+		}
 	}
 	if c.VCPUs != nil && *c.VCPUs > now.VCPUs && *c.VCPUs <= now.MaxVCPUs {
 		part.VCPUs = c.VCPUs

@@ -46,6 +46,21 @@ func TestFakeKeepsTheContract(t *testing.T) {
 	}
 }
 
+func TestFakeKeepsTheContractOfNetworks(t *testing.T) {
+	f := hvtest.NewFake(hvtest.FakeOptions{})
+	hvtest.ContractNets(t, func(t *testing.T) hv.Host {
+		h, err := f.Connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { h.Close() })
+		return h
+	}, hvtest.Options{Driver: "FAKE", HotPlug: true, Limits: true})
+	if n, fs := f.AllNetworks(), f.AllFilters(); len(n) != 1 || len(fs) != 0 {
+		t.Errorf("left are the networks %v and the filters %v", n, fs)
+	}
+}
+
 const adopted = `<domain type='qemu'><name>old</name><uuid>11111111-1111-4111-8111-111111111111</uuid><memory unit='MiB'>64</memory><devices><graphics type='vnc'/></devices></domain>`
 
 const adoptedID = "11111111-1111-4111-8111-111111111111"

@@ -121,6 +121,7 @@ func (e *edit) live(ctx context.Context, c domain.VMChange, edited string) error
 		func() error { return e.media(ctx, c, doc) },
 		func() error { return e.removeDevices(ctx, c, doc, spec) },
 		func() error { return e.addDevices(ctx, c) },
+		func() error { return e.changeNICs(ctx, c, doc) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

@@ -18,6 +18,7 @@ var codeOf = map[golibvirt.ErrorNumber]domain.Code{
 	golibvirt.ErrNoStorageVol:         domain.NotFound,
 	golibvirt.ErrNoNetwork:            domain.NotFound,
 	golibvirt.ErrNoNodeDevice:         domain.NotFound,
+	golibvirt.ErrNoNwfilter:           domain.NotFound,
 	golibvirt.ErrNoDomainSnapshot:     domain.NotFound,
 	golibvirt.ErrNoDomainCheckpoint:   domain.NotFound,
 	golibvirt.ErrDeviceMissing:        domain.NotFound,

@@ -131,12 +131,8 @@ func (h *host) networks(ctx context.Context) ([]domain.Network, error) {
 		auto[n.Name] = true
 	}
 	return each(ctx, got.all, func(ctx context.Context, n golibvirt.Network) (domain.Network, error) {
-		doc, err := get(ctx, h.conn, "describe the network "+n.Name, func(l *golibvirt.Libvirt) (string, error) { return l.NetworkGetXMLDesc(n, 0) })
-		if err != nil {
-			return domain.Network{}, err
-		}
-		out, err := domxml.ParseNetwork(doc)
-		out.Name, out.UUID, out.Active, out.Autostart = n.Name, uuidText(n.UUID), active[n.Name], auto[n.Name]
+		out, err := h.describeNetwork(ctx, n, active[n.Name])
+		out.Autostart = auto[n.Name]
 		return out, err
 	})
 }

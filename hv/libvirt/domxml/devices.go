@@ -233,22 +233,3 @@ func DiskXML(d domain.Disk) string {
 	b.WriteString("</disk>")
 	return b.String()
 }
-
-// NICXML is the element of a network card.
-func NICXML(n domain.NIC) string {
-	var b strings.Builder
-	kind, source := "network", element("source", "", "network", n.Network)
-	if n.Network == "" {
-		kind, source = "bridge", element("source", "", "bridge", n.Bridge)
-	}
-	b.WriteString("<interface type='" + kind + "'>\n")
-	if n.MAC != "" {
-		b.WriteString("  " + element("mac", "", "address", strings.ToLower(n.MAC)) + "\n")
-	}
-	b.WriteString("  " + source + "\n  " + element("model", "", "type", cmp.Or(n.Model, "virtio")) + "\n")
-	if n.Down {
-		b.WriteString("  <link state='down'/>\n")
-	}
-	b.WriteString("</interface>")
-	return b.String()
-}

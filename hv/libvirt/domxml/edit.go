@@ -370,6 +370,11 @@ func (e *editor) nics(c domain.VMChange) error {
 			return err
 		}
 	}
+	for _, n := range c.ChangeNICs {
+		if err := e.changeNIC(n); err != nil {
+			return err
+		}
+	}
 	for _, n := range c.AddNICs {
 		if n.MAC != "" && nicNode(e.root, n.MAC).exists() {
 			return domain.InvalidField("add_nics", "There is a card with the address "+n.MAC+" already.", "another address, or none to have one made")

@@ -2,9 +2,6 @@ package domxml
 
 import (
 	"cmp"
-	"net"
-	"net/netip"
-	"strconv"
 	"strings"
 
 	"novacron/domain"
@@ -31,45 +28,6 @@ func ParseVolume(doc string) (domain.Volume, error) {
 		v.Format = "raw"
 	}
 	return v, nil
-}
-
-// ParseNetwork reads a network document. Active and Autostart are not in it.
-func ParseNetwork(doc string) (domain.Network, error) {
-	d, err := read(doc, "network")
-	if err != nil {
-		return domain.Network{}, err
-	}
-	r := d.root
-	f := r.kid("forward")
-	n := domain.Network{UUID: r.kid("uuid").value(), Name: r.kid("name").text, Mode: "isolated", Bridge: r.kid("bridge").attr("name")}
-	if f.exists() {
-		n.Mode = cmp.Or(f.attr("mode"), "nat")
-		n.Bridge = cmp.Or(n.Bridge, f.attr("dev"), f.kid("interface").attr("dev"))
-	}
-	for _, ip := range r.all("ip") {
-		if n.CIDR = cidr(ip); n.CIDR != "" {
-			break
-		}
-	}
-	return n, nil
-}
-
-func cidr(ip *node) string {
-	addr, err := netip.ParseAddr(ip.attr("address"))
-	if err != nil {
-		return ""
-	}
-	bits, err := strconv.Atoi(ip.attr("prefix"))
-	if err != nil {
-		bits = addr.BitLen()
-		if mask := net.ParseIP(ip.attr("netmask")).To4(); mask != nil && addr.Is4() {
-			bits, _ = net.IPMask(mask).Size()
-		}
-	}
-	if p := netip.PrefixFrom(addr, bits); p.IsValid() {
-		return p.String()
-	}
-	return ""
 }
 
 // ParseNodeDevice reads a node device document. Kind is empty for devices that nobody would look for (hubs, interfaces, hosts of SCSI buses).

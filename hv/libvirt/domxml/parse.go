@@ -221,25 +221,6 @@ func parseDisk(n *node) domain.Disk {
 	return d
 }
 
-func parseNIC(n *node) domain.NIC {
-	src := n.kid("source")
-	c := domain.NIC{
-		Model: n.kid("model").attr("type"), MAC: strings.ToLower(n.kid("mac").attr("address")), Target: n.kid("target").attr("dev"),
-		Down: n.kid("link").attr("state") == "down",
-	}
-	switch kind := n.attr("type"); kind {
-	case "network":
-		c.Network = src.attr("network")
-	case "bridge":
-		c.Bridge = src.attr("bridge")
-	case "direct":
-		c.Bridge = src.attr("dev")
-	default:
-		c.Network = kind
-	}
-	return c
-}
-
 // bootKind says which of the boot order's words a device answers to; "" for none.
 func bootKind(n *node) string {
 	switch n.name {

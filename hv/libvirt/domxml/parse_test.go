@@ -28,8 +28,8 @@ func TestParseOdd(t *testing.T) {
 			{Target: "vdc", Device: "disk", Bus: "virtio", Source: "rbd:vms/n1"},
 		},
 		NICs: []domain.NIC{
-			{Network: "default", Model: "virtio", MAC: "52:54:00:aa:bb:01", Target: "tap-odd"},
-			{Bridge: "br-int", MAC: "52:54:00:aa:bb:02", Down: true}, {Bridge: "eth0", Model: "e1000"}, {Network: "user"},
+			{Network: "default", PortGroup: "x", Model: "virtio", MAC: "52:54:00:aa:bb:01", Target: "tap-odd"},
+			{Bridge: "br-int", OpenVSwitch: true, MAC: "52:54:00:aa:bb:02", Down: true}, {Bridge: "eth0", Model: "e1000"}, {Network: "user"},
 		},
 		Graphics: "vnc", Video: "qxl", Serial: true, GuestAgent: true,
 	}
@@ -205,9 +205,11 @@ func TestInventoryDocuments(t *testing.T) {
 		{`<network><name>i</name><bridge name='virbr1'/><ip family='ipv6' address='fd00::1' prefix='64'/></network>`, domain.Network{Name: "i", Mode: "isolated", Bridge: "virbr1", CIDR: "fd00::1/64"}},
 		{`<network><name>f</name><forward/><ip address='10.0.0.1'/></network>`, domain.Network{Name: "f", Mode: "nat", CIDR: "10.0.0.1/32"}},
 		{`<network><name>b</name><forward mode='bridge'/><bridge name='br0'/><ip address='nonsense'/></network>`, domain.Network{Name: "b", Mode: "bridge", Bridge: "br0"}},
-		{`<network><name>m</name><forward mode='bridge'><interface dev='eth1'/></forward></network>`, domain.Network{Name: "m", Mode: "bridge", Bridge: "eth1"}},
+		{`<network><name>m</name><forward mode='bridge'><interface dev='eth1'/></forward></network>`, domain.Network{Name: "m", Mode: "macvtap", Bridge: "eth1"}},
 	} {
-		if n, err := ParseNetwork(c.doc); err != nil || !reflect.DeepEqual(n, c.want) {
+		n, err := ParseNetwork(c.doc)
+		n.Spec, n.XML = domain.NetworkSpec{}, ""
+		if err != nil || !reflect.DeepEqual(n, c.want) {
 			t.Errorf("%v %+v, want %+v", err, n, c.want)
 		}
 	}

@@ -25,6 +25,7 @@ import (
 type Options struct {
 	Name string // host name; empty: "private"
 	TLS  *PKI   // also listen for TLS with this server certificate
+	Net  bool   // a network namespace of its own, so that networks can be started; only the unix socket is reached then
 }
 
 // Daemon is a running private libvirtd.
@@ -125,12 +126,20 @@ mount --bind "$1/run" /run/libvirt
 mount --bind "$1/lib" /var/lib/libvirt
 mount --bind "$1/log" /var/log/libvirt
 mount --bind "$1/cache" /var/cache/libvirt
+if [ -n "$3" ]; then
+	umount -l /sys && mount -t sysfs sysfs /sys
+	ip link set lo up
+fi
 libvirtd --listen -p /run/libvirt/libvirtd.pid &
 wait $!`
 
 // Launch starts the process (again, after Kill) and waits until it answers.
 func (d *Daemon) Launch() error {
-	d.cmd = exec.Command("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private", "bash", "-c", script, "bash", d.Dir, d.opt.Name)
+	args, own := []string{"--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"}, ""
+	if d.opt.Net {
+		args, own = append(args, "--net"), "net"
+	}
+	d.cmd = exec.Command("unshare", append(args, "bash", "-c", script, "bash", d.Dir, d.opt.Name, own)...)
 	d.cmd.Stderr = &d.log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	os.Remove(d.Socket)
@@ -144,7 +153,10 @@ func (d *Daemon) Launch() error {
 	go func() { cmd.Wait(); close(end) }()
 	ctx, cancel := context.WithTimeout(context.Background(), upTime)
 	defer cancel()
-	addrs := []string{"unix " + d.Socket, "tcp 127.0.0.1:" + strconv.Itoa(d.TCPPort)}
+	addrs := []string{"unix " + d.Socket}
+	if !d.opt.Net {
+		addrs = append(addrs, "tcp 127.0.0.1:"+strconv.Itoa(d.TCPPort))
+	}
 	if d.TLSPort != 0 {
 		addrs = append(addrs, "tcp 127.0.0.1:"+strconv.Itoa(d.TLSPort))
 	}
