@@ -53,6 +53,7 @@ var FilterFields = []FilterField{
 	{Name: "cpu", Aliases: []string{"vcpus", "cpus"}, Help: "number of virtual CPUs", kind: number, column: "v.vcpus"},
 	{Name: "mem", Aliases: []string{"memory"}, Help: "memory, such as mem>=8G", kind: size, column: "v.memory_bytes"},
 	{Name: "mac", Help: "MAC address contains", kind: containing, column: "v.macs"},
+	{Name: "ip", Aliases: []string{"address"}, Help: "an address that it has while it runs, such as ip:10.0.*", kind: containing, column: "(CASE WHEN v.state = 'running' THEN v.addresses ELSE '' END)"},
 	{Name: "uuid", Help: "UUID contains", kind: containing, column: "v.uuid"},
 	{Name: "id", Help: "NovaCron's own id", kind: equalling, column: "v.id"},
 	{Name: "title", Help: "title contains", kind: containing, column: "lower(v.title)"},

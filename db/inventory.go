@@ -67,8 +67,7 @@ func (tx *Tx) insertInventory(hostID string, inv domain.Inventory) error {
 		}
 	}
 	for _, n := range inv.Networks {
-		if _, err := tx.exec("INSERT INTO networks (id, host_id, name, uuid, active, autostart, mode, bridge, cidr) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			domain.NetworkID(hostID, n.Name), hostID, n.Name, n.UUID, flag(n.Active), flag(n.Autostart), n.Mode, n.Bridge, n.CIDR); err != nil {
+		if err := tx.insertNetwork(hostID, n); err != nil {
 			return err
 		}
 	}
@@ -127,24 +126,6 @@ const volumeColumns = "id, pool_id, host_id, pool, name, path, format, capacity_
 func (r volumeRow) volume() domain.Volume {
 	return domain.Volume{ID: r.ID, PoolID: r.PoolID, HostID: r.HostID, Pool: r.Pool, Name: r.Name, Path: r.Path, Format: r.Format, CapacityBytes: r.CapacityBytes,
 		AllocationBytes: r.AllocationBytes, Backing: r.Backing, BackingFormat: r.BackingFormat, Encrypted: r.Encrypted}
-}
-
-type networkRow struct {
-	ID        string
-	HostID    string `db:"host_id"`
-	Name      string
-	UUID      string
-	Active    bool
-	Autostart bool
-	Mode      string
-	Bridge    string
-	CIDR      string
-}
-
-const networkColumns = "id, host_id, name, uuid, active, autostart, mode, bridge, cidr"
-
-func (r networkRow) network() domain.Network {
-	return domain.Network{ID: r.ID, HostID: r.HostID, UUID: r.UUID, Name: r.Name, Active: r.Active, Autostart: r.Autostart, Mode: r.Mode, Bridge: r.Bridge, CIDR: r.CIDR}
 }
 
 type deviceRow struct {
@@ -226,21 +207,6 @@ func (d *DB) VolumeOn(ctx context.Context, id string) ([]domain.Volume, error) {
 		return nil, edge(sql.ErrNoRows, "volume")
 	}
 	return each(rows, volumeRow.volume), nil
-}
-
-// Networks lists networks of a host, or of all hosts when hostID is empty.
-func (d *DB) Networks(ctx context.Context, hostID string) ([]domain.Network, error) {
-	cond, args := onHost(hostID, "host_id")
-	var rows []networkRow
-	err := d.read.SelectContext(ctx, &rows, "SELECT "+networkColumns+" FROM networks"+and(cond)+" ORDER BY host_id, name", args...)
-	return each(rows, networkRow.network), edge(err, "network")
-}
-
-// Network reads a network by its id. NotFound.
-func (d *DB) Network(ctx context.Context, id string) (domain.Network, error) {
-	var row networkRow
-	err := d.read.GetContext(ctx, &row, "SELECT "+networkColumns+" FROM networks WHERE id = ?", id)
-	return row.network(), edge(err, "network")
 }
 
 // Devices lists node devices of a host, or of all hosts when hostID is empty.

@@ -11,17 +11,17 @@ import (
 
 // vmColumns is what every reader of VMs needs; documents (configuration, live state, XML) are read apart from it.
 const vmColumns = `v.id, v.uuid, v.host_id, h.name, h.state, h.state_since, h.last_seen, v.name, v.state, v.reason, v.state_at, v.autostart, v.creating, v.tags, v.notes,
-	v.created_at, v.seen_at, v.version, v.rev, coalesce(l.job_id, ''), coalesce(j.title, '')`
+	v.created_at, v.seen_at, v.version, v.rev, coalesce(l.job_id, ''), coalesce(j.title, ''), v.addresses`
 
 const vmTables = ` FROM vms v JOIN hosts h ON h.id = v.host_id LEFT JOIN locks l ON l.resource = v.id LEFT JOIN jobs j ON j.id = l.job_id`
 
 // scanVM reads one row of vmColumns, and more columns into extra.
 func scanVM(rows interface{ Scan(...any) error }, vm *domain.VM, rev *int64, extra ...any) error {
-	var hostState, lastState, tags string
+	var hostState, lastState, tags, addresses string
 	var since, hostSeen, stateAt, created, seen int64
 	var autostart, creating bool
 	dest := []any{&vm.ID, &vm.UUID, &vm.HostID, &vm.HostName, &hostState, &since, &hostSeen, &vm.Name, &lastState, &vm.Reason, &stateAt, &autostart, &creating, &tags, &vm.Notes,
-		&created, &seen, &vm.Version, rev, &vm.BusyJob, &vm.BusyTitle}
+		&created, &seen, &vm.Version, rev, &vm.BusyJob, &vm.BusyTitle, &addresses}
 	if err := rows.Scan(append(dest, extra...)...); err != nil {
 		return err
 	}
@@ -32,6 +32,11 @@ func scanVM(rows interface{ Scan(...any) error }, vm *domain.VM, rev *int64, ext
 	vm.Autostart, vm.Creating = autostart, creating
 	vm.CreatedAt = at(created)
 	vm.SeenAt = at(max(seen, hostSeen)) // a guest that the host no longer had would have no row
+	if addresses != "" && lastState == string(domain.VMRunning) {
+		if err := parse(addresses, &vm.Addresses); err != nil {
+			return err
+		}
+	}
 	if tags == "" || tags == "[]" {
 		return nil
 	}

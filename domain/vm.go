@@ -31,11 +31,12 @@ type VM struct {
 	LastState VMState // what the host said last
 	Reason    string  // why it is in this state, in words ("shut down by the guest"); may be empty
 	Autostart bool
-	Creating  bool     // its create job has not finished
-	Config    VMSpec   // what the next start will use
-	Live      *VMSpec  // what runs now; nil unless running or paused
-	Pending   []Change // Live against Config: "applies after restart"
-	XML       string   // persistent definition exactly as the host prints it
+	Creating  bool      // its create job has not finished
+	Config    VMSpec    // what the next start will use
+	Live      *VMSpec   // what runs now; nil unless running or paused
+	Pending   []Change  // Live against Config: "applies after restart"
+	XML       string    // persistent definition exactly as the host prints it
+	Addresses []Address // while it runs, from all sources
 	Tags      []string
 	Notes     string
 	BusyJob   string // id of the job that holds it; empty when free
