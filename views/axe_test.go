@@ -57,8 +57,22 @@ func gallery(t *testing.T) *httptest.Server {
 	return srv
 }
 
+// profile is a folder for a browser. Not t.TempDir: a browser that was ended may go on writing for a moment, and what it then leaves is no failure.
+func profile(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "novacron-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Logf("the browser's profile is not quite gone: %v", err)
+		}
+	})
+	return dir
+}
+
 func browser(t *testing.T) context.Context {
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile(t)),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("hide-scrollbars", true))
 	alloc, stop := chromedp.NewExecAllocator(t.Context(), opts...)
 	t.Cleanup(stop)

@@ -43,7 +43,7 @@ func Open(t testing.TB, base string, width, height int) *Page {
 		chromedp.ExecPath(bin), chromedp.NoSandbox, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true),
-		chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(width, height), chromedp.WSURLReadTimeout(60*time.Second),
+		chromedp.UserDataDir(profile(t)), chromedp.WindowSize(width, height), chromedp.WSURLReadTimeout(60*time.Second),
 	)
 	actx, acancel := chromedp.NewExecAllocator(context.Background(), opts...)
 	ctx, cancel := chromedp.NewContext(actx)
@@ -71,6 +71,20 @@ func Open(t testing.TB, base string, width, height int) *Page {
 	})
 	p.Do("start the browser", emulation.SetDeviceMetricsOverride(int64(width), int64(height), 1, width < 500))
 	return p
+}
+
+// profile is a folder for a browser. Not t.TempDir: a browser that was ended may go on writing for a moment, and what it then leaves is no failure.
+func profile(t testing.TB) string {
+	dir, err := os.MkdirTemp("", "novacron-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Logf("the browser's profile is not quite gone: %v", err)
+		}
+	})
+	return dir
 }
 
 func (p *Page) report(s string) {
