@@ -150,6 +150,17 @@ func (d *DB) readVMs(ctx context.Context, q VMQuery) (VMPage, error) {
 	return page, d.attach(ctx, page.Items, revs)
 }
 
+// VMMatches reports whether a VM is in the list, whatever Sort, Limit and After say.
+func (d *DB) VMMatches(ctx context.Context, q VMQuery, id string) (bool, error) {
+	cond, args, err := q.conditions()
+	if err != nil {
+		return false, err
+	}
+	var n int
+	err = d.read.GetContext(ctx, &n, "SELECT count(*) FROM vms v JOIN hosts h ON h.id = v.host_id"+and(append(cond, "v.id = ?")), append(args, id)...)
+	return n > 0, edge(err, "VM")
+}
+
 // VMIDs gives the ids of all VMs that match, by name, whatever Limit and After say: "select all N that match".
 func (d *DB) VMIDs(ctx context.Context, q VMQuery) ([]string, error) {
 	cond, args, err := q.conditions()

@@ -484,3 +484,27 @@ func TestProgressIsSentWithoutAnEvent(t *testing.T) {
 		t.Errorf("left = %v", left)
 	}
 }
+
+// TestAFilteredListLosesAndFindsRows: a row that does not match any more is marked to go; one that has come to match is told of where it is missing.
+func TestAFilteredListLosesAndFindsRows(t *testing.T) {
+	w := newWorld(t)
+	b := w.admin()
+	w.mirrored("h1", 2)
+	vm := w.vmNamed("h1-g0000")
+	running, all := b.open(liveOf(t, b.get("/vms?filter=state:running").text)), b.open(liveOf(t, b.get("/vms").text))
+	paused := b.open(liveOf(t, b.get("/vms?filter=state:paused").text))
+	w.change(vm.ID, domain.VMPaused)
+	if m := running.until(`id="row-`+vm.ID, "1 of 2"); !strings.Contains(m.data, `class="left"`) || strings.Contains(m.data, "come to match") {
+		t.Errorf("the row stays: %s", m.data)
+	}
+	if m := paused.until(`id="row-`+vm.ID, "1 of 2"); !strings.Contains(m.data, `:not(:has(#row-`+vm.ID+`))`) || strings.Contains(m.data, `class="left"`) {
+		t.Errorf("nothing says that it matches now: %s", m.data)
+	}
+	if m := all.until(`id="row-` + vm.ID); strings.Contains(m.data, `class="left"`) || strings.Contains(m.data, "come to match") {
+		t.Errorf("a list without filter has a row leave: %s", m.data)
+	}
+	w.change(vm.ID, domain.VMRunning)
+	if m := running.until(`id="row-`+vm.ID, "2 of 2"); strings.Contains(m.data, `class="left"`) {
+		t.Errorf("the row does not come back: %s", m.data)
+	}
+}

@@ -66,7 +66,7 @@ func (d *drawing) vmRows(ctx context.Context, a affected, m vms.List, scope db.V
 	for _, id := range slices.Sorted(maps.Keys(touched)) {
 		d.vmRow(ctx, id, a.names[id], m, moved[id])
 	}
-	if len(a.lists) > 0 && d.v.total >= 0 {
+	if (len(a.lists) > 0 || m.Filter != "" && len(touched) > 0) && d.v.total >= 0 {
 		d.news(ctx, m, scope.Host)
 	}
 }
@@ -78,9 +78,21 @@ func (d *drawing) vmRow(ctx context.Context, id, name string, m vms.List, moved 
 		if domain.Is(err, domain.NotFound) {
 			return vms.StreamGone(d.shell(), m, domain.VM{ID: id, Name: name}), nil
 		}
+		if err != nil {
+			return nil, err
+		}
 		m := m
 		m.Moving = d.s.moving([]domain.VM{vm})
-		return vms.StreamRow(d.shell(), m, vm), err
+		if m.Filter != "" {
+			matches, err := d.s.DB.VMMatches(ctx, listQuery(d.v.at), id)
+			if err != nil && !domain.Is(err, domain.Invalid) {
+				return nil, err
+			}
+			if !matches {
+				return vms.StreamLeft(d.shell(), m, vm), nil
+			}
+		}
+		return vms.StreamRow(d.shell(), m, vm), nil
 	}
 	if moved {
 		comp, err := row(ctx)

@@ -55,11 +55,12 @@ addEventListener("dblclick", (e) => {
   if (row && !e.target.closest("a, button, input, label")) $("a.name", row)?.click();
 });
 
-// ---- News: what has appeared is taken in at once while nobody is at the list, and otherwise as soon as they leave it, so that no row moves
-// under a pointer, a tick or the keyboard.
+// ---- News: what has appeared, and what does not belong here any more, is taken in at once while nobody is at the list, and otherwise as soon as they
+// leave it, so that no row moves under a pointer, a tick or the keyboard.
 function takeIn() {
-  const link = $("#list-news a");
-  if (link && !$(".table-wrap:hover, .table-wrap:focus-within, .row-check:checked, dialog[open], :popover-open")) link.click();
+  if ($(".table-wrap:hover, .table-wrap:focus-within, .row-check:checked, dialog[open], :popover-open")) return;
+  for (const row of $$("tr.left")) row.remove();
+  $("#list-news a")?.click();
 }
 document.addEventListener("htmx:after:swap", takeIn);
 document.addEventListener("pointerout", (e) => { if (e.target.closest?.(".table-wrap") && !e.relatedTarget?.closest?.(".table-wrap")) setTimeout(takeIn); });

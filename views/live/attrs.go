@@ -126,3 +126,8 @@ func prependStill(list, news string) templ.Attributes {
 func newsWhileHeld(list, news string) templ.Attributes {
 	return templ.Attributes{"hx-target": "body:has(#" + list + ":hover) #" + news, "hx-swap": "outerMorph"}
 }
+
+// A list of several pages is left alone: the row may be on a later one.
+func newsUnlessThere(row, news string) templ.Attributes {
+	return templ.Attributes{"hx-target": "body:not(:has(#" + row + ")):not(:has(#" + ListPager + " a)) #" + news, "hx-swap": "outerMorph"}
+}
