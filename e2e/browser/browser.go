@@ -215,6 +215,13 @@ func (p *Page) Click(selector string) {
 	p.Do("click "+selector, chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible))
 }
 
+// Hover moves the pointer onto the middle of the first match.
+func (p *Page) Hover(selector string) {
+	p.t.Helper()
+	at := Eval[[]float64](p, fmt.Sprintf(`(() => { const r = document.querySelector(%q).getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()`, selector))
+	p.Do("hover over "+selector, chromedp.MouseEvent(input.MouseMoved, at[0], at[1]))
+}
+
 // Until waits until a JavaScript expression is true, for at most 60 s.
 func (p *Page) Until(what, expr string) {
 	p.t.Helper()
