@@ -18,6 +18,7 @@ import (
 	"novacron/jobs/power"
 	"novacron/jobs/provision"
 	"novacron/jobs/reconcile"
+	"novacron/jobs/storage"
 )
 
 // Fleet is the front door. Safe for concurrent use.
@@ -43,6 +44,7 @@ func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconcil
 	f.engine.Register(hosts.Kinds(hosts.Deps{DB: f.db, Pool: p, Dialer: dialer, Reconciler: rec, Trials: f.trials})...)
 	f.engine.Register(bulk.Kinds()...)
 	f.engine.Register(guest.Kinds(guest.Deps{DB: f.db, Hosts: rec.Hosts(p), Clock: f.clock, Secrets: f.guests})...)
+	f.engine.Register(storage.Kinds(storage.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
 }
 
 // again looks for the job of an earlier request with the same key: a form that was sent twice gets the first answer, before anything
