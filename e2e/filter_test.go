@@ -22,7 +22,9 @@ func TestAFilteredListFollows(t *testing.T) {
 	for _, vm := range vms {
 		api.WaitVM(t, vm.ID, "running", 20*time.Second)
 	}
-	act := func(i int, action string) { api.Change(t, "POST", "/api/v1/vms/"+vms[i].ID+"/"+action, nil, "succeeded") }
+	act := func(i int, action string) {
+		api.Change(t, "POST", "/api/v1/vms/"+vms[i].ID+"/"+action, nil, "succeeded")
+	}
 	t.Cleanup(func() {
 		for i := range vms {
 			if vm, err := api.VM(vms[i].ID); err == nil && vm.State == "paused" {

@@ -33,6 +33,8 @@ type Options struct {
 
 	TestDrivers int // libvirtd on libvirt's test driver, listening on 127.0.0.1: cheap hosts for scale
 	TestGuests  int // running guests on each of those, beside none of libvirt's own
+	// TestVolumes and TestNetworks are made on each of them too, in the shared state only: volumes in libvirt's pool, networks beside its one.
+	TestVolumes, TestNetworks int
 }
 
 // Lab is a set of running hosts.

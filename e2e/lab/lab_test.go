@@ -208,7 +208,7 @@ func ssh(ctx context.Context, key, known, addr string) (string, error) {
 func TestTestDrivers(t *testing.T) {
 	needRoot(t)
 	ctx := within(t, time.Minute)
-	l := start(t, ctx, Options{TestDrivers: 3, TestGuests: 4})
+	l := start(t, ctx, Options{TestDrivers: 3, TestGuests: 4, TestVolumes: 5, TestNetworks: 2})
 	seen := map[string]bool{}
 	for _, h := range l.TestHosts {
 		names := strings.Fields(must(h.Virsh(ctx, "list", "--name"))(t))
@@ -227,6 +227,12 @@ func TestTestDrivers(t *testing.T) {
 		}
 	}
 	h := l.TestHosts[1]
+	if got := strings.Count(must(h.Virsh(ctx, "vol-list", "default-pool"))(t), "/t002-v"); got != 5 {
+		t.Errorf("%d volumes", got)
+	}
+	if got := strings.Fields(must(h.Virsh(ctx, "net-list", "--name"))(t)); len(got) != 3 {
+		t.Errorf("networks are %q", got)
+	}
 	must(h.Virsh(ctx, "destroy", "t002-01"))(t)
 	if got := must(h.Virsh(ctx, "domstate", "t002-01"))(t); got != "shut off" {
 		t.Errorf("what one connection did, the next does not see: %q", got)

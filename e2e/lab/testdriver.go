@@ -107,16 +107,31 @@ func (h *TestHost) fill(ctx context.Context, proc *initProcess) error {
 		return err
 	}
 	h.held = held
-	if h.lab.opts.TestGuests == 0 {
-		return nil
+	var commands []string
+	if h.lab.opts.TestGuests > 0 {
+		commands = []string{"destroy test", "undefine test"}
 	}
-	commands := []string{"destroy test", "undefine test"}
 	for i := range h.lab.opts.TestGuests {
 		file := filepath.Join(h.Dir, h.guestName(i)+".xml")
 		if err := os.WriteFile(file, []byte(h.guestXML(i)), 0o644); err != nil {
 			return err
 		}
 		commands = append(commands, "define "+file, "start "+h.guestName(i))
+	}
+	for i := range h.lab.opts.TestVolumes {
+		commands = append(commands, fmt.Sprintf("vol-create-as default-pool t%03d-v%03d.qcow2 %dM --allocation 1M", h.index, i+1, 16<<(i%6)))
+	}
+	for i := range h.lab.opts.TestNetworks {
+		name := fmt.Sprintf("t%03d-n%02d", h.index, i+1)
+		file := filepath.Join(h.Dir, name+".xml")
+		net := fmt.Sprintf("<network><name>%s</name><forward mode='nat'/><bridge name='virbr%d'/><ip address='10.%d.%d.1' netmask='255.255.255.0'/></network>", name, i+1, h.index%250, i)
+		if err := os.WriteFile(file, []byte(net), 0o644); err != nil {
+			return err
+		}
+		commands = append(commands, "net-define "+file, "net-start "+name)
+	}
+	if len(commands) == 0 {
+		return nil
 	}
 	_, err = virsh(ctx, h.URI, strings.Join(commands, "; "))
 	return err

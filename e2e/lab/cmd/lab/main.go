@@ -74,6 +74,8 @@ func up(ctx context.Context, args []string) (err error) {
 	flags.IntVar(&opts.Hosts, "hosts", 2, "hosts on QEMU")
 	flags.IntVar(&opts.TestDrivers, "test-drivers", 0, "hosts on libvirt's test driver")
 	flags.IntVar(&opts.TestGuests, "test-guests", 10, "guests on each of those")
+	flags.IntVar(&opts.TestVolumes, "test-volumes", 0, "volumes on each of those")
+	flags.IntVar(&opts.TestNetworks, "test-networks", 0, "networks on each of those, beside libvirt's own")
 	flags.BoolVar(&opts.TLS, "tls", false, "also listen on TLS")
 	flags.BoolVar(&opts.SSH, "ssh", false, "also run sshd")
 	flags.BoolVar(&opts.Shared, "shared", true, "give the hosts a shared pool")
