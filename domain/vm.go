@@ -85,10 +85,11 @@ const (
 	ActEdit     VMAction = "edit"
 	ActDelete   VMAction = "delete"
 	ActConsole  VMAction = "console"
+	ActMigrate  VMAction = "migrate"
 )
 
 // VMActions lists every action, frequent first, destructive last: the order of menus.
-var VMActions = []VMAction{ActStart, ActShutdown, ActReboot, ActPause, ActResume, ActConsole, ActSave, ActRestore, ActEdit, ActRename, ActClone, ActReset, ActStop, ActDiscard, ActDelete}
+var VMActions = []VMAction{ActStart, ActShutdown, ActReboot, ActPause, ActResume, ActConsole, ActSave, ActRestore, ActEdit, ActMigrate, ActRename, ActClone, ActReset, ActStop, ActDiscard, ActDelete}
 
 var actionFrom = map[VMAction][]VMState{
 	ActStart:    {VMStopped, VMSaved, VMCrashed},
@@ -106,12 +107,13 @@ var actionFrom = map[VMAction][]VMState{
 	ActEdit:     {VMRunning, VMPaused, VMStopped, VMCrashed},
 	ActDelete:   {VMRunning, VMPaused, VMStopped, VMSaved, VMCrashed},
 	ActConsole:  {VMRunning, VMPaused},
+	ActMigrate:  {VMRunning, VMStopped, VMCrashed},
 }
 
 var actionVerb = map[VMAction]string{
 	ActStart: "started", ActShutdown: "shut down", ActStop: "powered off", ActReboot: "rebooted", ActReset: "reset",
 	ActPause: "paused", ActResume: "resumed", ActSave: "saved", ActRestore: "restored", ActDiscard: "relieved of its saved state",
-	ActRename: "renamed", ActClone: "cloned", ActEdit: "edited", ActDelete: "deleted", ActConsole: "watched on its console",
+	ActRename: "renamed", ActClone: "cloned", ActEdit: "edited", ActDelete: "deleted", ActConsole: "watched on its console", ActMigrate: "moved",
 }
 
 // Can reports whether the action is possible in this state; the error is a Conflict that says why not, fit for a tool tip.

@@ -9,11 +9,11 @@ import (
 // Every pair of state and action has an answer here, so that neither table can grow without the other.
 func TestEveryActionInEveryState(t *testing.T) {
 	allowed := map[VMState]string{
-		VMRunning: "shutdown reboot pause console save edit reset stop delete",
+		VMRunning: "shutdown reboot pause console save edit migrate reset stop delete",
 		VMPaused:  "resume console save edit reset stop delete",
-		VMStopped: "start edit rename clone delete",
+		VMStopped: "start edit migrate rename clone delete",
 		VMSaved:   "start restore discard delete",
-		VMCrashed: "start edit rename clone stop delete",
+		VMCrashed: "start edit migrate rename clone stop delete",
 		VMAway:    "",
 	}
 	if len(allowed) != len(VMStates) || len(actionFrom) != len(VMActions) || len(actionVerb) != len(VMActions) {
