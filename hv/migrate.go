@@ -8,12 +8,17 @@ import (
 // Migrator moves a running guest to another daemon. The daemons talk to each other (peer to peer): the guest's memory and disks never pass through
 // NovaCron, and a migration goes on when the connection it was asked for on ends.
 type Migrator interface {
-	// DirtyRate measures for window how many bytes a second the guest writes to its memory, by sampling pages. Conflict unless the guest runs and
-	// nothing else measures or migrates it; Unsupported.
-	DirtyRate(ctx context.Context, uuid string, window time.Duration) (bytesPerSecond int64, err error)
+	// GuestMemory measures for window how many bytes a second the guest writes to its memory, by sampling pages, and how much it uses. Conflict unless
+	// the guest runs and nothing else measures or migrates it; Unsupported.
+	GuestMemory(ctx context.Context, uuid string, window time.Duration) (GuestMemory, error)
 	// Migrate moves the guest and returns when it has ended: nil means that it runs on the destination and is defined only there. After any error the
 	// caller asks both hosts where it is. Conflict when it does not run or is being moved already.
 	Migrate(ctx context.Context, uuid string, m Migration) error
+	// ScreenAddress is where a guest's VNC server has to listen on this host to be reached: an address of the host, or empty when the way NovaCron reaches
+	// the host needs none.
+	ScreenAddress() string
+	// Receive defines a stopped guest that another host has, from that host's document, with what m says lies elsewhere here. Defining it again is a no-op.
+	Receive(ctx context.Context, xml string, m Migration) error
 	// MigrationProgress says how far the migration is that the guest's host is sending now, whoever asked for it; NotFound when none is under way.
 	MigrationProgress(ctx context.Context, uuid string) (MigrationProgress, error)
 	// MigrationResult gives the figures of the last migration, from the host where the guest runs now. NotFound when it keeps none.
@@ -26,12 +31,19 @@ type Migrator interface {
 	TuneMigration(ctx context.Context, uuid string, bandwidth int64, downtime time.Duration) error
 }
 
+// GuestMemory is what a guest does with its memory.
+type GuestMemory struct {
+	DirtyRate int64 `json:"dirty_rate"` // bytes a second that it writes to
+	Resident  int64 `json:"resident"`   // bytes of the host's memory that it occupies; 0: not told
+}
+
 // Migration says where a guest goes and how.
 type Migration struct {
 	URI         string            // the destination daemon, as the source daemon reaches it
 	DataURI     string            // tcp://address where the destination's QEMU listens; empty: libvirt chooses
 	CopyDisks   []string          // targets (vda …) whose contents are copied along; the destination's volumes exist already
 	Sources     map[string]string // old path -> new path of disks that lie elsewhere on the destination
+	Screen      string            // the destination's ScreenAddress
 	Networks    map[string]string // old -> new network of the guest's cards
 	Bridges     map[string]string // old -> new bridge
 	Bandwidth   int64             // bytes a second; 0: as much as there is

@@ -25,7 +25,7 @@ func MigrationContract(t *testing.T, pair func(t *testing.T) MigrationPair) {
 		name string
 		run  func(*testing.T, MigrationPair)
 	}{
-		{"shared storage", moveShared}, {"copied disk", moveCopied}, {"refusals", moveRefused}, {"nothing under way", moveIdle}, {"dirty rate", moveDirtyRate},
+		{"shared storage", moveShared}, {"copied disk", moveCopied}, {"refusals", moveRefused}, {"nothing under way", moveIdle}, {"dirty rate", moveDirtyRate}, {"stopped", moveStopped},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, pair(t)) })
 	}
@@ -140,12 +140,27 @@ func moveIdle(t *testing.T, p MigrationPair) {
 
 func moveDirtyRate(t *testing.T, p MigrationPair) {
 	m := runningGuest(t, p)
-	rate, err := p.From.DirtyRate(m.ctx(), m.spec.UUID, time.Second)
+	got, err := p.From.GuestMemory(m.ctx(), m.spec.UUID, time.Second)
 	m.must(err)
-	if rate < 0 {
-		t.Errorf("a rate of %d", rate)
+	if got.DirtyRate < 0 || got.Resident <= 0 {
+		t.Errorf("measured %+v", got)
 	}
 	m.must(p.From.Stop(m.ctx(), m.spec.UUID))
-	_, err = p.From.DirtyRate(m.ctx(), m.spec.UUID, time.Second)
+	_, err = p.From.GuestMemory(m.ctx(), m.spec.UUID, time.Second)
 	m.want(domain.Conflict, err, "measuring a stopped guest")
+}
+
+func moveStopped(t *testing.T, p MigrationPair) {
+	m := runningGuest(t, p)
+	m.must(p.From.Stop(m.ctx(), m.spec.UUID))
+	g, err := p.From.Guest(m.ctx(), m.spec.UUID)
+	m.must(err)
+	moved := hv.Migration{Sources: map[string]string{m.spec.Disks[0].Source: "/elsewhere/disk.raw"}}
+	m.must(p.To.Receive(m.ctx(), g.XML, moved))
+	m.must(p.To.Receive(m.ctx(), g.XML, moved))
+	got, err := p.To.Guest(m.ctx(), m.spec.UUID)
+	m.must(err)
+	if got.Name != g.Name || got.State != domain.VMStopped || got.Config.Disks[0].Source != "/elsewhere/disk.raw" {
+		t.Errorf("it came as %s, %s, with %+v", got.Name, got.State, got.Config.Disks)
+	}
 }

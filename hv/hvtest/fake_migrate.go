@@ -66,6 +66,19 @@ func (c *conn) Migrate(ctx context.Context, uuid string, mig hv.Migration) error
 	})
 }
 
+// ScreenAddress implements hv.Migrator.
+func (c *conn) ScreenAddress() string { return "" }
+
+// Receive implements hv.Migrator.
+func (c *conn) Receive(ctx context.Context, xml string, mig hv.Migration) error {
+	doc, err := domxml.Relocate(xml, mig)
+	if err != nil {
+		return err
+	}
+	_, err = c.DefineXML(ctx, doc)
+	return err
+}
+
 // receives refuses what a destination's libvirt refuses.
 func (m *machine) receives(g *guest, doc string, mig hv.Migration) error {
 	if m.down {
@@ -117,17 +130,17 @@ func (c *conn) MigrationResult(ctx context.Context, uuid string) (hv.MigrationPr
 	})
 }
 
-// DirtyRate implements hv.Migrator.
-func (c *conn) DirtyRate(ctx context.Context, uuid string, _ time.Duration) (int64, error) {
-	return do(ctx, c, "DirtyRate", func(m *machine) (int64, error) {
+// GuestMemory implements hv.Migrator.
+func (c *conn) GuestMemory(ctx context.Context, uuid string, _ time.Duration) (hv.GuestMemory, error) {
+	return do(ctx, c, "GuestMemory", func(m *machine) (out hv.GuestMemory, err error) {
 		g, err := m.find(uuid)
 		if err != nil {
-			return 0, err
+			return out, err
 		}
 		if g.state != domain.VMRunning {
-			return 0, domain.Errorf(domain.Conflict, "%s is %s, so it cannot be measured.", g.name, g.state).WithFix("Start it first.")
+			return out, domain.Errorf(domain.Conflict, "%s is %s, so it cannot be measured.", g.name, g.state).WithFix("Start it first.")
 		}
-		return g.dirty, nil
+		return hv.GuestMemory{DirtyRate: g.dirty, Resident: mustParse(g.doc).MemoryBytes}, nil
 	})
 }
 

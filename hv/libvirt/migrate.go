@@ -69,9 +69,6 @@ func (h *host) migrationParams(ctx context.Context, n now, m hv.Migration) ([]go
 	if m.TLS {
 		text(golibvirt.MigrateParamTLSDestination, m.TLSName)
 	}
-	if len(m.Sources)+len(m.Networks)+len(m.Bridges) == 0 {
-		return out, nil
-	}
 	for _, doc := range []struct {
 		name  string
 		flags golibvirt.DomainXMLFlags
@@ -89,6 +86,18 @@ func (h *host) migrationParams(ctx context.Context, n now, m hv.Migration) ([]go
 		text(doc.name, xml)
 	}
 	return out, nil
+}
+
+func (h *host) ScreenAddress() string { return h.address() }
+
+func (h *host) Receive(ctx context.Context, xml string, m hv.Migration) error {
+	m.Screen = h.address()
+	doc, err := domxml.Relocate(xml, m)
+	if err != nil {
+		return err
+	}
+	_, err = h.DefineXML(ctx, doc)
+	return err
 }
 
 func (h *host) MigrationProgress(ctx context.Context, uuid string) (hv.MigrationProgress, error) {
@@ -211,41 +220,42 @@ func (h *host) TuneMigration(ctx context.Context, uuid string, bandwidth int64, 
 	})
 }
 
-// dirtyRateStats is VIR_DOMAIN_STATS_DIRTYRATE.
-const dirtyRateStats = 1 << 9
+// memoryStats is VIR_DOMAIN_STATS_BALLOON and VIR_DOMAIN_STATS_DIRTYRATE.
+const memoryStats = 1<<2 | 1<<9
 
-// DirtyRate starts QEMU's page sampling and polls the domain statistics for its end: there is no event for it.
-func (h *host) DirtyRate(ctx context.Context, uuid string, window time.Duration) (int64, error) {
+// GuestMemory starts QEMU's page sampling and polls the domain statistics for its end: there is no event for it.
+func (h *host) GuestMemory(ctx context.Context, uuid string, window time.Duration) (hv.GuestMemory, error) {
+	var out hv.GuestMemory
 	n, err := h.now(ctx, uuid)
 	if err != nil {
-		return 0, err
+		return out, err
 	}
 	if !n.runs() {
-		return 0, n.conflict("measured")
+		return out, n.conflict("measured")
 	}
 	seconds := int32(min(max(window.Round(time.Second)/time.Second, 1), 60))
 	if err := h.do(ctx, "measure how fast "+n.Name+" writes to its memory", func(l *golibvirt.Libvirt) error {
 		return l.DomainStartDirtyRateCalc(n.Domain, seconds, 0)
 	}); err != nil {
-		return 0, err
+		return out, err
 	}
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return 0, stopped(ctx, "measure how fast "+n.Name+" writes to its memory")
+			return out, stopped(ctx, "measure how fast "+n.Name+" writes to its memory")
 		case <-tick.C:
 		}
 		params, err := get(ctx, h.conn, "tell how fast "+n.Name+" writes to its memory", func(l *golibvirt.Libvirt) ([]golibvirt.TypedParam, error) {
-			recs, err := l.ConnectGetAllDomainStats([]golibvirt.Domain{n.Domain}, dirtyRateStats, 0)
+			recs, err := l.ConnectGetAllDomainStats([]golibvirt.Domain{n.Domain}, memoryStats, 0)
 			if err != nil || len(recs) == 0 {
 				return nil, err
 			}
 			return recs[0].Params, nil
 		})
 		if err != nil {
-			return 0, err
+			return out, err
 		}
 		field := func(name string) (int64, bool) {
 			i := slices.IndexFunc(params, func(p golibvirt.TypedParam) bool { return p.Field == name })
@@ -257,10 +267,13 @@ func (h *host) DirtyRate(ctx context.Context, uuid string, window time.Duration)
 		const measured = 2 // VIR_DOMAIN_DIRTYRATE_MEASURED
 		if state, ok := field(golibvirt.DomainStatsDirtyrateCalcStatus); !ok || state == measured {
 			if rate, ok := field(golibvirt.DomainStatsDirtyrateMegabytesPerSecond); ok {
-				return rate * domain.MiB, nil
+				out.DirtyRate = rate * domain.MiB
+				rss, _ := field("balloon.rss") // KiB
+				out.Resident = rss * domain.KiB
+				return out, nil
 			}
 			if !ok {
-				return 0, domain.Errorf(domain.Unsupported, "The host's libvirt does not tell how fast a VM writes to its memory.")
+				return out, domain.Errorf(domain.Unsupported, "The host's libvirt does not tell how fast a VM writes to its memory.")
 			}
 		}
 	}
