@@ -263,7 +263,17 @@ func (e *Engine) pastFinal(job domain.Job) bool {
 		return false
 	}
 	steps, err := kind.bind(job.Input)
-	return err == nil && len(steps) == len(job.Steps) && past(steps, job)
+	return err == nil && len(steps) == len(job.Steps) && past(steps, job) && !stoppable(steps, job)
+}
+
+// stoppable reports whether the job is in a Final step that may be cancelled.
+func stoppable(steps []Step, job domain.Job) bool {
+	for i, s := range steps {
+		if s.Final && s.Stoppable {
+			return job.Steps[i].State == domain.StepStarted
+		}
+	}
+	return false
 }
 
 // Retry has a stuck job go on where it stopped.

@@ -26,6 +26,10 @@ type Step struct {
 	// Final marks the point of no return: when this step has been started, the job is not undone any more; on failure or crash the step is
 	// re-entered and looks at the world; when it fails for good the job is stuck.
 	Final bool
+	// Stoppable lets a person cancel while this Final step runs, for a step of which only the world knows when it is past the point of no return: its
+	// context is cancelled, also when it is entered again after a crash, and its Do says what came of it: nil when it went through all the same, BeforeFinal
+	// when it was stopped in time.
+	Stoppable bool
 	// NoRetry ends the step at the first unavailable answer: for a trial, where the person waits for exactly that answer.
 	NoRetry bool
 	// Timeout bounds one Do or Undo; 0 means 60 s.

@@ -492,7 +492,14 @@ func (r *Run) call(ctx context.Context, step Step, undo bool) (err error) {
 	}
 	limit := &stepLimit{timer: time.AfterFunc(d, func() { stop(errStepTimeout) }), d: d}
 	defer limit.timer.Stop()
-	if !undo && !step.Final && !past(r.steps, r.Job()) {
+	switch {
+	case undo:
+	case step.Stoppable:
+		if !r.arm(stop) {
+			stop(errCancelled) // only the step can tell whether it is too late
+		}
+		defer r.disarm()
+	case !step.Final && !past(r.steps, r.Job()):
 		if !r.arm(stop) {
 			return errCancelled
 		}
