@@ -219,6 +219,23 @@ CREATE TABLE locks (
     job_id   TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
 );
 
+CREATE TABLE migrations (
+    job_id     TEXT   NOT NULL PRIMARY KEY,
+    vm_id      TEXT   NOT NULL,
+    vm_name    TEXT   NOT NULL,
+    from_id    TEXT   NOT NULL,
+    from_name  TEXT   NOT NULL,
+    to_id      TEXT   NOT NULL,
+    to_name    TEXT   NOT NULL,
+    mode       TEXT   NOT NULL,
+    state      TEXT   NOT NULL,
+    started    BIGINT NOT NULL,
+    ended      BIGINT NOT NULL,
+    dirty_rate BIGINT NOT NULL,
+    forecast   TEXT   NOT NULL,
+    result     TEXT   NOT NULL
+);
+
 CREATE TABLE network_group_hosts (
     group_id TEXT NOT NULL REFERENCES network_groups (id) ON DELETE CASCADE,
     host_id  TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
@@ -425,7 +442,7 @@ CREATE TABLE vms (
     rev          BIGINT NOT NULL,
     hash         TEXT   NOT NULL,
     version      BIGINT NOT NULL
-, addresses TEXT NOT NULL DEFAULT '');
+, addresses TEXT NOT NULL DEFAULT '', moving_to TEXT NOT NULL DEFAULT '');
 
 CREATE TABLE volume_checksums (
     volume_id TEXT PRIMARY KEY,
@@ -500,6 +517,12 @@ CREATE INDEX jobs_resource ON jobs (res_id, id);
 CREATE INDEX jobs_unended ON jobs (state, id) WHERE state IN ('queued', 'running', 'stuck');
 
 CREATE INDEX locks_job ON locks (job_id);
+
+CREATE INDEX migrations_path ON migrations (from_id, to_id, started);
+
+CREATE INDEX migrations_started ON migrations (started, job_id);
+
+CREATE INDEX migrations_vm ON migrations (vm_id, started);
 
 CREATE INDEX network_group_hosts_group ON network_group_hosts (group_id);
 
