@@ -17,8 +17,6 @@ type CreateVM struct {
 	Tags  []string
 	Notes string
 	Key   string // once-token of the form or Idempotency-Key; a second request with it gets the first one's job
-	// Template is where the VM comes from, if from one.
-	Template *domain.VMTemplate
 }
 
 // ActOptions go with an action on a VM.
@@ -28,11 +26,10 @@ type ActOptions struct {
 	Key        string
 }
 
-// CloneVM asks for a copy of a stopped VM.
+// CloneVM asks for a full copy of a stopped VM.
 type CloneVM struct {
-	Name   string
-	Linked bool // an overlay on the original's frozen disks, in seconds; else a full copy
-	Key    string
+	Name string
+	Key  string
 }
 
 // DeleteVM asks for a VM to be removed.

@@ -23,7 +23,13 @@ func (d Deps) createSteps(in Create) []jobs.Step {
 		Do:      func(ctx context.Context, r *jobs.Run) error { return d.checkCreate(ctx, r, in) },
 		Undo:    func(ctx context.Context, r *jobs.Run) error { return d.forget(ctx, r, in.VMID, "was not made") },
 	}}
-	steps = append(steps, d.diskSteps(in.HostID, in.Spec.Disks, in.Images)...)
+	vs := NewVolumes(in.Spec)
+	if needsDefaultPool(vs) {
+		steps = append(steps, d.defaultPool(in.HostID))
+	}
+	for _, v := range vs {
+		steps = append(steps, d.makeVolume(in.HostID, v))
+	}
 	steps = append(steps, jobs.Step{
 		Name:    "define the VM",
 		Timeout: hostTimeout,
@@ -32,11 +38,7 @@ func (d Deps) createSteps(in Create) []jobs.Step {
 			if err != nil {
 				return err
 			}
-			spec := in.Spec
-			if spec.Disks, err = d.shown(ctx, r, in.HostID, spec.Disks); err != nil {
-				return err
-			}
-			notes, err := host.Define(ctx, spec)
+			notes, err := host.Define(ctx, in.Spec)
 			if err != nil {
 				return err
 			}

@@ -99,7 +99,12 @@ func (m *Mirror) Guest(ctx context.Context, host hv.Host, hostID, uuid string, w
 // upsert writes one guest's row and, if anything changed, its event.
 func (m *Mirror) upsert(tx *db.Tx, hostID string, g domain.Guest, why Cause) (domain.VM, error) {
 	old, err := tx.VMByUUID(hostID, g.UUID)
-	if err != nil && !domain.Is(err, domain.NotFound) {
+	if domain.Is(err, domain.NotFound) {
+		arriving, err := arrives(tx, hostID, g.UUID)
+		if err != nil || arriving.ID != "" {
+			return arriving, err
+		}
+	} else if err != nil {
 		return domain.VM{}, err
 	}
 	vm, created, changed, err := tx.UpsertGuest(hostID, g, m.clock())
@@ -129,6 +134,19 @@ func (m *Mirror) upsert(tx *db.Tx, hostID string, g domain.Guest, why Cause) (do
 		why = Cause{Actor: job.Actor, JobID: job.ID}
 	}
 	return vm, tx.Emit(why.sign(ev))
+}
+
+// arrives finds the VM that a job is moving to the host: until the job says where it is, what the host shows of it is not another VM. When the job was let go
+// of, the VM is where it is seen.
+func arrives(tx *db.Tx, hostID, uuid string) (domain.VM, error) {
+	vm, err := tx.VMMovingTo(hostID, uuid)
+	if domain.Is(err, domain.NotFound) {
+		return domain.VM{}, nil
+	}
+	if err != nil || vm.BusyJob != "" {
+		return vm, err
+	}
+	return domain.VM{}, tx.MoveVM(vm.ID, hostID)
 }
 
 func (c Cause) sign(ev domain.Event) domain.Event {

@@ -1,0 +1,355 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"novacron/db"
+	"novacron/domain"
+	"novacron/domain/forecast"
+	"novacron/domain/placement"
+	"novacron/domain/preflight"
+	"novacron/hv"
+	"novacron/jobs"
+	"novacron/jobs/migrate"
+)
+
+// MigrateVM asks for a VM to be moved.
+type MigrateVM struct {
+	Host     string // a host's id or name; AnyHost or empty: the one where it is expected to be done soonest
+	Mode     domain.MigrationMode
+	Disks    map[string]string // by target (vda): a pool of the host, or preflight.Shared
+	Networks map[string]string // what the cards' networks and bridges are called there
+	Policy   domain.MigrationPolicy
+	Key      string
+}
+
+// measureWindow and measureLimit bound the look at how fast a guest writes to its memory.
+const (
+	measureWindow = time.Second
+	measureLimit  = 8 * time.Second
+	measuredFresh = time.Minute
+)
+
+// terrain is everything known about hosts when a move is judged.
+type terrain struct {
+	vm      domain.VM
+	all     []placement.Candidate
+	volumes map[string][]domain.Volume
+	vms     map[string][]domain.VM
+}
+
+func (f *Fleet) terrain(ctx context.Context, vm domain.VM) (*terrain, error) {
+	all, err := f.candidates(ctx)
+	return &terrain{vm: vm, all: all, volumes: map[string][]domain.Volume{}, vms: map[string][]domain.VM{}}, err
+}
+
+func (t *terrain) host(want string) (placement.Candidate, bool) {
+	i := slices.IndexFunc(t.all, func(c placement.Candidate) bool { return c.Host.ID == want || c.Host.Name == want })
+	if i < 0 {
+		return placement.Candidate{}, false
+	}
+	return t.all[i], true
+}
+
+func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, req MigrateVM) (preflight.Plan, error) {
+	from, ok := t.host(t.vm.HostID)
+	if !ok {
+		return preflight.Plan{}, domain.Errorf(domain.NotFound, "The host of %s is not in the fleet any more.", t.vm.Name)
+	}
+	in := preflight.Input{VM: t.vm, From: from, To: to, Mode: req.Mode, Disks: req.Disks, Networks: req.Networks, Policy: req.Policy}
+	for _, h := range []string{from.Host.ID, to.Host.ID} {
+		if _, known := t.volumes[h]; !known {
+			vs, err := f.db.Volumes(ctx, h, "")
+			if err != nil {
+				return preflight.Plan{}, err
+			}
+			t.volumes[h] = vs
+		}
+		in.Volumes = append(in.Volumes, t.volumes[h]...)
+	}
+	if _, known := t.vms[to.Host.ID]; !known {
+		vms, err := f.db.HostVMs(ctx, to.Host.ID)
+		if err != nil {
+			return preflight.Plan{}, err
+		}
+		t.vms[to.Host.ID] = vms
+	}
+	in.There = slices.DeleteFunc(slices.Clone(t.vms[to.Host.ID]), func(vm domain.VM) bool { return vm.ID == t.vm.ID })
+	return preflight.Look(in), nil
+}
+
+// history is what past migrations teach about a path.
+type history struct {
+	rate   int64
+	spread float64
+	ratios []float64
+}
+
+const (
+	recentMigrations = 40
+	tellingBytes     = 8 * domain.MiB // smaller ones say more of set-up than of the path
+)
+
+// history reads the path's own migrations, and the estate's where it has none.
+func (f *Fleet) history(ctx context.Context, from, to string) (history, error) {
+	var h history
+	for _, q := range []db.MigrationQuery{{From: from, To: to, State: string(domain.JobSucceeded), Limit: recentMigrations}, {State: string(domain.JobSucceeded), Limit: recentMigrations}} {
+		past, err := f.db.Migrations(ctx, q)
+		if err != nil {
+			return h, err
+		}
+		var rates []float64
+		for _, m := range past {
+			if m.Mode != domain.MigrateLive || m.Result == nil || m.Result.Seconds <= 0 {
+				continue
+			}
+			if m.Result.Bytes >= tellingBytes && m.Result.Rate > 0 {
+				rates = append(rates, math.Log(float64(m.Result.Rate)))
+			}
+			if m.Forecast != nil && m.Forecast.Model > 0 {
+				h.ratios = append(h.ratios, m.Result.Seconds/m.Forecast.Model)
+			}
+		}
+		if len(rates) > 0 {
+			slices.Sort(rates)
+			h.rate = int64(math.Exp(rates[len(rates)/2]))
+			mean, sq := 0.0, 0.0
+			for _, r := range rates {
+				mean += r / float64(len(rates))
+			}
+			for _, r := range rates {
+				sq += (r - mean) * (r - mean) / float64(len(rates))
+			}
+			// A handful of results shows less spread than there is.
+			h.spread = max(0.1, math.Sqrt(sq)) * (1 + 1/float64(len(rates)))
+			return h, nil
+		}
+		h.ratios = nil
+	}
+	return h, nil
+}
+
+func (f *Fleet) foresee(ctx context.Context, vm domain.VM, to string, plan preflight.Plan, policy domain.MigrationPolicy, memory *hv.GuestMemory) (*domain.MigrationForecast, error) {
+	past, err := f.history(ctx, vm.HostID, to)
+	if err != nil {
+		return nil, err
+	}
+	in := forecast.Input{Dirty: -1, DiskCopy: plan.CopyBytes(), Rate: past.rate, RateSpread: past.spread, Ratios: past.ratios, Policy: policy}
+	in.Memory = vm.Config.MemoryBytes
+	if vm.Live != nil {
+		in.Memory = vm.Live.MemoryBytes
+	}
+	if memory != nil {
+		in.Dirty = memory.DirtyRate
+		if memory.Resident > 0 {
+			in.Used = min(memory.Resident, in.Memory)
+		}
+	}
+	out := forecast.Live(in)
+	if plan.Mode == domain.MigrateCold {
+		in.Ratios = nil // they are of live migrations
+		out = forecast.Cold(plan.CopyBytes(), in)
+	}
+	return &out, nil
+}
+
+// measured asks the VM's host how it uses its memory, through a job that only looks. nil when it cannot be told now.
+func (f *Fleet) measured(ctx context.Context, actor string, vm domain.VM) (*hv.GuestMemory, error) {
+	if vm.State != domain.VMRunning {
+		return nil, nil
+	}
+	if m, ok := f.memories.get(vm.ID, f.clock()); ok {
+		return &m, nil
+	}
+	job, err := f.engine.Enqueue(ctx, jobs.Request{Kind: migrate.KindMeasure, Title: "Measure the memory of " + vm.Name, Resource: ref(vm), Actor: actor,
+		Input: migrate.Measure{HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name, Window: measureWindow}})
+	if err != nil {
+		return nil, err
+	}
+	wait, cancel := context.WithTimeout(ctx, measureLimit)
+	defer cancel()
+	if job, err = f.engine.Wait(wait, job.ID); err != nil {
+		return nil, err
+	}
+	if job.State != domain.JobSucceeded {
+		return nil, nil // its own log says why; the forecast says that it was not measured
+	}
+	var m hv.GuestMemory
+	if err := json.Unmarshal(job.Result, &m); err != nil {
+		return nil, domain.Errorf(domain.Internal, "The measurement cannot be read: %w", err)
+	}
+	f.memories.put(vm.ID, m, f.clock())
+	return &m, nil
+}
+
+// Forecast says, for each host asked about (all others of the fleet when none is), whether the VM may move there and how that will go. Nothing is changed.
+func (f *Fleet) Forecast(ctx context.Context, actor, vmID string, targets []string, req MigrateVM) ([]domain.MigrationTarget, error) {
+	if err := validMove(req); err != nil {
+		return nil, err
+	}
+	vm, err := f.db.VM(ctx, vmID)
+	if err != nil {
+		return nil, err
+	}
+	if vm.State == domain.VMAway {
+		return nil, vm.State.Can(domain.ActMigrate)
+	}
+	t, err := f.terrain(ctx, vm)
+	if err != nil {
+		return nil, err
+	}
+	var to []placement.Candidate
+	for i, name := range targets {
+		c, ok := t.host(name)
+		if !ok {
+			return nil, domain.InvalidField(fmt.Sprintf("targets.%d", i), "There is no host “"+name+"”.", "a host's id or name")
+		}
+		to = append(to, c)
+	}
+	if len(targets) == 0 {
+		to = slices.DeleteFunc(slices.Clone(t.all), func(c placement.Candidate) bool { return c.Host.ID == vm.HostID })
+	}
+	var memory *hv.GuestMemory
+	out := []domain.MigrationTarget{}
+	for _, c := range to {
+		plan, err := f.look(ctx, t, c, req)
+		if err != nil {
+			return nil, err
+		}
+		target := domain.MigrationTarget{Host: c.Host.ID, HostName: c.Host.Name, Allowed: plan.Allowed(), Checks: plan.Checks}
+		if target.Allowed {
+			if memory == nil {
+				if memory, err = f.measured(ctx, actor, vm); err != nil {
+					return nil, err
+				}
+			}
+			if target.Forecast, err = f.foresee(ctx, vm, c.Host.ID, plan, req.Policy, memory); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, target)
+	}
+	slices.SortStableFunc(out, func(a, b domain.MigrationTarget) int { return cmp.Compare(soonness(a), soonness(b)) })
+	return out, nil
+}
+
+func soonness(t domain.MigrationTarget) float64 {
+	if t.Forecast == nil {
+		return math.Inf(1)
+	}
+	return t.Forecast.Seconds.P50
+}
+
+func validMove(req MigrateVM) error {
+	switch req.Mode {
+	case "", domain.MigrateAuto, domain.MigrateLive, domain.MigrateCold:
+	default:
+		return domain.InvalidField("mode", "“"+string(req.Mode)+"” is not a way to move a VM.", "auto, live or cold")
+	}
+	return req.Policy.Validate()
+}
+
+// MigrateVM enqueues a move. A move that would fail is a Conflict with every failed check as a reason, and nothing is touched.
+func (f *Fleet) MigrateVM(ctx context.Context, actor, vmID string, req MigrateVM) (domain.Job, error) {
+	if job, ok, err := f.again(ctx, actor, req.Key); ok || err != nil {
+		return job, err
+	}
+	if err := validMove(req); err != nil {
+		return domain.Job{}, err
+	}
+	vm, err := f.vmFor(ctx, vmID, domain.ActMigrate)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	t, err := f.terrain(ctx, vm)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	if req.Host == "" || req.Host == AnyHost {
+		if req.Host, err = f.best(ctx, actor, vm, req); err != nil {
+			return domain.Job{}, err
+		}
+	}
+	to, ok := t.host(req.Host)
+	if !ok {
+		return domain.Job{}, domain.InvalidField("host", "There is no host “"+req.Host+"”.", "a host's id or name, or any")
+	}
+	plan, err := f.look(ctx, t, to, req)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	r, err := f.moveRequest(t, to, plan, req)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	r.Actor, r.Key = actor, req.Key
+	return f.engine.Enqueue(ctx, r)
+}
+
+// moveRequest is the job that moves the terrain's VM.
+func (f *Fleet) moveRequest(t *terrain, to placement.Candidate, plan preflight.Plan, req MigrateVM) (jobs.Request, error) {
+	vm := t.vm
+	if !plan.Allowed() {
+		return jobs.Request{}, migrate.Refused(vm.Name, to.Host.Name, plan.Checks)
+	}
+	in := migrate.Move{VMID: vm.ID, UUID: vm.UUID, Name: vm.Name, FromID: vm.HostID, FromName: vm.HostName, ToID: to.Host.ID, ToName: to.Host.Name, Mode: plan.Mode,
+		Disks: req.Disks, Networks: req.Networks, Policy: req.Policy}
+	if m, ok := f.memories.get(vm.ID, f.clock()); ok {
+		in.Memory = &m
+	}
+	locks := []string{vm.ID}
+	for _, d := range plan.Disks {
+		if !d.Stays {
+			locks = append(locks, "volume:"+to.Host.ID+"/"+d.ToPool+"/"+d.ToVolume)
+		}
+	}
+	return jobs.Request{Kind: migrate.KindMove, Title: fmt.Sprintf("Move %s to %s", vm.Name, to.Host.Name), Resource: ref(vm), Locks: locks, Input: in}, nil
+}
+
+// best is the host where the VM may go and is expected soonest.
+func (f *Fleet) best(ctx context.Context, actor string, vm domain.VM, req MigrateVM) (string, error) {
+	targets, err := f.Forecast(ctx, actor, vm.ID, nil, req)
+	if err != nil {
+		return "", err
+	}
+	e := domain.Errorf(domain.Exhausted, "No other host can take %s.", vm.Name).WithFix("Look at what each lacks, or name a host.")
+	for _, t := range targets {
+		if t.Allowed {
+			return t.Host, nil
+		}
+		for _, c := range t.Checks {
+			if c.Level == domain.CheckFail {
+				e.Reasons = append(e.Reasons, domain.Reason{Subject: t.HostName, Msg: c.Message})
+			}
+		}
+	}
+	return "", e
+}
+
+// lookAgain answers for a job that is about to move its VM.
+func (f *Fleet) lookAgain(ctx context.Context, in migrate.Move, memory *hv.GuestMemory) (preflight.Plan, *domain.MigrationForecast, error) {
+	vm, err := f.db.VM(ctx, in.VMID)
+	if err != nil {
+		return preflight.Plan{}, nil, err
+	}
+	t, err := f.terrain(ctx, vm)
+	if err != nil {
+		return preflight.Plan{}, nil, err
+	}
+	to, ok := t.host(in.ToID)
+	if !ok {
+		return preflight.Plan{}, nil, domain.Errorf(domain.NotFound, "%s is not in the fleet any more.", in.ToName)
+	}
+	plan, err := f.look(ctx, t, to, MigrateVM{Mode: in.Mode, Disks: in.Disks, Networks: in.Networks, Policy: in.Policy})
+	if err != nil || !plan.Allowed() {
+		return plan, nil, err
+	}
+	fc, err := f.foresee(ctx, vm, in.ToID, plan, in.Policy, memory)
+	return plan, fc, err
+}

@@ -1,0 +1,160 @@
+package migrate
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"novacron/domain"
+	"novacron/domain/preflight"
+	"novacron/hv"
+	"novacron/jobs"
+)
+
+// coldSteps move a stopped VM: its disks are copied and read back, its definition is put on the target, then taken from the source. Between the last two both
+// hosts define it, stopped; the target's is used only when the source's is gone.
+func (d Deps) coldSteps(in Move) []jobs.Step {
+	return []jobs.Step{d.reserve(in), d.check(in), d.prepare(in), {
+		Name: "copy the disks", Timeout: moveTimeout, NoUndo: "The copies go with the volumes that hold them.",
+		Do: func(ctx context.Context, r *jobs.Run) error { return d.copyDisks(ctx, r, in) },
+	}, {
+		Name: "define it on the target", Timeout: checkTimeout,
+		Do: func(ctx context.Context, r *jobs.Run) error { return d.define(ctx, r, in) },
+		Undo: func(ctx context.Context, r *jobs.Run) error {
+			from, to, err := d.both(in)
+			if err != nil {
+				return err
+			}
+			here, err := has(ctx, from, in.UUID)
+			if err != nil {
+				return err
+			}
+			if !here {
+				return undecided(in, onTarget)
+			}
+			_, err = to.Undefine(ctx, in.UUID)
+			return err
+		},
+	}, {
+		Name: "take it from the source", Final: true, NoUndo: "The VM is on the target alone; moving it back is another migration.", Timeout: checkTimeout,
+		Do: func(ctx context.Context, r *jobs.Run) error {
+			from, to, err := d.both(in)
+			if err != nil {
+				return err
+			}
+			there, err := has(ctx, to, in.UUID)
+			if err != nil {
+				return err
+			}
+			if !there {
+				return undecided(in, onSource)
+			}
+			_, err = from.Undefine(ctx, in.UUID)
+			return err
+		},
+	}, d.commit(in), d.clean(in)}
+}
+
+func (d Deps) copyDisks(ctx context.Context, r *jobs.Run, in Move) error {
+	l, err := load(r)
+	if err != nil {
+		return err
+	}
+	from, to, err := d.both(in)
+	if err != nil {
+		return err
+	}
+	total, done := max(l.Plan.CopyBytes(), 1), int64(0)
+	for _, disk := range l.Plan.Disks {
+		if disk.Stays {
+			continue
+		}
+		if err := copyDisk(ctx, from, to, disk, func(n int64) {
+			r.Progress(min(99, 100*float64(done+n)/float64(total)), fmt.Sprintf("%s: %s of %s copied", disk.Target, domain.FormatBytes(n), domain.FormatBytes(disk.Bytes)))
+		}); err != nil {
+			return err
+		}
+		done += disk.Bytes
+		r.Log("Copied %s and read it back: the same bytes.", disk.Source)
+	}
+	return nil
+}
+
+// copyDisk copies a volume byte by byte as it lies on the storage, holes as holes, and compares checksums of what was read and what was written.
+func copyDisk(ctx context.Context, from, to hv.Host, disk preflight.Disk, progress func(int64)) error {
+	src, err := from.ReadVolume(ctx, disk.Pool, disk.Volume, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	sent := sha256.New()
+	c := &counted{r: io.TeeReader(src, sent), tell: progress}
+	if err := to.WriteVolume(ctx, disk.ToPool, disk.ToVolume, 0, 0, c); err != nil {
+		return err
+	}
+	got, err := sum(ctx, to, disk.ToPool, disk.ToVolume, c.n)
+	if err != nil {
+		return err
+	}
+	if want := hex.EncodeToString(sent.Sum(nil)); got != want {
+		return domain.Errorf(domain.Unavailable, "The copy of %s is not the same as the original.", disk.Source).WithFix("Look at the target's disks for errors.")
+	}
+	return nil
+}
+
+func sum(ctx context.Context, h hv.Host, pool, volume string, n int64) (string, error) {
+	if n == 0 {
+		return hex.EncodeToString(sha256.New().Sum(nil)), nil
+	}
+	r, err := h.ReadVolume(ctx, pool, volume, 0, n)
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	var digest hash.Hash = sha256.New()
+	if _, err := io.Copy(digest, r); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(digest.Sum(nil)), nil
+}
+
+// counted tells how many bytes were read, at most once in a while.
+type counted struct {
+	r    io.Reader
+	n    int64
+	next int64
+	tell func(int64)
+}
+
+const tellEvery = 8 * domain.MiB
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if c.n += int64(n); c.n >= c.next {
+		c.next = c.n + tellEvery
+		c.tell(c.n)
+	}
+	return n, err
+}
+
+func (d Deps) define(ctx context.Context, r *jobs.Run, in Move) error {
+	l, err := load(r)
+	if err != nil {
+		return err
+	}
+	if l.Started.IsZero() {
+		l.Started = d.Clock().Add(-time.Millisecond)
+		if err := r.Save(ctx, l); err != nil {
+			return err
+		}
+	}
+	to, err := d.Hosts.Host(in.ToID)
+	if err != nil {
+		return err
+	}
+	return to.Receive(ctx, l.XML, hv.Migration{Sources: l.Sources, Networks: l.Plan.Networks, Bridges: l.Plan.Bridges})
+}

@@ -1,0 +1,210 @@
+package migrate_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"novacron/db"
+	"novacron/domain"
+	"novacron/hv/hvtest"
+	"novacron/jobs/fleet"
+	"novacron/jobs/fleet/fleettest"
+	"novacron/jobs/jobstest"
+	"novacron/jobs/migrate"
+	"novacron/jobs/reconcile"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const uriA, uriB = "qemu+tcp://a/system", "qemu+tcp://b/system"
+
+// pair is two hosts, not joined by an engine, with web-1 on a.
+func pair(t testing.TB, start bool) (w *fleettest.World, a, b *hvtest.Fake, to domain.Host) {
+	w = fleettest.Bare(t, reconcile.Options{})
+	a, _ = w.Adopt(t, "a", hvtest.FakeOptions{}, fleettest.Old{Spec: fleettest.Spec("web-1"), Start: start})
+	b, to = w.Adopt(t, "b", hvtest.FakeOptions{})
+	a.Reach(uriB, b)
+	b.Reach(uriA, a)
+	return w, a, b, to
+}
+
+// once wants the guest on exactly one host, with its disk there and the row saying so; it gives the host's name.
+func once(t testing.TB, w *fleettest.World, a, b *hvtest.Fake) string {
+	t.Helper()
+	_, onA := fleettest.Guest(a, "web-1")
+	_, onB := fleettest.Guest(b, "web-1")
+	if onA == onB {
+		t.Fatalf("the guest is on a: %v, on b: %v", onA, onB)
+	}
+	where, here, other := "a", a, b
+	if onB {
+		where, here, other = "b", b, a
+	}
+	if len(here.AllVolumes()) != 1 || len(other.AllVolumes()) != 0 {
+		t.Errorf("the guest is on %s; volumes there %+v, on the other %+v", where, here.AllVolumes(), other.AllVolumes())
+	}
+	if vm := w.VM(t, "web-1"); vm.HostName != where {
+		t.Errorf("the row says %s, the guest is on %s", vm.HostName, where)
+	}
+	return where
+}
+
+func TestSweepLive(t *testing.T) {
+	sweep(t, true)
+}
+
+func TestSweepCold(t *testing.T) {
+	sweep(t, false)
+}
+
+func sweep(t *testing.T, running bool) {
+	jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
+		w, a, b, to := pair(t, running)
+		vm := w.VM(t, "web-1")
+		return w.Swept(func(ctx context.Context, front *fleet.Fleet) (domain.Job, error) {
+			return front.MigrateVM(ctx, fleettest.Actor, vm.ID, fleet.MigrateVM{Host: to.ID})
+		}, func(t testing.TB, job domain.Job) {
+			got, want := once(t, w, a, b), "a"
+			if job.State == domain.JobSucceeded {
+				want = "b"
+			}
+			if got != want {
+				t.Errorf("the job is %s and the guest on %s", job.State, got)
+			}
+			if w.VM(t, "web-1").ID != vm.ID {
+				t.Error("the VM has another id")
+			}
+			if g, _ := fleettest.Guest(map[string]*hvtest.Fake{"a": a, "b": b}[got], "web-1"); running != (g.State == domain.VMRunning) {
+				t.Errorf("it is %s", g.State)
+			}
+			w.Free(t, job.Locks...)
+		})
+	})
+}
+
+func joined(t *testing.T, start bool) (w *fleettest.World, a, b *hvtest.Fake, from, to domain.Host, vm domain.VM) {
+	w, a, from = fleettest.New(t)
+	b, to = w.Host(t, "b", hvtest.FakeOptions{})
+	a.Reach(uriB, b)
+	b.Reach(uriA, a)
+	job, err := w.Fleet.CreateVM(t.Context(), fleettest.Actor, fleet.CreateVM{Spec: fleettest.Spec("web-1"), Host: from.ID, Start: start})
+	w.Succeed(t, job, err)
+	return w, a, b, from, to, w.VM(t, "web-1")
+}
+
+func TestForecastThenMoveAndBack(t *testing.T) {
+	w, a, b, from, to, vm := joined(t, true)
+	a.SetDirtyRate(vm.UUID, 5*domain.MiB)
+	targets, err := w.Fleet.Forecast(t.Context(), fleettest.Actor, vm.ID, nil, fleet.MigrateVM{})
+	if err != nil || len(targets) != 1 {
+		t.Fatalf("%+v: %v", targets, err)
+	}
+	if f := targets[0]; !f.Allowed || f.Forecast == nil || f.Forecast.Method != "pre-copy" || f.Host != to.ID || !strings.Contains(strings.Join(f.Forecast.Why, " "), "5 MiB/s") {
+		t.Errorf("the forecast is %+v, %+v", f, f.Forecast)
+	}
+	job, err := w.Fleet.MigrateVM(t.Context(), fleettest.Actor, vm.ID, fleet.MigrateVM{Host: "b"})
+	job = w.Succeed(t, job, err)
+	if once(t, w, a, b) != "b" {
+		t.Error("it was not moved")
+	}
+	var res migrate.Result
+	if err := json.Unmarshal(job.Result, &res); err != nil || res.Figures == nil || res.Figures.Seconds <= 0 || res.Forecast == nil || res.HostID != to.ID {
+		t.Errorf("the result is %s", job.Result)
+	}
+	past, err := w.DB.Migrations(t.Context(), db.MigrationQuery{VM: vm.ID})
+	if err != nil || len(past) != 1 || past[0].State != "succeeded" || past[0].DirtyRate != 5*domain.MiB || past[0].Result == nil || past[0].Forecast == nil {
+		t.Fatalf("the record is %+v (%v)", past, err)
+	}
+	job, err = w.Fleet.MigrateVM(t.Context(), fleettest.Actor, vm.ID, fleet.MigrateVM{Host: fleet.AnyHost})
+	w.Succeed(t, job, err)
+	if once(t, w, a, b) != "a" {
+		t.Error("it was not moved back")
+	}
+	moved := 0
+	for _, ev := range w.Events(t, vm.ID) {
+		switch ev.Kind {
+		case "vm.migrated":
+			moved++
+		case "vm.removed":
+			t.Errorf("an event says %q", ev.Message)
+		}
+	}
+	if moved != 2 {
+		t.Errorf("%d events of moves", moved)
+	}
+	_ = from
+}
+
+func TestRefusals(t *testing.T) {
+	w, a, b, from, to, vm := joined(t, true)
+	try := func(code domain.Code, what string, req fleet.MigrateVM) *domain.Error {
+		t.Helper()
+		_, err := w.Fleet.MigrateVM(t.Context(), fleettest.Actor, vm.ID, req)
+		if domain.CodeOf(err) != code {
+			t.Errorf("%s: %v", what, err)
+		}
+		e, _ := err.(*domain.Error)
+		return e
+	}
+	try(domain.Conflict, "to where it is", fleet.MigrateVM{Host: from.ID})
+	try(domain.Invalid, "to nowhere", fleet.MigrateVM{Host: "c"})
+	try(domain.Invalid, "by magic", fleet.MigrateVM{Host: to.ID, Mode: "magic"})
+	try(domain.Invalid, "a policy against itself", fleet.MigrateVM{Host: to.ID, Policy: domain.MigrationPolicy{PostCopy: true, PauseAfterSeconds: 3}})
+	try(domain.Conflict, "cold while it runs", fleet.MigrateVM{Host: to.ID, Mode: domain.MigrateCold})
+	try(domain.Conflict, "to a pool that is not there", fleet.MigrateVM{Host: to.ID, Disks: map[string]string{"vda": "fast"}})
+	try(domain.Conflict, "said to be shared", fleet.MigrateVM{Host: to.ID, Disks: map[string]string{"vda": "shared"}})
+	try(domain.Conflict, "TLS demanded", fleet.MigrateVM{Host: to.ID, Policy: domain.MigrationPolicy{RequireTLS: true}})
+	if e := try(domain.Conflict, "a network that is not there", fleet.MigrateVM{Host: to.ID, Networks: map[string]string{"default": "dmz"}}); e != nil && (len(e.Reasons) != 1 || !strings.Contains(e.Fix, "dmz")) {
+		t.Errorf("the refusal is %+v, fix %q", e.Reasons, e.Fix)
+	}
+	on := true
+	if _, err := w.Fleet.EditHost(t.Context(), fleettest.Actor, to.ID, 0, fleet.HostEdit{Maintenance: &on}); err != nil {
+		t.Fatal(err)
+	}
+	try(domain.Conflict, "into maintenance", fleet.MigrateVM{Host: to.ID})
+	try(domain.Exhausted, "anywhere", fleet.MigrateVM{})
+	if once(t, w, a, b) != "a" {
+		t.Error("it was moved")
+	}
+}
+
+func TestCancelWhileItMoves(t *testing.T) {
+	w, a, b, _, to, vm := joined(t, true)
+	release := a.Hang("Migrate")
+	defer release()
+	job, err := w.Fleet.MigrateVM(t.Context(), fleettest.Actor, vm.ID, fleet.MigrateVM{Host: to.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it moves", func() bool { return a.Calls("Migrate") > 0 })
+	a.FailAfter("Migrate", domain.Errorf(domain.Conflict, "The migration was cancelled."), 1)
+	if err := w.Engine.Cancel(t.Context(), job.ID, fleettest.Actor); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the source is asked to stop", func() bool { return a.Calls("CancelMigration") > 0 })
+	release()
+	job = w.Wait(t, job, nil)
+	if where := once(t, w, a, b); (job.State == domain.JobSucceeded) != (where == "b") {
+		t.Errorf("the job is %s and the guest on %s", job.State, where)
+	}
+}
+
+// until waits for a level of a fake, which tells nobody when it is reached.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatalf("it did not come about that %s", what)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"novacron/domain"
+	"novacron/hv"
+	"novacron/jobs"
+)
+
+// pilot steers one migration by its policy: it raises the downtime limit while the copying stalls, then switches to post-copy or pauses the guest.
+type pilot struct {
+	in      Move
+	host    hv.Host
+	run     *jobs.Run
+	started time.Time
+
+	limit   int // index of the policy's downtime limits in force
+	round   int // the last iteration seen
+	left    int64
+	stalled int
+	ended   bool // post-copy or the pause was asked for
+}
+
+// stallRounds is how many iterations without getting shorter call for the next step of the policy.
+const stallRounds = 2
+
+// steer looks once. What it asks for is a hint to QEMU; a refusal costs nothing, since the migration ends one way or the other and the next look tries again.
+func (p *pilot) steer(ctx context.Context, now time.Time) {
+	look, release := context.WithTimeout(ctx, 10*time.Second)
+	defer release()
+	at, err := p.host.MigrationProgress(look, p.in.UUID)
+	if err != nil {
+		if !domain.Is(err, domain.NotFound) {
+			p.run.Log("The progress could not be read: %s", err.Error())
+		}
+		return
+	}
+	p.tell(at)
+	if p.ended || at.Iteration <= p.round {
+		return
+	}
+	if p.round > 0 && at.MemoryLeft*10 > p.left*7 {
+		p.stalled++
+	}
+	p.round, p.left = at.Iteration, at.MemoryLeft
+	if p.stalled < stallRounds {
+		return
+	}
+	limits := p.in.Policy.Downtimes()
+	waited := now.Sub(p.started)
+	switch {
+	case p.limit+1 < len(limits):
+		next := limits[p.limit+1]
+		if p.ask("raising the limit of the pause", p.host.TuneMigration(look, p.in.UUID, 0, time.Duration(next)*time.Millisecond)) {
+			p.limit++
+			p.stalled = 0
+			p.run.Log("The copying does not get ahead of the guest: the pause may now take %d ms.", next)
+		}
+	case p.in.Policy.PostCopy:
+		if p.ask("post-copy", p.host.StartPostCopy(look, p.in.UUID)) {
+			p.ended = true
+			p.run.Log("Switched to post-copy: the guest goes on over there and fetches its memory as it needs it.")
+		}
+	case p.in.Policy.PauseAfterSeconds > 0 && waited >= time.Duration(p.in.Policy.PauseAfterSeconds)*time.Second:
+		if p.ask("pausing the guest", p.host.Pause(look, p.in.UUID)) {
+			p.ended = true
+			p.run.Log("The guest was paused after %s, so that its move can end.", waited.Round(time.Second))
+		}
+	}
+}
+
+func (p *pilot) ask(what string, err error) bool {
+	if err != nil {
+		p.run.Log("%s was refused: %s", what, err.Error())
+	}
+	return err == nil
+}
+
+// tell puts a look into the job's progress.
+func (p *pilot) tell(at hv.MigrationProgress) {
+	total, left := at.MemoryTotal+at.DiskTotal, at.MemoryLeft+at.DiskLeft
+	percent := 0.0
+	if total > 0 {
+		percent = 100 * float64(total-left) / float64(total)
+	}
+	text := fmt.Sprintf("memory, round %d", max(at.Iteration, 1))
+	if at.DiskLeft > 0 {
+		text = "disks"
+	}
+	text += fmt.Sprintf(": %s left", domain.FormatBytes(left))
+	if rate := at.MemoryRate + at.DiskRate; rate > 0 {
+		text += fmt.Sprintf(", %s/s", domain.FormatBytes(rate))
+	}
+	if at.DirtyRate > 0 {
+		text += fmt.Sprintf(", the guest writes %s/s", domain.FormatBytes(at.DirtyRate))
+	}
+	if at.Throttle > 0 {
+		text += fmt.Sprintf(", guest slowed by %d %%", at.Throttle)
+	}
+	if at.Downtime > 0 {
+		text += fmt.Sprintf(", pause about %d ms", at.Downtime.Milliseconds())
+	}
+	p.run.Progress(min(percent, 99), text)
+}
