@@ -45,6 +45,7 @@ import (
 	"novacron/jobs"
 	"novacron/jobs/fleet"
 	"novacron/jobs/guest"
+	"novacron/jobs/images"
 	"novacron/jobs/reconcile"
 	"novacron/static"
 )
@@ -93,6 +94,7 @@ type config struct {
 	LogLevel      string        `koanf:"log-level"`
 	LogFormat     string        `koanf:"log-format"`
 	Retention     time.Duration `koanf:"retention"`
+	FetchLocal    bool          `koanf:"fetch-local"`
 }
 
 var defaults = config{
@@ -309,6 +311,11 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	hosts := pool.New(dialer, log, time.Now, rec.Hooks())
 	engine := jobs.NewEngine(d, log, time.Now, jobs.Options{})
 	front := fleet.New(d, engine, time.Now)
+	shelf, err := images.Open(filepath.Join(cfg.Data, "images"), images.Options{FetchLocal: cfg.FetchLocal, Clock: time.Now})
+	if err != nil {
+		return err
+	}
+	front.UseLibrary(shelf)
 	front.Register(hosts, dialer, rec)
 	closing := make(chan struct{})
 	site, err := handlers.New(handlers.Deps{
@@ -335,6 +342,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g.Go(func() error { return rec.Run(work, hosts) })
 	g.Go(func() error { return engine.Run(work) })
 	g.Go(func() error { return guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{}).Run(work) })
+	g.Go(func() error { return front.KeepImages(work, log) })
 	g.Go(func() error {
 		serveOn := server.Serve
 		if secure != nil {
@@ -511,7 +519,7 @@ func buildVersion() string {
 
 // dataFlags are what every command takes.
 func dataFlags(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().String("data", defaults.Data, "data directory: an SQLite database, nothing else ["+envName("data")+"]")
+	cmd.Flags().String("data", defaults.Data, "data directory: an SQLite database and the image library ["+envName("data")+"]")
 	cmd.Flags().String("config", "", "YAML file with any of the flags of serve as keys ["+envName("config")+"]")
 	return cmd
 }
@@ -561,6 +569,7 @@ Logs go to standard error; the address and the first password to standard output
 	f.Bool("secure-cookies", false, set("secure-cookies", "a proxy in front serves HTTPS: let browsers send the session over HTTPS only"))
 	f.StringSlice("trusted-proxy", nil, set("trusted-proxy", "address or network of a proxy whose X-Forwarded-For is believed; may be given several times"))
 	f.Duration("retention", defaults.Retention, set("retention", "how long events and ended jobs are kept"))
+	f.Bool("fetch-local", false, set("fetch-local", "let images be fetched from addresses of this machine and its network links too"))
 	f.String("log-level", defaults.LogLevel, set("log-level", "debug, info, warn or error"))
 	f.String("log-format", defaults.LogFormat, set("log-format", "text or json"))
 	return cmd

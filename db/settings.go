@@ -28,3 +28,9 @@ func (tx *Tx) Setting(name string) (value string, ok bool, err error) {
 func (tx *Tx) SetSetting(name, value string) error {
 	return tx.one("setting", "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", name, value)
 }
+
+// DeleteSetting forgets a setting; none there is fine.
+func (tx *Tx) DeleteSetting(name string) error {
+	_, err := tx.exec("DELETE FROM settings WHERE name = ?", name)
+	return edge(err, "setting")
+}

@@ -271,3 +271,33 @@ func (v ImageVersion) MinSize(p *Problems, field string, size int64) {
 		p.Add(field, fmt.Sprintf("%s is smaller than the image %s.", FormatBytes(size), v.Ref()), "at least "+FormatBytes(v.VirtualBytes)+", or nothing for that")
 	}
 }
+
+// HoldsFiles reports whether the pool's volumes are files, which the copy of an image and an overlay on it must be.
+func (p Pool) HoldsFiles() bool {
+	return slices.Contains([]string{"dir", "fs", "netfs", "vstorage"}, p.Type)
+}
+
+// SettleImage gives a disk that begins as a version what it leaves open: the version by its id, the size and the format.
+func (d Disk) SettleImage(v ImageVersion, p *Problems, at string) Disk {
+	d.Image = v.ID
+	if d.Device == "cdrom" {
+		if v.Format == FormatQCOW2 {
+			p.Add(at+".image", v.Ref()+" is a disk, which a CD-ROM drive cannot show.", "an ISO image, or a disk")
+		}
+		d.SizeBytes, d.Linked, d.ReadOnly, d.Format = 0, false, true, FormatRaw
+		return d
+	}
+	v.MinSize(p, at+".size_bytes", d.SizeBytes)
+	if d.SizeBytes == 0 {
+		d.SizeBytes = max(v.VirtualBytes, MiB)
+	}
+	format := FormatQCOW2
+	if !d.Linked && v.Format != FormatQCOW2 {
+		format = FormatRaw
+	}
+	if d.Format != "" && d.Format != format {
+		p.Add(at+".format", "A full copy of "+v.Ref()+" is "+format+", as the image is.", format+", or nothing for that")
+	}
+	d.Format = format
+	return d
+}

@@ -22,6 +22,11 @@ import (
 // maxBody bounds a request's body: the largest honest one is a host form with three PEM files.
 const maxBody = "1M"
 
+// longBody is for routes whose body is a file: whoever takes it bounds it.
+func longBody(c echo.Context) bool {
+	return strings.HasSuffix(c.Path(), "/content") && c.Request().Method == http.MethodPut
+}
+
 // slowRequest is logged as a warning: every page is a query and should take milliseconds.
 const slowRequest = time.Second
 
@@ -41,7 +46,7 @@ func (s *server) middleware(e *echo.Echo) {
 				return next(c)
 			}
 		},
-		middleware.BodyLimit(maxBody),
+		middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: maxBody, Skipper: longBody}),
 		middleware.GzipWithConfig(middleware.GzipConfig{Level: 1, MinLength: notWorthPacking, Skipper: noGzip}),
 		s.loadSession,
 	)
@@ -125,7 +130,7 @@ func streams(p string) bool {
 // noGzip leaves alone what packs itself (pages and static files) and what is not to be packed: only the API's answers are.
 func noGzip(c echo.Context) bool {
 	p := c.Request().URL.Path
-	return streams(p) || !strings.HasPrefix(p, "/api/") && !strings.HasPrefix(p, "/openapi")
+	return streams(p) || strings.HasSuffix(p, "/content") || !strings.HasPrefix(p, "/api/") && !strings.HasPrefix(p, "/openapi")
 }
 
 // recoverPanics turns a panic into an internal error with the stack in the log.

@@ -27,6 +27,7 @@ import (
 	"novacron/hv/pool"
 	"novacron/jobs"
 	"novacron/jobs/fleet"
+	"novacron/jobs/images"
 	"novacron/jobs/reconcile"
 	"novacron/static"
 )
@@ -90,6 +91,11 @@ func newWorld(t testing.TB) *world {
 	hosts := pool.New(w.fake, log, time.Now, rec.Hooks())
 	w.engine = jobs.NewEngine(d, log, time.Now, jobs.Options{})
 	front := fleet.New(d, w.engine, time.Now)
+	shelf, err := images.Open(t.TempDir(), images.Options{FetchLocal: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	front.UseLibrary(shelf)
 	front.Register(hosts, w.fake, rec)
 	deps := Deps{
 		DB: d, Engine: w.engine, Fleet: front, Auth: w.auth, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now,

@@ -87,6 +87,8 @@ func refuseDisks(spec domain.VMSpec, c Candidate, add adder) {
 			add(domain.Unsupported, at, "one of "+few(poolNames(c.Pools)), "It has no storage pool “%s”.", d.Pool)
 		case !c.Pools[j].Active:
 			add(domain.Unsupported, at, "an active pool, or start this one on the host", "Its storage pool “%s” is not active.", d.Pool)
+		case d.Image != "" && !c.Pools[j].HoldsFiles():
+			add(domain.Unsupported, at, "a pool of files (dir, fs, netfs)", "Its storage pool “%s” is of the kind %s; copies of images are files, and so are disks that begin as one.", d.Pool, c.Pools[j].Type)
 		case d.New() && d.SizeBytes > c.Pools[j].CapacityBytes && c.Pools[j].CapacityBytes > 0:
 			add(domain.Exhausted, fmt.Sprintf("disks.%d.size_bytes", i), "at most "+domain.FormatBytes(c.Pools[j].CapacityBytes), "Its storage pool “%s” holds %s in all; a disk of %s is wanted.",
 				d.Pool, domain.FormatBytes(c.Pools[j].CapacityBytes), domain.FormatBytes(d.SizeBytes))
@@ -123,10 +125,15 @@ const DefaultPool = "default"
 
 // PoolFor chooses the pool for a new disk whose request names none: "default" if it is active, else the active pool with most room, else
 // "default", which is then made.
-func PoolFor(c Candidate) string {
+func PoolFor(c Candidate) string { return poolFor(c, func(domain.Pool) bool { return true }) }
+
+// PoolForImage is PoolFor among the pools that can hold a copy of an image.
+func PoolForImage(c Candidate) string { return poolFor(c, domain.Pool.HoldsFiles) }
+
+func poolFor(c Candidate, fit func(domain.Pool) bool) string {
 	best := -1
 	for i, p := range c.Pools {
-		if !p.Active {
+		if !p.Active || !fit(p) {
 			continue
 		}
 		if p.Name == DefaultPool {

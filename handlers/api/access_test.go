@@ -56,9 +56,15 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 			continue
 		}
 		if strings.Contains(o.Path, ":id") {
-			body := map[string]string{"/rename": `{"name":"x"}`, "/clone": `{"name":"x"}`, "/revert": `{"field":"vcpus"}`}[o.Path[strings.LastIndex(o.Path, "/"):]]
-			if o.Method == http.MethodPatch {
+			body := map[string]string{"/rename": `{"name":"x"}`, "/clone": `{"name":"x"}`, "/revert": `{"field":"vcpus"}`, "/versions": `{"source":{"upload":true}}`,
+				"/place": `{"host":"x"}`}[o.Path[strings.LastIndex(o.Path, "/"):]]
+			switch {
+			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/images"):
+				body = `{"description":"x"}`
+			case o.Method == http.MethodPatch:
 				body = `{"notes":"x"}`
+			case o.Method != http.MethodPost:
+				body = ""
 			}
 			var in any
 			if body != "" {

@@ -38,6 +38,12 @@ type VMName struct {
 	Name string `json:"name" doc:"Unique in the estate" example:"web-2"`
 }
 
+// VMClone asks for a copy.
+type VMClone struct {
+	Name   string `json:"name"`
+	Linked bool   `json:"linked,omitempty" doc:"Copy on write, in seconds; else a full copy"`
+}
+
 // VMShutdown says how long the guest may take.
 type VMShutdown struct {
 	ForceAfterSeconds int `json:"force_after_seconds,omitempty" minimum:"0" maximum:"3600" doc:"Power off when the guest has not shut down by then; 0: never"`
@@ -91,14 +97,15 @@ func (s *server) actions() {
 			})
 		})
 
-	register(s, op{id: "clone-vm", method: http.MethodPost, path: "/vms/{id}/clone", tag: "VM actions", perm: access.VMCreate, status: 202, summary: "Copy a stopped VM in full",
-		doc: "With its own disks, MAC addresses and UUID. The job's resource is the copy."},
+	register(s, op{id: "clone-vm", method: http.MethodPost, path: "/vms/{id}/clone", tag: "VM actions", perm: access.VMCreate, status: 202, summary: "Copy a stopped VM",
+		doc: "With its own disks, MAC addresses and UUID. In full, or linked: then the original's disks are frozen, and the original and the copy each go on in an overlay of their own, " +
+			"which takes seconds. The job's resource is the copy."},
 		func(ctx context.Context, in *struct {
 			ActParams
-			Body VMName
+			Body VMClone
 		}) (*changeOutput, error) {
 			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
-				return s.Fleet.CloneVM(ctx, actor(ctx), in.ID, fleet.CloneVM{Name: in.Body.Name, Key: key})
+				return s.Fleet.CloneVM(ctx, actor(ctx), in.ID, fleet.CloneVM{Name: in.Body.Name, Linked: in.Body.Linked, Key: key})
 			})
 		})
 

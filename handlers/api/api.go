@@ -100,6 +100,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.vms()
 	s.actions()
 	s.guest()
+	s.images()
 	s.migrations()
 	s.jobs()
 	s.events()

@@ -24,6 +24,7 @@ import (
 	"novacron/hv/pool"
 	"novacron/jobs"
 	"novacron/jobs/fleet"
+	"novacron/jobs/images"
 	"novacron/jobs/reconcile"
 )
 
@@ -55,6 +56,11 @@ func newWorld(t testing.TB) *world {
 	w.pool = pool.New(w.fake, log, time.Now, rec.Hooks())
 	w.engine = jobs.NewEngine(d, log, time.Now, jobs.Options{})
 	front := fleet.New(d, w.engine, time.Now)
+	shelf, err := images.Open(t.TempDir(), images.Options{FetchLocal: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	front.UseLibrary(shelf)
 	front.Register(w.pool, w.fake, rec)
 	for role, to := range map[string]*string{access.Admin: &w.admin, access.Viewer: &w.viewer} {
 		if *to, _, err = w.auth.CreateToken(ctx, role, "test", role, time.Time{}); err != nil {

@@ -36,6 +36,11 @@ func (f *Fleet) change(ctx context.Context, actor string, vm domain.VM, version 
 	if err != nil {
 		return domain.Job{}, err
 	}
+	disks, refs, versions, err := f.resolveImages(ctx, "add_disks", change.AddDisks)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	change.AddDisks = disks
 	on, volumes, err := f.on(ctx, vm.HostID)
 	if err != nil {
 		return domain.Job{}, err
@@ -47,12 +52,20 @@ func (f *Fleet) change(ctx context.Context, actor string, vm domain.VM, version 
 	if err != nil {
 		return domain.Job{}, err
 	}
+	if err := f.writable(ctx, "add_disks", change.AddDisks, volumes); err != nil {
+		return domain.Job{}, err
+	}
 	var made domain.VMSpec
 	made.Disks = change.AddDisks
 	return f.engine.Enqueue(ctx, jobs.Request{
 		Kind: provision.KindChange, Title: title, Resource: ref(vm), Locks: append([]string{vm.ID}, provision.Locks(vm.HostID, provision.NewVolumes(made))...),
-		Input: provision.Change{VMID: vm.ID, HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name, Change: change}, Actor: actor, Key: key,
-	}, func(tx *db.Tx, _ *domain.Job) error {
+		Input: provision.Change{VMID: vm.ID, HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name, Change: change, Images: refs}, Actor: actor, Key: key,
+	}, func(tx *db.Tx, job *domain.Job) error {
+		for _, v := range versions {
+			if err := tx.HoldImage(job.ID, v.ID); err != nil {
+				return err
+			}
+		}
 		now, err := tx.VM(vm.ID)
 		if err == nil && version != 0 && now.Version != version {
 			return stale(vm)

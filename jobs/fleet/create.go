@@ -24,6 +24,14 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if err := f.db.Write(ctx, func(tx *db.Tx) error { return tx.CheckVMName(req.Spec.Name, "") }); err != nil {
 		return domain.Job{}, err
 	}
+	disks, refs, versions, err := f.resolveImages(ctx, "disks", req.Spec.Disks)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	req.Spec.Disks = disks
+	if req.Spec.Arch, err = archOf(req.Spec, versions); err != nil {
+		return domain.Job{}, err
+	}
 	f.placing.Lock()
 	defer f.placing.Unlock()
 	d, on, err := f.place(ctx, req.Spec, req.Host)
@@ -41,7 +49,10 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if err != nil {
 		return domain.Job{}, err
 	}
-	n := provision.New{VMID: domain.NewID("vm", f.clock()), HostID: d.HostID, HostName: on.Host.Name, Spec: spec}
+	if err := f.writable(ctx, "disks", spec.Disks, volumes); err != nil {
+		return domain.Job{}, err
+	}
+	n := provision.New{VMID: domain.NewID("vm", f.clock()), HostID: d.HostID, HostName: on.Host.Name, Spec: spec, Images: refs}
 	return f.enqueueNew(ctx, n, req.Tags, req.Notes, jobs.Request{
 		Kind:  provision.KindCreate,
 		Title: "Create " + spec.Name,
@@ -49,6 +60,13 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 		Input: provision.Create{New: n, Start: req.Start},
 		Actor: actor,
 		Key:   req.Key,
+	}, func(tx *db.Tx, job *domain.Job) error {
+		if err := rememberImages(tx, job.ID, n.VMID, spec, versions); err != nil || req.Template == nil {
+			return err
+		}
+		of := *req.Template
+		of.VMID = n.VMID
+		return tx.SetVMTemplate(of)
 	})
 }
 
@@ -62,7 +80,7 @@ func validNew(spec domain.VMSpec, tags []string) error {
 }
 
 // enqueueNew inserts the row of a VM to be made in the transaction that enqueues its job.
-func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tags []string, notes string, req jobs.Request) (domain.Job, error) {
+func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tags []string, notes string, req jobs.Request, more ...func(tx *db.Tx, job *domain.Job) error) (domain.Job, error) {
 	req.Resource = domain.Ref{Kind: "vm", ID: n.VMID, Name: n.Spec.Name}
 	req.Locks = append([]string{n.VMID, nameLock(n.Spec.Name)}, req.Locks...)
 	return f.engine.Enqueue(ctx, req, func(tx *db.Tx, job *domain.Job) error {
@@ -81,6 +99,11 @@ func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tags []string, 
 			Creating: true, Config: n.Spec, Tags: tags, Notes: notes, StateAt: now, CreatedAt: now}
 		if err := tx.InsertVM(vm); err != nil {
 			return err
+		}
+		for _, also := range more {
+			if err := also(tx, job); err != nil {
+				return err
+			}
 		}
 		return tx.Emit(domain.Event{Kind: "vm.created", Resource: req.Resource, HostID: n.HostID, JobID: job.ID, Actor: req.Actor, Message: fmt.Sprintf("%s is being made on %s.", n.Spec.Name, h.Name)})
 	})
@@ -180,7 +203,7 @@ func (f *Fleet) on(ctx context.Context, hostID string) (placement.Candidate, []d
 	return c, volumes, err
 }
 
-// CloneVM enqueues the full copy of a stopped VM on its host. Tags and notes are copied too.
+// CloneVM enqueues the copy of a stopped VM on its host: in full, or linked, which freezes the disks of both. Tags and notes are copied too.
 func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (domain.Job, error) {
 	if job, ok, err := f.again(ctx, actor, req.Key); ok || err != nil {
 		return job, err
@@ -201,21 +224,38 @@ func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (d
 	if err != nil {
 		return domain.Job{}, err
 	}
-	spec, macs, copies, err := provision.SettleClone(vm, req.Name, volumes)
-	if err != nil {
+	in := provision.Clone{From: vm.UUID, Name: vm.Name}
+	locks := []string{vm.ID}
+	if req.Linked {
+		pools, err := f.db.Pools(ctx, vm.HostID)
+		if err != nil {
+			return domain.Job{}, err
+		}
+		if in.Spec, in.MACs, in.Links, err = provision.SettleLinks(vm, req.Name, volumes, pools); err != nil {
+			return domain.Job{}, err
+		}
+		for _, l := range in.Links {
+			for _, name := range []string{l.Base, l.Own, l.To} {
+				locks = append(locks, "volume:"+vm.HostID+"/"+l.Pool+"/"+name)
+			}
+		}
+	} else if in.Spec, in.MACs, in.Copies, err = provision.SettleClone(vm, req.Name, volumes); err != nil {
 		return domain.Job{}, err
 	}
-	n := provision.New{VMID: domain.NewID("vm", f.clock()), HostID: vm.HostID, HostName: vm.HostName, Spec: spec}
-	locks := []string{vm.ID}
-	for _, c := range copies {
+	in.New = provision.New{VMID: domain.NewID("vm", f.clock()), HostID: vm.HostID, HostName: vm.HostName, Spec: in.Spec}
+	for _, c := range in.Copies {
 		locks = append(locks, "volume:"+vm.HostID+"/"+c.Pool+"/"+c.To)
 	}
-	return f.enqueueNew(ctx, n, vm.Tags, vm.Notes, jobs.Request{
+	title := "Clone %s as %s"
+	if req.Linked {
+		title = "Clone %s as %s, linked"
+	}
+	return f.enqueueNew(ctx, in.New, vm.Tags, vm.Notes, jobs.Request{
 		Kind:  provision.KindClone,
-		Title: fmt.Sprintf("Clone %s as %s", vm.Name, req.Name),
+		Title: fmt.Sprintf(title, vm.Name, req.Name),
 		Locks: locks,
-		Input: provision.Clone{New: n, From: vm.UUID, Name: vm.Name, MACs: macs, Copies: copies},
+		Input: in,
 		Actor: actor,
 		Key:   req.Key,
-	})
+	}, func(tx *db.Tx, _ *domain.Job) error { return tx.CopyImageUses(vm.ID, in.VMID) })
 }

@@ -15,6 +15,7 @@ import (
 	"novacron/jobs/bulk"
 	"novacron/jobs/guest"
 	"novacron/jobs/hosts"
+	"novacron/jobs/images"
 	"novacron/jobs/migrate"
 	"novacron/jobs/power"
 	"novacron/jobs/provision"
@@ -29,6 +30,7 @@ type Fleet struct {
 	clock  func() time.Time
 	trials *hosts.Trials
 	guests *guest.Secrets
+	shelf  *images.Library
 
 	memories memories
 
@@ -43,7 +45,9 @@ func New(d *db.DB, e *jobs.Engine, clock func() time.Time) *Fleet {
 // Register makes every kind of job there is known to the engine.
 func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconciler) {
 	f.engine.Register(power.Kinds(power.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
-	f.engine.Register(provision.Kinds(provision.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
+	shelf := images.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Library: f.shelf}
+	f.engine.Register(provision.Kinds(provision.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Images: shelf})...)
+	f.engine.Register(images.Kinds(shelf)...)
 	f.engine.Register(hosts.Kinds(hosts.Deps{DB: f.db, Pool: p, Dialer: dialer, Reconciler: rec, Trials: f.trials})...)
 	f.engine.Register(migrate.Kinds(migrate.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Clock: f.clock, Look: f.lookAgain})...)
 	f.engine.Register(bulk.Kinds()...)

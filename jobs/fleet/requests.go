@@ -17,6 +17,8 @@ type CreateVM struct {
 	Tags  []string
 	Notes string
 	Key   string // once-token of the form or Idempotency-Key; a second request with it gets the first one's job
+	// Template is where the VM comes from, if from one.
+	Template *domain.VMTemplate
 }
 
 // ActOptions go with an action on a VM.
@@ -26,10 +28,11 @@ type ActOptions struct {
 	Key        string
 }
 
-// CloneVM asks for a full copy of a stopped VM.
+// CloneVM asks for a copy of a stopped VM.
 type CloneVM struct {
-	Name string
-	Key  string
+	Name   string
+	Linked bool // an overlay on the original's frozen disks, in seconds; else a full copy
+	Key    string
 }
 
 // DeleteVM asks for a VM to be removed.

@@ -19,6 +19,8 @@ type Change struct {
 	UUID   string          `json:"uuid"`
 	Name   string          `json:"name"`
 	Change domain.VMChange `json:"change"` // settled
+	// Images names the versions that added disks begin as, by their ids.
+	Images map[string]string `json:"images,omitempty"`
 }
 
 func (d Deps) changeSteps(in Change) []jobs.Step {
@@ -47,12 +49,7 @@ func (d Deps) changeSteps(in Change) []jobs.Step {
 			return checkSources(ctx, r, host, in.Change.AddDisks)
 		},
 	}}
-	if needsDefaultPool(vs) {
-		steps = append(steps, d.defaultPool(in.HostID))
-	}
-	for _, v := range vs {
-		steps = append(steps, d.makeVolume(in.HostID, v))
-	}
+	steps = append(steps, d.diskSteps(in.HostID, in.Change.AddDisks, in.Images)...)
 	return append(steps, jobs.Step{
 		Name:    "change the VM",
 		Timeout: 5 * time.Minute,
@@ -71,13 +68,16 @@ func (d Deps) change(ctx context.Context, r *jobs.Run, in Change, inventory bool
 		return err
 	}
 	todo := in.Change
+	if todo.AddDisks, err = d.shown(ctx, r, in.HostID, todo.AddDisks); err != nil {
+		return err
+	}
 	if l.ChangeStarted {
 		// Some of it may be done; asking again for a disk that is there would be refused.
 		g, err := host.Guest(ctx, in.UUID)
 		if err != nil {
 			return err
 		}
-		if todo, err = remaining(ctx, host, in.Change, g.Config); err != nil {
+		if todo, err = remaining(ctx, host, todo, g.Config); err != nil {
 			return err
 		}
 	} else {

@@ -16,6 +16,8 @@ type Clone struct {
 	Name   string            `json:"from_name"`
 	MACs   map[string]string `json:"macs"`
 	Copies []Copy            `json:"copies"`
+	Links  []Link            `json:"links,omitempty"` // of a linked clone: instead of copies
+	FromVM string            `json:"from_vm,omitempty"`
 }
 
 func (d Deps) cloneSteps(in Clone) []jobs.Step {
@@ -41,6 +43,9 @@ func (d Deps) cloneSteps(in Clone) []jobs.Step {
 	for _, c := range in.Copies {
 		steps = append(steps, d.copyVolume(in.HostID, c))
 	}
+	if len(in.Links) > 0 {
+		steps = append(steps, d.linkSteps(in)...)
+	}
 	return append(steps, jobs.Step{
 		Name:    "define the copy",
 		Timeout: hostTimeout,
@@ -55,7 +60,14 @@ func (d Deps) cloneSteps(in Clone) []jobs.Step {
 			} else if !domain.Is(err, domain.NotFound) {
 				return err
 			}
-			sources := make(map[string]string, len(in.Copies))
+			sources, formats := make(map[string]string, len(in.Copies)), map[string]string{}
+			for _, l := range in.Links {
+				own, mine, err := l.paths(ctx, host)
+				if err != nil {
+					return err
+				}
+				sources[own], formats[mine] = mine, "qcow2"
+			}
 			for _, c := range in.Copies {
 				v, err := host.Volume(ctx, c.Pool, c.To)
 				if err != nil {
@@ -63,7 +75,7 @@ func (d Deps) cloneSteps(in Clone) []jobs.Step {
 				}
 				sources[c.Path], sources[key(c.Pool, c.From)] = v.Path, c.To // the definition names a disk by its path or by pool and volume
 			}
-			return host.CloneDefinition(ctx, in.From, hv.Clone{Name: in.Spec.Name, UUID: in.Spec.UUID, MACs: in.MACs, Sources: sources})
+			return host.CloneDefinition(ctx, in.From, hv.Clone{Name: in.Spec.Name, UUID: in.Spec.UUID, MACs: in.MACs, Sources: sources, Formats: formats})
 		},
 		Undo: func(ctx context.Context, r *jobs.Run) error {
 			host, err := d.Hosts.Host(in.HostID)

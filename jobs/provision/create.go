@@ -23,13 +23,7 @@ func (d Deps) createSteps(in Create) []jobs.Step {
 		Do:      func(ctx context.Context, r *jobs.Run) error { return d.checkCreate(ctx, r, in) },
 		Undo:    func(ctx context.Context, r *jobs.Run) error { return d.forget(ctx, r, in.VMID, "was not made") },
 	}}
-	vs := NewVolumes(in.Spec)
-	if needsDefaultPool(vs) {
-		steps = append(steps, d.defaultPool(in.HostID))
-	}
-	for _, v := range vs {
-		steps = append(steps, d.makeVolume(in.HostID, v))
-	}
+	steps = append(steps, d.diskSteps(in.HostID, in.Spec.Disks, in.Images)...)
 	steps = append(steps, jobs.Step{
 		Name:    "define the VM",
 		Timeout: hostTimeout,
@@ -38,7 +32,11 @@ func (d Deps) createSteps(in Create) []jobs.Step {
 			if err != nil {
 				return err
 			}
-			notes, err := host.Define(ctx, in.Spec)
+			spec := in.Spec
+			if spec.Disks, err = d.shown(ctx, r, in.HostID, spec.Disks); err != nil {
+				return err
+			}
+			notes, err := host.Define(ctx, spec)
 			if err != nil {
 				return err
 			}

@@ -18,6 +18,7 @@ import (
 	"novacron/domain"
 	"novacron/hv"
 	"novacron/jobs"
+	"novacron/jobs/images"
 	"novacron/jobs/reconcile"
 )
 
@@ -35,6 +36,7 @@ type Deps struct {
 	DB     *db.DB
 	Hosts  hv.Fleet
 	Mirror *reconcile.Mirror
+	Images images.Deps
 }
 
 // Result is what a job of this package leaves for its caller.
@@ -107,6 +109,8 @@ type New struct {
 	HostID   string        `json:"host_id"`
 	HostName string        `json:"host_name"`
 	Spec     domain.VMSpec `json:"spec"` // settled
+	// Images names the versions that disks begin as, by their ids.
+	Images map[string]string `json:"images,omitempty"`
 }
 
 // forget takes away the row that was inserted with the job.

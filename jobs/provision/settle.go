@@ -19,7 +19,7 @@ func Settle(spec domain.VMSpec, on placement.Candidate, volumes []domain.Volume)
 	}
 	spec.NICs = settleNICs(spec.NICs)
 	taken := names(volumes)
-	disks, err := settleDisks(spec.Name, spec.Disks, placement.PoolFor(on), taken, false)
+	disks, err := settleDisks(spec.Name, spec.Disks, on, taken, false)
 	spec.Disks = disks
 	return spec, err
 }
@@ -46,7 +46,7 @@ func names(volumes []domain.Volume) map[string]domain.Volume {
 
 // settleDisks names new volumes <vm>.qcow2, <vm>-1.qcow2 and so on. With skip, numbers that are taken are passed over (a disk added to a VM that
 // exists); without, a taken name is a Conflict, since a new VM's disk should be found under its name.
-func settleDisks(vm string, in []domain.Disk, pool string, taken map[string]domain.Volume, skip bool) ([]domain.Disk, error) {
+func settleDisks(vm string, in []domain.Disk, on placement.Candidate, taken map[string]domain.Volume, skip bool) ([]domain.Disk, error) {
 	out := slices.Clone(in)
 	n := 0
 	for i := range out {
@@ -55,6 +55,9 @@ func settleDisks(vm string, in []domain.Disk, pool string, taken map[string]doma
 			d.Volume, d.Source = d.Source, "" // an existing volume by name
 			continue
 		}
+		if d.Image != "" && d.Pool == "" {
+			d.Pool = placement.PoolForImage(on) // of a CD-ROM too: it shows the copy itself
+		}
 		if !d.New() {
 			continue
 		}
@@ -62,7 +65,7 @@ func settleDisks(vm string, in []domain.Disk, pool string, taken map[string]doma
 			d.Format = "qcow2"
 		}
 		if d.Pool == "" {
-			d.Pool = pool
+			d.Pool = placement.PoolFor(on)
 		}
 		if d.Volume == "" {
 			for {
@@ -119,7 +122,7 @@ func Locks(hostID string, vs []hv.VolumeSpec) []string {
 // SettleChange does for an edit what Settle does for a new VM.
 func SettleChange(vm string, c domain.VMChange, on placement.Candidate, volumes []domain.Volume) (domain.VMChange, error) {
 	c.AddNICs = settleNICs(c.AddNICs)
-	disks, err := settleDisks(vm, c.AddDisks, placement.PoolFor(on), names(volumes), true)
+	disks, err := settleDisks(vm, c.AddDisks, on, names(volumes), true)
 	c.AddDisks = disks
 	return c, err
 }

@@ -174,13 +174,3 @@ func (d Deps) defaultPool(hostID string) jobs.Step {
 		},
 	}
 }
-
-// needsDefaultPool reports whether one of the volumes goes into the pool that may have to be made.
-func needsDefaultPool(vs []hv.VolumeSpec) bool {
-	for _, v := range vs {
-		if v.Pool == "default" {
-			return true
-		}
-	}
-	return false
-}

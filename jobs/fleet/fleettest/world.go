@@ -20,6 +20,7 @@ import (
 	"novacron/hv/pool"
 	"novacron/jobs"
 	"novacron/jobs/fleet"
+	"novacron/jobs/images"
 	"novacron/jobs/jobstest"
 	"novacron/jobs/provision"
 	"novacron/jobs/reconcile"
@@ -34,6 +35,8 @@ type World struct {
 	Fleet  *fleet.Fleet
 	Dialer Dialer
 	Log    *slog.Logger
+	// Library is the image library.
+	Library *images.Library
 }
 
 // Dialer leads each URI to its fake host; others cannot be reached.
@@ -69,6 +72,11 @@ func Bare(t testing.TB, opt reconcile.Options) *World {
 	w.Pool = pool.New(w.Dialer, log, time.Now, w.Rec.Hooks())
 	w.Engine = jobs.NewEngine(d, log, time.Now, jobs.Options{RetryFor: 2 * time.Second, Backoff: func(int) time.Duration { return 5 * time.Millisecond }})
 	w.Fleet = fleet.New(d, w.Engine, time.Now)
+	var err error
+	if w.Library, err = images.Open(t.TempDir(), images.Options{FetchLocal: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.Fleet.UseLibrary(w.Library)
 	w.Fleet.Register(w.Pool, w.Dialer, w.Rec)
 	var wg sync.WaitGroup
 	wg.Go(func() { w.Pool.Run(ctx) })
@@ -328,6 +336,7 @@ func (w *World) Swept(ask func(ctx context.Context, f *fleet.Fleet) (domain.Job,
 		DB: w.DB,
 		Register: func(e *jobs.Engine) {
 			f := fleet.New(w.DB, e, time.Now)
+			f.UseLibrary(w.Library)
 			f.Register(w.Pool, w.Dialer, w.Rec)
 			fronts[e] = f
 		},
@@ -344,4 +353,22 @@ func (w *World) Events(t testing.TB, resource string) []domain.Event {
 		t.Fatal(err)
 	}
 	return evs
+}
+
+// Settle runs one job to its success in a world whose engine does not run.
+func (w *World) Settle(t testing.TB, ask func(f *fleet.Fleet) (domain.Job, error)) {
+	t.Helper()
+	e := jobstest.NewEngine(w.DB, nil)
+	f := fleet.New(w.DB, e, time.Now)
+	f.UseLibrary(w.Library)
+	f.Register(w.Pool, w.Dialer, w.Rec)
+	stop := jobstest.Run(t, e)
+	defer stop()
+	job, err := ask(f)
+	if err != nil {
+		t.Fatal(Detail(err))
+	}
+	if job = jobstest.Wait(t, e, job.ID); job.State != domain.JobSucceeded {
+		t.Fatalf("%s is %s: %+v", job.Title, job.State, job.Error)
+	}
 }
