@@ -50,10 +50,11 @@ type drawnRows struct {
 	clock func() time.Time
 	mu    sync.Mutex
 	m     map[rowLook]drawnRow
+	menus map[string]templ.Component // by role; they never change
 }
 
 func newDrawnRows(clock func() time.Time) *drawnRows {
-	return &drawnRows{clock: clock, m: map[rowLook]drawnRow{}}
+	return &drawnRows{clock: clock, m: map[rowLook]drawnRow{}, menus: map[string]templ.Component{}}
 }
 
 func stampOf(vm domain.VM, moved vms.Moved) rowStamp {
@@ -66,6 +67,26 @@ func stampOf(vm domain.VM, moved vms.Moved) rowStamp {
 		st.seen = vm.SeenAt.UnixMilli()
 	}
 	return st
+}
+
+// into gives a list what is drawn of it already.
+func (r *drawnRows) into(ctx context.Context, s layout.Shell, m *vms.List) {
+	m.Drawn, m.Menu = r.draw(ctx, s, *m), r.menu(ctx, s)
+}
+
+func (r *drawnRows) menu(ctx context.Context, s layout.Shell) templ.Component {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c := r.menus[s.User.Role]; c != nil {
+		return c
+	}
+	var buf bytes.Buffer
+	if err := vms.RowMenu(s).Render(ctx, &buf); err != nil {
+		return nil // the page draws it itself and reports what is wrong
+	}
+	c := templ.Raw(buf.String())
+	r.menus[s.User.Role] = c
+	return c
 }
 
 // draw gives the drawing of a row for this person's list: as kept, or made now and kept.

@@ -144,7 +144,7 @@ func (s *server) hostPage(c echo.Context) (int, templ.Component, error) {
 	}
 	if m.Tab == "vms" {
 		sh.Live = withTotal(sh.Live, m.List.Total)
-		m.List.Drawn = s.shell.drawnRows.draw(ctx, sh, m.List)
+		s.shell.drawnRows.into(ctx, sh, &m.List)
 	}
 	return status, hosts.ShowPage(sh, m), nil
 }

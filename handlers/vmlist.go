@@ -35,7 +35,7 @@ func (s *server) vmList(c echo.Context) (int, templ.Component, error) {
 		return 0, nil, err
 	}
 	sh.Live = withTotal(sh.Live, list.Total)
-	list.Drawn = s.shell.drawnRows.draw(c.Request().Context(), sh, list)
+	s.shell.drawnRows.into(c.Request().Context(), sh, &list)
 	return status, vms.ListPage(sh, list), nil
 }
 
@@ -159,7 +159,7 @@ func (s *server) overview(c echo.Context) (int, templ.Component, error) {
 		return 0, nil, err
 	}
 	sh.Live = withTotal(sh.Live, m.List.Total)
-	m.List.Drawn = s.shell.drawnRows.draw(ctx, sh, m.List)
+	s.shell.drawnRows.into(ctx, sh, &m.List)
 	return status, vms.OverviewPage(sh, m), nil
 }
 

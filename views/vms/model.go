@@ -42,6 +42,8 @@ type List struct {
 	Moving      map[string]Moved // VM id -> what its running job does now, for the state column; may be nil
 	// Drawn gives a row that is drawn already, or nil when it must be drawn; may be nil. Rows are most of a long list's cost and the same for many.
 	Drawn func(vm domain.VM) templ.Component
+	// Menu may be the rows' menu as it was drawn already: it is the same for everybody with the same role.
+	Menu templ.Component
 }
 
 // Moved is a job's latest word on a VM.
