@@ -47,6 +47,7 @@ import (
 	"novacron/jobs/guest"
 	"novacron/jobs/images"
 	"novacron/jobs/reconcile"
+	"novacron/jobs/snapshot"
 	"novacron/static"
 )
 
@@ -343,6 +344,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g.Go(func() error { return engine.Run(work) })
 	g.Go(func() error { return guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{}).Run(work) })
 	g.Go(func() error { return front.KeepImages(work, log) })
+	g.Go(func() error { return snapshot.NewClock(d, engine, log, time.Now).Run(work) })
 	g.Go(func() error {
 		serveOn := server.Serve
 		if secure != nil {

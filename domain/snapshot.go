@@ -22,24 +22,25 @@ const (
 
 // Snapshot is a point in a VM's life that one can go back to: what the host says of it, and what only we know (notes, who asked, schedule).
 type Snapshot struct {
-	ID         string
-	VMID       string
-	HostID     string
-	Name       string // unique for its VM
-	Notes      string
-	CreatedAt  time.Time
-	Kind       SnapshotKind
-	Memory     bool    // with what was in memory
-	MemoryFile string  // external with memory: the file on the host
-	Quiesced   bool    // file systems were frozen by the guest agent; only known of those that we made
-	State      VMState // of the VM then
-	Parent     string  // name; empty at a root
-	Current    bool    // what the VM runs on now descends from this one
-	Disks      []SnapshotDisk
-	ScheduleID string       // made by a schedule
-	Tier       ScheduleTier // … for this tier
-	MadeBy     string       // person or token; empty when it was made on the host
-	XML        string       // as the host prints it; not in the database
+	ID          string
+	VMID        string
+	HostID      string
+	Name        string // unique for its VM
+	Notes       string
+	CreatedAt   time.Time
+	Kind        SnapshotKind
+	Memory      bool    // with what was in memory
+	MemoryFile  string  // external with memory: the file on the host
+	MemoryBytes int64   // what that file takes up
+	Quiesced    bool    // file systems were frozen by the guest agent; only known of those that we made
+	State       VMState // of the VM then
+	Parent      string  // name; empty at a root
+	Current     bool    // what the VM runs on now descends from this one
+	Disks       []SnapshotDisk
+	ScheduleID  string       // made by a schedule
+	Tier        ScheduleTier // … for this tier
+	MadeBy      string       // person or token; empty when it was made on the host
+	XML         string       // as the host prints it; not in the database
 }
 
 // SnapshotDisk is one disk of a snapshot.
@@ -270,9 +271,9 @@ func (s Snapshot) Files() []string {
 	return out
 }
 
-// Growth is what the overlays take up that were begun with it.
+// Growth is what the files take up that came with it.
 func (s Snapshot) Growth() int64 {
-	var sum int64
+	sum := s.MemoryBytes
 	for _, d := range s.Disks {
 		sum += d.SizeBytes
 	}

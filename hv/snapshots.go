@@ -20,6 +20,10 @@ type Snapshotter interface {
 	// DeleteSnapshot removes one; its children become its parent's. An internal one gives its room back; the overlays of an external one are merged into
 	// the files that it froze, also when the guest is off, and the other snapshots are told. metadataOnly forgets it and touches no disk. Nil when there is no such snapshot.
 	DeleteSnapshot(ctx context.Context, uuid, name string, metadataOnly bool) error
+	// SnapshotDefinition gives the guest's definition as it was, with other qcow2 files for some of its disks, by target. NotFound.
+	SnapshotDefinition(ctx context.Context, uuid, name string, files map[string]string) (xml string, err error)
+	// CloneSnapshot defines a copy of the guest as it was then; see Definer.CloneDefinition.
+	CloneSnapshot(ctx context.Context, from, name string, c Clone) error
 	// DefineSnapshot puts back what is known of a snapshot, from XML that Snapshots gave, and makes it the current one if asked to. No disk is touched.
 	DefineSnapshot(ctx context.Context, uuid, xml string, current bool) error
 }

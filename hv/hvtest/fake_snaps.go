@@ -478,3 +478,40 @@ func (c *conn) DefineSnapshot(ctx context.Context, uuid, doc string, current boo
 		return nil
 	})
 }
+
+// SnapshotDefinition implements hv.Snapshotter.
+func (c *conn) SnapshotDefinition(ctx context.Context, uuid, name string, files map[string]string) (string, error) {
+	return do(ctx, c, "SnapshotDefinition", func(m *machine) (string, error) {
+		_, s, err := m.snapshot(uuid, name)
+		if err != nil {
+			return "", err
+		}
+		return domxml.SnapshotDefinition(s.XML, files)
+	})
+}
+
+// CloneSnapshot implements hv.Snapshotter.
+func (c *conn) CloneSnapshot(ctx context.Context, from, name string, cl hv.Clone) error {
+	return act(ctx, c, "CloneSnapshot", func(m *machine) error {
+		if g := m.guests[cl.UUID]; g != nil && g.name == cl.Name {
+			return nil
+		}
+		_, s, err := m.snapshot(from, name)
+		if err != nil {
+			return err
+		}
+		if err := m.nameFree(cl.Name, cl.UUID); err != nil {
+			return err
+		}
+		then, err := domxml.SnapshotDefinition(s.XML, nil)
+		if err != nil {
+			return err
+		}
+		doc, err := domxml.CloneXML(then, cl)
+		if err != nil {
+			return err
+		}
+		m.put(cl.UUID, cl.Name, doc)
+		return nil
+	})
+}

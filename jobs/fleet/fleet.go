@@ -21,6 +21,7 @@ import (
 	"novacron/jobs/provision"
 	"novacron/jobs/reconcile"
 	"novacron/jobs/storage"
+	"novacron/jobs/snapshot"
 )
 
 // Fleet is the front door. Safe for concurrent use.
@@ -50,6 +51,7 @@ func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconcil
 	f.engine.Register(images.Kinds(shelf)...)
 	f.engine.Register(hosts.Kinds(hosts.Deps{DB: f.db, Pool: p, Dialer: dialer, Reconciler: rec, Trials: f.trials})...)
 	f.engine.Register(migrate.Kinds(migrate.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Clock: f.clock, Look: f.lookAgain})...)
+	f.engine.Register(snapshot.Kinds(snapshot.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
 	f.engine.Register(bulk.Kinds()...)
 	f.engine.Register(guest.Kinds(guest.Deps{DB: f.db, Hosts: rec.Hosts(p), Clock: f.clock, Secrets: f.guests})...)
 	f.engine.Register(storage.Kinds(storage.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)

@@ -26,9 +26,11 @@ import (
 const (
 	KindCreate = "vm.create"
 	KindClone  = "vm.clone"
-	KindChange = "vm.change"
-	KindRename = "vm.rename"
-	KindDelete = "vm.delete"
+	// KindFromSnapshot makes a VM of a snapshot.
+	KindFromSnapshot = "vm.from-snapshot"
+	KindChange       = "vm.change"
+	KindRename       = "vm.rename"
+	KindDelete       = "vm.delete"
 )
 
 // Deps is what the steps work with.
@@ -53,6 +55,7 @@ func Kinds(d Deps) []jobs.Kind {
 	return []jobs.Kind{
 		{Name: KindCreate, Steps: bind(d.createSteps), StuckHelp: look, Abandon: abandon},
 		{Name: KindClone, Steps: bind(d.cloneSteps), StuckHelp: look, Abandon: abandon},
+		{Name: KindFromSnapshot, Steps: bind(d.fromSnapshotSteps), StuckHelp: look, Abandon: abandon},
 		{Name: KindChange, Steps: bind(d.changeSteps), StuckHelp: look},
 		{Name: KindRename, Steps: bind(d.renameSteps), StuckHelp: "Look at the VM's name on the host, then let the job go; the list follows the host."},
 		{Name: KindDelete, Steps: bind(d.deleteSteps), StuckHelp: "The VM is no longer defined but not every disk could be deleted. Put right what the last error names and try again, or delete the named files by hand and let the job go."},

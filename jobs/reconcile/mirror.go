@@ -37,6 +37,7 @@ type Mirror struct {
 type marks struct {
 	mu        sync.Mutex // held while rows of the host are written
 	guests    map[string]uint64
+	snapshots map[string]uint64
 	inventory uint64
 	shape     string // digest of the inventory without its moving figures
 }
@@ -51,7 +52,7 @@ func (m *Mirror) marks(hostID string) *marks {
 	defer m.mu.Unlock()
 	k := m.hosts[hostID]
 	if k == nil {
-		k = &marks{guests: map[string]uint64{}}
+		k = &marks{guests: map[string]uint64{}, snapshots: map[string]uint64{}}
 		m.hosts[hostID] = k
 	}
 	return k

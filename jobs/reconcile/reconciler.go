@@ -18,6 +18,7 @@ import (
 type Options struct {
 	States     time.Duration // all states of a host in one round trip; 0: 30 s
 	Inventory  time.Duration // pools, volumes, networks, devices; 0: 60 s
+	Snapshots  time.Duration // of all guests of a host: no event tells of them; 0: 60 s
 	Full       time.Duration // everything; 0: 10 min
 	Retention  time.Duration // how long events and ended jobs are kept; 0: 90 days
 	RPCTimeout time.Duration // bound of one look; 0: 60 s
@@ -46,6 +47,7 @@ type watch struct {
 	dirty []hv.Event // newest event per guest, in order of arrival
 	wake  chan struct{}
 	slow  chan struct{} // asks for the inventory now
+	snaps chan struct{} // asks for the snapshots now
 }
 
 // New makes a reconciler; nothing happens until Run.
@@ -57,6 +59,7 @@ func New(d *db.DB, log *slog.Logger, clock func() time.Time, opt Options) *Recon
 	}
 	def(&opt.States, 30*time.Second)
 	def(&opt.Inventory, time.Minute)
+	def(&opt.Snapshots, time.Minute)
 	def(&opt.Full, 10*time.Minute)
 	def(&opt.Retention, 90*24*time.Hour)
 	def(&opt.RPCTimeout, time.Minute)
@@ -70,7 +73,7 @@ func (r *Reconciler) Adopted() <-chan struct{} { return r.adopted }
 func (r *Reconciler) Hooks() pool.Hooks {
 	return pool.Hooks{
 		OnConnected: func(ctx context.Context, id string, host hv.Host) error {
-			r.watch(id)
+			defer signal(r.watch(id).snaps) // when the guests have rows
 			return r.look(ctx, id, "connected", func(ctx context.Context) error { return r.Mirror.Host(ctx, host, id) })
 		},
 		OnResync: func(ctx context.Context, id string, host hv.Host) error {
@@ -118,7 +121,7 @@ func (r *Reconciler) watch(id string) *watch {
 	defer r.mu.Unlock()
 	w := r.hosts[id]
 	if w == nil {
-		w = &watch{id: id, wake: make(chan struct{}, 1), slow: make(chan struct{}, 1)}
+		w = &watch{id: id, wake: make(chan struct{}, 1), slow: make(chan struct{}, 1), snaps: make(chan struct{}, 1)}
 		r.hosts[id] = w
 		if r.start != nil {
 			r.start(w)
@@ -269,6 +272,9 @@ func (r *Reconciler) follow(ctx context.Context, w *watch, p *pool.Pool) {
 				if domain.Is(err, domain.NotFound) {
 					return nil
 				}
+				if err == nil && ev.Kind != hv.GuestState {
+					_, err = r.Mirror.Snapshots(ctx, host, w.id, ev.UUID, Cause{})
+				}
 				return err
 			})
 			r.report(ctx, w.id, string(ev.Kind), err)
@@ -283,6 +289,8 @@ func (r *Reconciler) resync(ctx context.Context, w *watch, p *pool.Pool) {
 	f.Write([]byte(w.id))
 	phase := func(d time.Duration) time.Duration { return d/2 + time.Duration(f.Sum32()%1024)*(d/2)/1024 }
 	states, inventory, full := time.NewTimer(phase(r.opt.States)), time.NewTimer(phase(r.opt.Inventory)), time.NewTimer(phase(r.opt.Full))
+	snapshots := time.NewTimer(phase(r.opt.Snapshots))
+	defer snapshots.Stop()
 	defer states.Stop()
 	defer inventory.Stop()
 	defer full.Stop()
@@ -292,11 +300,17 @@ func (r *Reconciler) resync(ctx context.Context, w *watch, p *pool.Pool) {
 		readInventory := func(ctx context.Context, host hv.Host) error {
 			return r.Mirror.Inventory(ctx, host, w.id, Cause{})
 		}
+		readSnapshots := func(ctx context.Context, host hv.Host) error { return r.Mirror.HostSnapshots(ctx, host, w.id) }
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.slow:
 			what, look = "inventory", readInventory
+		case <-w.snaps:
+			what, look = "snapshots", readSnapshots
+		case <-snapshots.C:
+			snapshots.Reset(r.opt.Snapshots)
+			what, look = "snapshots", readSnapshots
 		case <-inventory.C:
 			inventory.Reset(r.opt.Inventory)
 			what, look = "inventory", readInventory

@@ -1,0 +1,292 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"novacron/db"
+	"novacron/domain"
+	"novacron/jobs"
+	"novacron/jobs/provision"
+	"novacron/jobs/snapshot"
+)
+
+// TakeSnapshot enqueues a snapshot of a VM.
+func (f *Fleet) TakeSnapshot(ctx context.Context, actor, vmID string, s domain.SnapshotSpec, key string) (domain.Job, error) {
+	if job, ok, err := f.again(ctx, actor, key); ok || err != nil {
+		return job, err
+	}
+	vm, err := f.freeVM(ctx, vmID)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	req, err := snapshot.ForCreate(ctx, f.db, vm, s, "", "")
+	if err != nil {
+		return domain.Job{}, err
+	}
+	req.Actor, req.Key = actor, key
+	return f.engine.Enqueue(ctx, req)
+}
+
+// freeVM reads a VM that nothing holds.
+func (f *Fleet) freeVM(ctx context.Context, vmID string) (domain.VM, error) {
+	vm, err := f.db.VM(ctx, vmID)
+	if err == nil {
+		err = busy(vm)
+	}
+	return vm, err
+}
+
+// RevertSnapshot enqueues going back to a snapshot, after taking one of the state now if safety is asked for.
+func (f *Fleet) RevertSnapshot(ctx context.Context, actor, vmID, id string, safety bool, key string) (domain.Job, error) {
+	if job, ok, err := f.again(ctx, actor, key); ok || err != nil {
+		return job, err
+	}
+	vm, err := f.freeVM(ctx, vmID)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	s, err := f.db.Snapshot(ctx, vmID, id)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	req, err := snapshot.ForRevert(ctx, f.db, vm, s, safety, f.clock())
+	if err != nil {
+		return domain.Job{}, err
+	}
+	req.Actor, req.Key = actor, key
+	return f.engine.Enqueue(ctx, req)
+}
+
+// What becomes of the children of a snapshot that is deleted.
+const (
+	ChildrenKeep   = "keep"   // they become children of its parent; what it held apart is merged
+	ChildrenDelete = "delete" // they go too, with all below them
+)
+
+// DeleteSnapshots enqueues the deletion of snapshots of one VM. With children and no word on what becomes of them it is a Conflict that asks.
+func (f *Fleet) DeleteSnapshots(ctx context.Context, actor, vmID string, ids []string, children, key string) (domain.Job, error) {
+	if job, ok, err := f.again(ctx, actor, key); ok || err != nil {
+		return job, err
+	}
+	if children != "" && children != ChildrenKeep && children != ChildrenDelete {
+		return domain.Job{}, domain.InvalidField("children", "“"+children+"” is not a choice.", "keep or delete")
+	}
+	if len(ids) == 0 {
+		return domain.Job{}, domain.InvalidField("ids", "No snapshot is selected.", "at least one snapshot")
+	}
+	vm, err := f.freeVM(ctx, vmID)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	all, err := f.db.Snapshots(ctx, vmID)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	names, err := toDelete(all, ids, children)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	req, err := snapshot.ForDelete(vm, names)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	req.Actor, req.Key = actor, key
+	return f.engine.Enqueue(ctx, req)
+}
+
+// toDelete lists the names, those below before those above.
+func toDelete(all []domain.Snapshot, ids []string, children string) ([]string, error) {
+	chosen := map[string]bool{}
+	for _, id := range ids {
+		i := slices.IndexFunc(all, func(s domain.Snapshot) bool { return s.ID == id })
+		if i < 0 {
+			return nil, domain.Errorf(domain.NotFound, "There is no such snapshot.").WithFix("It may have been deleted meanwhile; look at the VM's snapshots again.")
+		}
+		chosen[all[i].Name] = true
+	}
+	for _, s := range all {
+		if !chosen[s.Name] {
+			continue
+		}
+		below := s.Descendants(all)
+		if children == ChildrenDelete {
+			for _, x := range below {
+				chosen[x.Name] = true
+			}
+		}
+		if children == "" && slices.ContainsFunc(below, func(x domain.Snapshot) bool { return !chosen[x.Name] }) {
+			var names []string
+			for _, x := range below {
+				names = append(names, x.Name)
+			}
+			e := domain.Errorf(domain.Conflict, "The snapshot %s has others below it: %s.", s.Name, strings.Join(names, ", "))
+			e.Fields = []domain.FieldError{{Field: "children", Msg: e.Msg, Want: "keep, to merge only this one, or delete, to delete all of them"}}
+			return nil, e.WithFix("Say whether they stay (children=keep) or go too (children=delete).")
+		}
+	}
+	var out []string
+	for _, s := range slices.Backward(all) { // parents come before their children there
+		if chosen[s.Name] {
+			out = append(out, s.Name)
+		}
+	}
+	return out, nil
+}
+
+// NoteSnapshot changes a snapshot's notes at once: they are ours.
+func (f *Fleet) NoteSnapshot(ctx context.Context, actor, vmID, id, notes string) (domain.Snapshot, error) {
+	var p domain.Problems
+	domain.CheckSnapshotNotes(&p, "notes", notes)
+	if err := p.Err(); err != nil {
+		return domain.Snapshot{}, err
+	}
+	s, err := f.db.Snapshot(ctx, vmID, id)
+	if err != nil {
+		return s, err
+	}
+	s.Notes = notes
+	return s, f.db.Write(ctx, func(tx *db.Tx) error {
+		vm, err := tx.VM(vmID)
+		if err != nil {
+			return err
+		}
+		if err := tx.NoteSnapshot(s); err != nil {
+			return err
+		}
+		return tx.Emit(domain.Event{Kind: "vm.changed", Resource: ref(vm), HostID: vm.HostID, Actor: actor, Message: fmt.Sprintf("The notes of the snapshot %s of %s were edited.", s.Name, vm.Name)})
+	})
+}
+
+// CloneSnapshot enqueues a new VM from an external snapshot.
+func (f *Fleet) CloneSnapshot(ctx context.Context, actor, vmID, id, name, key string) (domain.Job, error) {
+	if job, ok, err := f.again(ctx, actor, key); ok || err != nil {
+		return job, err
+	}
+	var p domain.Problems
+	domain.CheckVMName(&p, "name", name)
+	if err := p.Err(); err != nil {
+		return domain.Job{}, err
+	}
+	vm, err := f.freeVM(ctx, vmID)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	if err := vm.State.CanSnapshot(vm.Name); err != nil {
+		return domain.Job{}, err
+	}
+	s, err := f.db.Snapshot(ctx, vmID, id)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	if s.Kind != domain.SnapshotExternal {
+		return domain.Job{}, domain.Errorf(domain.Unsupported, "The snapshot %s is inside its disks' files, and libvirt does not copy what is inside.", s.Name).
+			WithFix("Go back to it with a safety snapshot, clone the VM, and go back again; or take external snapshots.")
+	}
+	if err := f.db.Write(ctx, func(tx *db.Tx) error { return tx.CheckVMName(name, "") }); err != nil {
+		return domain.Job{}, err
+	}
+	volumes, err := f.db.Volumes(ctx, vm.HostID, "")
+	if err != nil {
+		return domain.Job{}, err
+	}
+	then := vm
+	then.Config.Disks = nil
+	for _, k := range s.Disks {
+		then.Config.Disks = append(then.Config.Disks, domain.Disk{Target: k.Target, Device: "disk", Source: k.Base, Format: k.BaseFormat})
+	}
+	spec, macs, copies, err := provision.SettleClone(then, name, volumes)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	n := provision.New{VMID: domain.NewID("vm", f.clock()), HostID: vm.HostID, HostName: vm.HostName, Spec: spec}
+	locks := []string{vm.ID}
+	for _, c := range copies {
+		locks = append(locks, "volume:"+vm.HostID+"/"+c.Pool+"/"+c.To)
+	}
+	return f.enqueueNew(ctx, n, vm.Tags, fmt.Sprintf("Made from the snapshot %s of %s.", s.Name, vm.Name), jobs.Request{
+		Kind: provision.KindFromSnapshot, Title: fmt.Sprintf("Make %s from the snapshot %s of %s", name, s.Name, vm.Name), Locks: locks,
+		Input: provision.FromSnapshot{New: n, From: vm.UUID, Name: vm.Name, Snapshot: s.Name, MACs: macs, Copies: copies}, Actor: actor, Key: key,
+	})
+}
+
+// PutSchedule writes a schedule, new (no ID) or changed (with the version that was read; 0: whichever it is), and says when it is due.
+func (f *Fleet) PutSchedule(ctx context.Context, actor string, s domain.SnapshotSchedule) (domain.SnapshotSchedule, error) {
+	if s.TimeZone == "" {
+		s.TimeZone = "UTC"
+	}
+	if err := s.Validate(); err != nil {
+		return s, err
+	}
+	now := f.clock()
+	next, err := snapshot.Next(s, now)
+	if err != nil {
+		return s, err
+	}
+	said := fmt.Sprintf("The snapshot schedule %s was changed.", s.Name)
+	fresh := s.ID == ""
+	if fresh {
+		s.ID, s.CreatedAt = domain.NewID("sched", now), now
+		said = fmt.Sprintf("The snapshot schedule %s was made.", s.Name)
+	}
+	err = f.db.Write(ctx, func(tx *db.Tx) error {
+		for _, id := range s.VMs {
+			if _, err := tx.VM(id); domain.Is(err, domain.NotFound) && fresh {
+				return domain.InvalidField("vms", "There is no VM "+id+".", "ids of VMs")
+			} else if err != nil && !domain.Is(err, domain.NotFound) {
+				return err
+			}
+		}
+		if !fresh && s.Version == 0 {
+			old, err := tx.Schedule(s.ID)
+			if err != nil {
+				return err
+			}
+			s.Version = old.Version
+		}
+		s.NextAt = next
+		if err := tx.PutSchedule(s); err != nil {
+			return err
+		}
+		if s, err = tx.Schedule(s.ID); err != nil {
+			return err
+		}
+		return tx.Emit(domain.Event{Kind: "schedule.changed", Resource: scheduleRef(s), Actor: actor, Message: said})
+	})
+	return s, err
+}
+
+func scheduleRef(s domain.SnapshotSchedule) domain.Ref {
+	return domain.Ref{Kind: "schedule", ID: s.ID, Name: s.Name}
+}
+
+// DeleteSchedule forgets a schedule; the snapshots that it made stay, and nothing deletes them by itself any more.
+func (f *Fleet) DeleteSchedule(ctx context.Context, actor, id string) error {
+	return f.db.Write(ctx, func(tx *db.Tx) error {
+		s, err := tx.Schedule(id)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteSchedule(id); err != nil {
+			return err
+		}
+		return tx.Emit(domain.Event{Kind: "schedule.removed", Resource: scheduleRef(s), Actor: actor, Message: fmt.Sprintf("The snapshot schedule %s was deleted; its snapshots stay.", s.Name)})
+	})
+}
+
+// RunSchedule enqueues a run now, which counts for the schedule's most frequent tier.
+func (f *Fleet) RunSchedule(ctx context.Context, actor, id, key string) (domain.Job, error) {
+	if job, ok, err := f.again(ctx, actor, key); ok || err != nil {
+		return job, err
+	}
+	s, err := f.db.Schedule(ctx, id)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	now := f.clock()
+	req := snapshot.ForRun(s, snapshot.Usual(s), now)
+	req.Actor, req.Key = actor, key
+	return f.engine.Enqueue(ctx, req, func(tx *db.Tx, job *domain.Job) error { return tx.BeginSchedule(s.ID, job.ID, now, s.NextAt) })
+}
