@@ -24,7 +24,7 @@ const (
 	tabEvents    = 100
 )
 
-var vmTabs = []string{"summary", "hardware", "console", "tasks", "events", "definition"}
+var vmTabs = []string{"summary", "hardware", "snapshots", "console", "tasks", "events", "definition"}
 
 func (s *server) vmPage(c echo.Context) error {
 	kept, ok := s.takeDraft(c)
@@ -105,6 +105,8 @@ func (s *server) vmModel(ctx context.Context, sub auth.Subject, id, tab, kind st
 		}
 		m.Edit.Version = m.VM.Version
 		m.Choices, err = s.choices(ctx, m.VM.HostID)
+	case live.SnapshotsTab:
+		m.Snapshots, err = s.snapshotsOf(ctx, m.VM)
 	case "tasks":
 		m.Jobs, err = s.jobsOf(ctx, id, tabJobs)
 	case "events":

@@ -102,7 +102,6 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.guest()
 	s.images()
 	s.migrations()
-	s.images()
 	s.snapshots()
 	s.jobs()
 	s.events()

@@ -20,8 +20,8 @@ import (
 	"novacron/jobs/power"
 	"novacron/jobs/provision"
 	"novacron/jobs/reconcile"
-	"novacron/jobs/storage"
 	"novacron/jobs/snapshot"
+	"novacron/jobs/storage"
 )
 
 // Fleet is the front door. Safe for concurrent use.

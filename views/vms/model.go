@@ -87,6 +87,7 @@ type Page struct {
 	Screenshot  bool           // the VM runs and its host can take pictures
 	Console     ConsoleInfo    // tab console
 	Edit        ChangeForm     // tab hardware
+	Snapshots   Snapshots      // tab snapshots
 	Choices     Choices        // tab hardware: what disks and cards may be added from
 	DescribeErr *domain.Error  // tags or notes were refused
 	Tags, Notes string         // as typed, when DescribeErr is set
