@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"novacron/domain"
+	"novacron/hv"
 )
 
 // corpus is the folder whose documents go through the round trip: make xml-roundtrip DIR=…
@@ -124,6 +125,24 @@ var trips = []trip{
 		}
 		return &domain.VMChange{RemoveNICs: []string{was.NICs[i].MAC}}
 	}), []string{"-/domain/devices/interface/…"}, []string{"nics.", "boot.order"}},
+	{"another file", func(doc string, was domain.VMSpec) (string, bool, error) {
+		i := slices.IndexFunc(was.Disks, func(d domain.Disk) bool {
+			return d.Device == "disk" && d.Pool == "" && strings.HasPrefix(d.Source, "/")
+		})
+		if i < 0 {
+			return "", false, nil
+		}
+		out, err := RedirectXML(doc, []hv.DiskMove{{From: was.Disks[i].Source, To: "/moved & more.qcow2", Format: "qcow2"}})
+		return out, true, err
+	}, []string{"/domain/devices/disk", "/domain/devices/disk/source/…", "/domain/devices/disk/driver", "/domain/devices/disk/backingStore/…"}, []string{"disks."}},
+	{"another network", func(doc string, was domain.VMSpec) (string, bool, error) {
+		i := slices.IndexFunc(was.NICs, func(n domain.NIC) bool { return n.Bridge != "" })
+		if i < 0 {
+			return "", false, nil
+		}
+		out, err := Relocate(doc, hv.Migration{Bridges: map[string]string{was.NICs[i].Bridge: "br-there"}, Networks: map[string]string{"default": "there"}, Screen: "192.0.2.9"})
+		return out, true, err
+	}, []string{"/domain/devices/interface/source", "/domain/devices/graphics", "/domain/devices/graphics/listen"}, []string{"nics."}},
 	{"name and uuid", func(doc string, was domain.VMSpec) (string, bool, error) {
 		out, err := SetUUIDName(doc, "00000000-1111-4222-8333-444444444444", "re<named>")
 		return out, true, err

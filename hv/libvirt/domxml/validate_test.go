@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"novacron/domain"
+	"novacron/hv"
 )
 
 // schemas is where libvirt keeps its own description of its documents. virt-xml-validate is a script that runs xmllint with one of these files.
@@ -26,6 +27,42 @@ func sample(schema string, docs func(t testing.TB) map[string]string) {
 
 func init() {
 	sample("domain", builtDomains)
+	sample("domain", func(t testing.TB) map[string]string { // what is handed to libvirt alone is judged where it belongs
+		within := func(device string) string {
+			return strings.Replace(noRoom, "<devices/>", "<devices>"+device+"</devices>", 1)
+		}
+		target := func(disk string) string {
+			return within(strings.Replace(disk, "</disk>", "<target dev='vda' bus='virtio'/></disk>", 1))
+		}
+		in, out := &domain.Bandwidth{Average: 1000, Peak: 2000, Burst: 512}, &domain.Bandwidth{Average: 1000}
+		return map[string]string{
+			"copy to a file":    target(CopyTargetXML(domain.Volume{Path: "/img/a & b.qcow2", Format: "qcow2"}, "")),
+			"copy to a device":  target(CopyTargetXML(domain.Volume{Path: "/dev/vg/x"}, "f52a81b2-424e-490c-823d-6bd4235bc557")),
+			"card with limits":  within(NICXML(domain.NIC{Network: "lan", PortGroup: "dmz", Filter: "novacron-x", BandwidthIn: in, BandwidthOut: out, Down: true})),
+			"card on a switch":  within(NICXML(domain.NIC{Bridge: "br-ex", OpenVSwitch: true, VLAN: &domain.VLAN{Tags: []int{42, 43}, Trunk: true, Native: 42}, MAC: newMAC})),
+			"card on a network": within(NICXML(domain.NIC{Network: "lan"})),
+		}
+	})
+	sample("secret", func(testing.TB) map[string]string {
+		return map[string]string{"passphrase": SecretXML("f52a81b2-424e-490c-823d-6bd4235bc557", "of a & b <c>")}
+	})
+	sample("domainsnapshot", func(t testing.TB) map[string]string {
+		disks := []domain.Disk{{Target: "vda", Source: "/a.qcow2"}, {Target: "vdb", Source: "/b.raw"}, {Target: "sda", Device: "cdrom"}}
+		docs := map[string]string{}
+		for name, s := range map[string]hv.SnapshotSpec{
+			"internal":             {Name: "a & b", Notes: "why\nand how", Kind: domain.SnapshotInternal},
+			"internal with memory": {Name: "m", Kind: domain.SnapshotInternal, Memory: true},
+			"external":             {Name: "e", Kind: domain.SnapshotExternal, Disks: map[string]string{"vda": "/a & b.snap"}},
+			"external with memory": {Name: "em", Kind: domain.SnapshotExternal, Memory: true, MemoryFile: "/m<em>", Disks: map[string]string{"vda": "/a.e", "vdb": "/b.e"}},
+		} {
+			doc, err := SnapshotXML(s, disks)
+			if err != nil {
+				t.Fatal(err)
+			}
+			docs[name] = doc
+		}
+		return docs
+	})
 	sample("storagevol", func(testing.TB) map[string]string {
 		return map[string]string{
 			"qcow2": VolumeXML(volumeSpec("default", "a & b.qcow2", "qcow2", domain.GiB), "dir"), "raw": VolumeXML(volumeSpec("default", "b.raw", "raw", domain.GiB), "dir"),
