@@ -122,7 +122,7 @@ func (s *streamConn) call(doing string, proc uint32, args []byte) ([]byte, error
 		if err != nil {
 			return nil, broken(doing, err)
 		}
-		if h.kind == typeStream && h.proc == proc && h.serial == s.serial {
+		if (h.kind == typeStream || h.kind == typeHole) && h.proc == proc && h.serial == s.serial {
 			s.early = append(s.early, packet{h, body}) // libvirtd may start the stream before it sends the answer
 			continue
 		}
