@@ -72,8 +72,8 @@ func (tx *Tx) insertInventory(hostID string, inv domain.Inventory) error {
 		}
 	}
 	for _, dev := range inv.Devices {
-		if _, err := tx.exec("INSERT INTO devices (host_id, name, kind, label, parent, driver) VALUES (?, ?, ?, ?, ?, ?)",
-			hostID, dev.Name, dev.Kind, dev.Label, dev.Parent, dev.Driver); err != nil {
+		if _, err := tx.exec("INSERT INTO devices (host_id, name, kind, label, parent, driver, address, model, class, assignable, why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			hostID, dev.Name, dev.Kind, dev.Label, dev.Parent, dev.Driver, dev.Address, dev.Model, dev.Class, flag(dev.Assignable), dev.Why); err != nil {
 			return err
 		}
 	}
@@ -129,12 +129,15 @@ func (r volumeRow) volume() domain.Volume {
 }
 
 type deviceRow struct {
-	HostID string `db:"host_id"`
-	Name   string
-	Kind   string
-	Label  string
-	Parent string
-	Driver string
+	HostID                string `db:"host_id"`
+	Name                  string
+	Kind                  string
+	Label                 string
+	Parent                string
+	Driver                string
+	Address, Model, Class string
+	Assignable            bool
+	Why                   string
 }
 
 func onHost(hostID, column string) (cond []string, args []any) {
@@ -213,10 +216,11 @@ func (d *DB) VolumeOn(ctx context.Context, id string) ([]domain.Volume, error) {
 func (d *DB) Devices(ctx context.Context, hostID string) ([]domain.Device, error) {
 	cond, args := onHost(hostID, "host_id")
 	var rows []deviceRow
-	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, name, kind, label, parent, driver FROM devices"+and(cond)+" ORDER BY host_id, kind, name", args...)
+	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, name, kind, label, parent, driver, address, model, class, assignable, why FROM devices"+and(cond)+" ORDER BY host_id, kind, name", args...)
 	out := make([]domain.Device, len(rows))
 	for i, r := range rows {
-		out[i] = domain.Device{HostID: r.HostID, Name: r.Name, Kind: r.Kind, Label: r.Label, Parent: r.Parent, Driver: r.Driver}
+		out[i] = domain.Device{HostID: r.HostID, Name: r.Name, Kind: r.Kind, Label: r.Label, Parent: r.Parent, Driver: r.Driver,
+			Address: r.Address, Model: r.Model, Class: r.Class, Assignable: r.Assignable, Why: r.Why}
 	}
 	return out, edge(err, "device")
 }

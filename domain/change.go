@@ -25,6 +25,7 @@ type VMChange struct {
 	AddNICs     []NIC       `json:"add_nics,omitempty"`
 	RemoveNICs  []string    `json:"remove_nics,omitempty"` // MACs
 	ChangeNICs  []NICChange `json:"change_nics,omitempty"`
+	HardwareChange
 }
 
 // Media puts an image into a CD-ROM drive, or takes it out when Source is empty.
@@ -35,7 +36,7 @@ type Media struct {
 
 // Empty reports whether nothing is asked for.
 func (c VMChange) Empty() bool {
-	return c.Title == nil && c.Description == nil && c.VCPUs == nil && c.MaxVCPUs == nil && c.MemoryBytes == nil && c.CPU == nil && c.Machine == nil &&
+	return c.HardwareChange.Empty() && c.Title == nil && c.Description == nil && c.VCPUs == nil && c.MaxVCPUs == nil && c.MemoryBytes == nil && c.CPU == nil && c.Machine == nil &&
 		c.Firmware == nil && c.Boot == nil && c.Autostart == nil && c.Topology == nil && c.Media == nil &&
 		len(c.AddDisks)+len(c.RemoveDisks)+len(c.AddNICs)+len(c.RemoveNICs)+len(c.ChangeNICs) == 0
 }
@@ -95,6 +96,9 @@ func (c VMChange) Apply(s VMSpec) (VMSpec, error) {
 		}
 		absolutePath(&p, "media.source", c.Media.Source)
 	}
+	set(&out.TPM, c.TPM)
+	out.Hardware = c.HardwareChange.apply(s.Hardware, &p)
+	c.HardwareChange.sizes(s, &out)
 	for i, d := range c.AddDisks {
 		d.validate(&p, fmt.Sprintf("add_disks.%d", i))
 	}
@@ -117,6 +121,9 @@ func (c VMChange) Apply(s VMSpec) (VMSpec, error) {
 	}
 	if c.Boot != nil {
 		probe.Boot = out.Boot
+	}
+	if !c.HardwareChange.Empty() {
+		probe.Hardware = out.Hardware
 	}
 	if err := probe.Validate(); err != nil {
 		return s, err
@@ -169,6 +176,7 @@ func Diff(old, new VMSpec) []Change {
 	add("boot.initrd", "Initrd", old.Boot.Initrd, new.Boot.Initrd)
 	add("boot.cmdline", "Kernel command line", old.Boot.Cmdline, new.Boot.Cmdline)
 	add("boot.order", "Boot order", strings.Join(old.Boot.Order, ", "), strings.Join(new.Boot.Order, ", "))
+	diffHardware(old.Hardware, new.Hardware, add)
 	add("title", "Title", old.Title, new.Title)
 	add("description", "Description", old.Description, new.Description)
 	diffSet(old.Disks, new.Disks, func(d Disk) string { return d.Target }, func(d Disk) string { return d.Describe() }, func(k, a, b string) { add("disks."+k, "Disk "+k, a, b) })

@@ -43,6 +43,12 @@ type Device struct {
 	Label  string `json:"label"`
 	Parent string `json:"parent"`
 	Driver string `json:"driver"`
+	// What it is known by when a VM is to have it.
+	Address    string `json:"address,omitempty"` // pci 0000:03:00.0, usb bus:device, mdev its UUID
+	Model      string `json:"model,omitempty"`   // vendor:product ("10de:2230"), or the type of a mediated device
+	Class      string `json:"class,omitempty"`   // gpu, network, storage, usb …
+	Assignable bool   `json:"assignable"`
+	Why        string `json:"why,omitempty"` // why not
 }
 
 // Inventory is everything a host lists besides guests.

@@ -49,6 +49,7 @@ type VMSpec struct {
 	Video          string    `json:"video,omitempty"`
 	Serial         bool      `json:"serial,omitempty"` // has a serial port with a console; always made on creation
 	GuestAgent     bool      `json:"guest_agent,omitempty"`
+	Hardware
 }
 
 // Topology is the virtual CPU layout; the product is the most vCPUs the VM may have.
@@ -184,6 +185,7 @@ func (s VMSpec) Validate() error {
 		p.Add("cpu", "“"+s.CPU+"” is not a CPU model.", "host-passthrough, host-model, maximum or a model's name")
 	}
 	s.Boot.validate(&p)
+	s.Hardware.validate(&p, max(s.VCPUs, s.MaxVCPUs), max(s.MemoryBytes, s.MaxMemoryBytes))
 	if len(s.Disks) > maxDisks {
 		p.Add("disks", "That is too many disks.", fmt.Sprintf("at most %d", maxDisks))
 	}

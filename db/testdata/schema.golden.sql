@@ -16,7 +16,7 @@ CREATE TABLE devices (
     kind    TEXT NOT NULL,
     label   TEXT NOT NULL,
     parent  TEXT NOT NULL,
-    driver  TEXT NOT NULL,
+    driver  TEXT NOT NULL, address TEXT NOT NULL DEFAULT '', model TEXT NOT NULL DEFAULT '', class TEXT NOT NULL DEFAULT '', assignable INTEGER NOT NULL DEFAULT 0, why TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (host_id, name)
 );
 

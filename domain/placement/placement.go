@@ -25,9 +25,10 @@ type Candidate struct {
 	Pools      []domain.Pool
 	Networks   []domain.Network
 	Devices    []domain.Device
-	UsedMemory int64 // memory of the VMs that run there or are being made
-	UsedVCPUs  int   // their vCPUs
-	VMs        int   // all VMs, running or not
+	Taken      map[string]string // devices that a VM has, with the VM's name
+	UsedMemory int64             // memory of the VMs that run there or are being made
+	UsedVCPUs  int               // their vCPUs
+	VMs        int               // all VMs, running or not
 }
 
 // Verdict is what was decided for one host, and why.

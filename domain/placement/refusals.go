@@ -67,6 +67,7 @@ func refusals(spec domain.VMSpec, c Candidate) []refusal {
 	}
 	refuseDisks(spec, c, add)
 	refuseNICs(spec, c, add)
+	refuseHardware(spec, c, add)
 	return out
 }
 

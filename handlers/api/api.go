@@ -97,6 +97,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.api.UseMiddleware(s.authorise)
 	s.hosts()
 	s.inventory()
+	s.devices()
 	s.vms()
 	s.actions()
 	s.guest()

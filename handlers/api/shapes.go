@@ -40,6 +40,7 @@ type VM struct {
 	NICs           []domain.NIC     `json:"nics"`
 	Graphics       string           `json:"graphics"`
 	Serial         bool             `json:"serial"`
+	domain.Hardware
 	Pending        []domain.Change  `json:"pending" doc:"What the next start will change"`
 	Live           *domain.VMSpec   `json:"live,omitempty" doc:"What runs now, while it runs"`
 	Tags           []string         `json:"tags"`
@@ -72,7 +73,7 @@ func vmOf(v *domain.VM, single bool) VM {
 		out.Busy = &Busy{v.BusyJob, v.BusyTitle}
 	}
 	if single {
-		out.Live = v.Live
+		out.Live, out.Hardware = v.Live, c.Hardware
 	}
 	return out
 }

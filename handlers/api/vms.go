@@ -37,6 +37,7 @@ type VMCreate struct {
 	NICs           []domain.NIC     `json:"nics,omitempty" nullable:"false" doc:"network or bridge, one of the two"`
 	Graphics       string           `json:"graphics,omitempty" doc:"vnc or none"`
 	Start          bool             `json:"start,omitempty" doc:"Start it when it is made"`
+	domain.Hardware
 	Tags           []string         `json:"tags,omitempty" nullable:"false"`
 	Notes          string           `json:"notes,omitempty" maxLength:"20000"`
 }
@@ -47,7 +48,7 @@ func (b VMCreate) ask(key string) fleet.CreateVM {
 		Spec: domain.VMSpec{
 			Name: b.Name, UUID: strings.ToLower(b.UUID), Title: b.Title, Description: b.Description, VCPUs: b.VCPUs, MaxVCPUs: b.MaxVCPUs, Topology: b.Topology,
 			CPU: b.CPU, MemoryBytes: b.MemoryBytes, MaxMemoryBytes: b.MaxMemoryBytes, Accel: b.Accel, Arch: b.Arch, Machine: b.Machine, Firmware: b.Firmware,
-			TPM: b.TPM, Boot: b.Boot, Disks: b.Disks, NICs: b.NICs, Graphics: b.Graphics,
+			TPM: b.TPM, Boot: b.Boot, Disks: b.Disks, NICs: b.NICs, Graphics: b.Graphics, Hardware: b.Hardware,
 		},
 	}
 }

@@ -113,6 +113,7 @@ func (m *machine) changeLive(g *guest, c domain.VMChange) (string, error) {
 	if c.MemoryBytes != nil && *c.MemoryBytes <= now.MaxMemoryBytes {
 		part.MemoryBytes = c.MemoryBytes
 	}
+	part.HardwareChange = liveHardware(c.HardwareChange, now)
 	live, _, err := domxml.Edit(g.live, part, m.env())
 	return live, err
 }

@@ -122,6 +122,7 @@ func (e *edit) live(ctx context.Context, c domain.VMChange, edited string) error
 		func() error { return e.removeDevices(ctx, c, doc, spec) },
 		func() error { return e.addDevices(ctx, c) },
 		func() error { return e.changeNICs(ctx, c, doc) },
+		func() error { return e.hardware(ctx, c.HardwareChange, doc, spec) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

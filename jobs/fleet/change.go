@@ -45,9 +45,19 @@ func (f *Fleet) change(ctx context.Context, actor string, vm domain.VM, version 
 	if err != nil {
 		return domain.Job{}, err
 	}
+	one := []placement.Candidate{on}
+	if err := f.taken(ctx, change.AddHostDevices, one, vm.ID); err != nil {
+		return domain.Job{}, err
+	}
+	on = one[0]
 	if err := judgeChange(after, change, on); err != nil {
 		return domain.Job{}, err
 	}
+	var devices []string
+	if change.AddHostDevices, devices, err = settleDevices(change.AddHostDevices, on, "add_host_devices"); err != nil {
+		return domain.Job{}, err
+	}
+	change.AddMemoryDevices = settleModules(vm, change.AddMemoryDevices)
 	change, err = provision.SettleChange(vm.Name, change, on, volumes)
 	if err != nil {
 		return domain.Job{}, err
@@ -58,7 +68,7 @@ func (f *Fleet) change(ctx context.Context, actor string, vm domain.VM, version 
 	var made domain.VMSpec
 	made.Disks = change.AddDisks
 	return f.engine.Enqueue(ctx, jobs.Request{
-		Kind: provision.KindChange, Title: title, Resource: ref(vm), Locks: append([]string{vm.ID}, provision.Locks(vm.HostID, provision.NewVolumes(made))...),
+		Kind: provision.KindChange, Title: title, Resource: ref(vm), Locks: slices.Concat([]string{vm.ID}, devices, provision.Locks(vm.HostID, provision.NewVolumes(made))),
 		Input: provision.Change{VMID: vm.ID, HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name, Change: change, Images: refs}, Actor: actor, Key: key,
 	}, func(tx *db.Tx, job *domain.Job) error {
 		for _, v := range versions {
@@ -89,11 +99,12 @@ func judgeChange(after domain.VMSpec, c domain.VMChange, on placement.Candidate)
 	if c.Firmware != nil {
 		probe.Firmware = after.Firmware
 	}
+	judgeHardware(&probe, after, c)
 	on.Host.Maintenance = false // a VM that is there already may be edited
 	_, err := placement.Place(probe, on.Host.ID, []placement.Candidate{on})
 	if e, ok := err.(*domain.Error); ok && e != nil {
 		for i, fe := range e.Fields {
-			if strings.HasPrefix(fe.Field, "disks.") || strings.HasPrefix(fe.Field, "nics.") {
+			if strings.HasPrefix(fe.Field, "disks.") || strings.HasPrefix(fe.Field, "nics.") || strings.HasPrefix(fe.Field, "host_devices.") {
 				e.Fields[i].Field = "add_" + fe.Field
 			}
 		}
@@ -153,6 +164,8 @@ func revert(field string, live, config domain.VMSpec) (domain.VMChange, error) {
 	case "boot.order":
 		boot.Order = live.Boot.Order
 		c.Boot = &boot
+	case "watchdog", "rng", "cpu_pins", "emulator_pins", "numa", "numa_tune", "hugepages", "hotplug_memory", "cpu_features", "tpm":
+		revertHardware(&c.HardwareChange, field, live)
 	case "title":
 		c.Title = &live.Title
 	case "description":
@@ -163,6 +176,8 @@ func revert(field string, live, config domain.VMSpec) (domain.VMChange, error) {
 			return revertDisk(k, live, config)
 		case "nics":
 			return revertNIC(k, live, config)
+		case "filesystems", "host_devices", "memory_devices":
+			return revertDevice(kind, k, live.Hardware, config.Hardware)
 		}
 		return c, cannotRevert("it cannot be changed after the VM was made")
 	}

@@ -49,6 +49,10 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if err != nil {
 		return domain.Job{}, err
 	}
+	var locks []string
+	if spec.HostDevices, locks, err = settleDevices(spec.HostDevices, on, "host_devices"); err != nil {
+		return domain.Job{}, err
+	}
 	if err := f.writable(ctx, "disks", spec.Disks, volumes); err != nil {
 		return domain.Job{}, err
 	}
@@ -56,7 +60,7 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	return f.enqueueNew(ctx, n, req.Tags, req.Notes, jobs.Request{
 		Kind:  provision.KindCreate,
 		Title: "Create " + spec.Name,
-		Locks: provision.Locks(d.HostID, provision.NewVolumes(spec)),
+		Locks: append(locks, provision.Locks(d.HostID, provision.NewVolumes(spec))...),
 		Input: provision.Create{New: n, Start: req.Start},
 		Actor: actor,
 		Key:   req.Key,
@@ -122,6 +126,9 @@ func (f *Fleet) place(ctx context.Context, spec domain.VMSpec, wanted string) (p
 				break
 			}
 		}
+	}
+	if err := f.taken(ctx, spec.HostDevices, all, ""); err != nil {
+		return placement.Decision{}, placement.Candidate{}, err
 	}
 	d, err := placement.Place(spec, wanted, all)
 	if err != nil {

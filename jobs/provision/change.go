@@ -133,6 +133,7 @@ func remaining(ctx context.Context, host hv.Host, c domain.VMChange, now domain.
 	c.RemoveNICs = slices.DeleteFunc(slices.Clone(c.RemoveNICs), func(m string) bool {
 		return !slices.ContainsFunc(now.NICs, func(x domain.NIC) bool { return strings.EqualFold(x.MAC, m) })
 	})
+	c.HardwareChange = remainingHardware(c.HardwareChange, now.Hardware)
 	return c, nil
 }
 
@@ -202,6 +203,7 @@ func (d Deps) unchange(ctx context.Context, r *jobs.Run, in Change) error {
 // inverse is the change that leads from what runs now back to what ran before.
 func (d Deps) inverse(ctx context.Context, host hv.Host, c domain.VMChange, before, now domain.Guest) (domain.VMChange, error) {
 	var back domain.VMChange
+	back.HardwareChange = inverseHardware(c.HardwareChange, before.Live.Hardware, now.Live.Hardware)
 	if c.VCPUs != nil && now.Live.VCPUs != before.Live.VCPUs {
 		back.VCPUs = &before.Live.VCPUs
 	}

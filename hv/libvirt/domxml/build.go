@@ -79,7 +79,9 @@ func Build(spec domain.VMSpec, env Env) (doc string, notes []string, err error) 
 	if b.kind == "test" {
 		b.test()
 	} else {
-		b.full()
+		if err := b.full(); err != nil {
+			return "", nil, err
+		}
 	}
 	return b.w.b.String(), b.notes, nil
 }
@@ -238,6 +240,9 @@ func (b *builder) head() {
 	w.raw("<novacron:vm xmlns:novacron='urn:novacron:vm:1' origin='created'/>")
 	w.close("metadata")
 	most := max(s.MemoryBytes, s.MaxMemoryBytes)
+	if r := s.HotplugMemory; r != nil && r.MaxBytes > 0 {
+		w.text("maxMemory", kib(r.MaxBytes), "slots", strconv.Itoa(r.Slots), "unit", "KiB")
+	}
 	w.text("memory", kib(most), "unit", "KiB")
 	w.text("currentMemory", kib(s.MemoryBytes), "unit", "KiB")
 	vcpus, current := max(1, s.VCPUs, s.MaxVCPUs), ""
@@ -276,9 +281,10 @@ func (b *builder) test() {
 	w.close("domain")
 }
 
-func (b *builder) full() {
+func (b *builder) full() error {
 	s, w := b.spec, &b.w
 	b.head()
+	b.hardwareHead()
 	b.os()
 	w.open("features")
 	w.empty("acpi")
@@ -301,8 +307,11 @@ func (b *builder) full() {
 		w.empty("suspend-to-disk", "enabled", "no")
 		w.close("pm")
 	}
-	b.devices()
+	if err := b.devices(); err != nil {
+		return err
+	}
 	w.close("domain")
+	return nil
 }
 
 func (b *builder) os() {
@@ -362,14 +371,20 @@ func bootLines(b domain.Boot) []string {
 }
 
 func (b *builder) cpuElement(model string) {
-	var topology string
+	var inner []string
 	if t := b.spec.Topology; t != nil {
-		topology = topologyXML(*t)
+		inner = append(inner, topologyXML(*t))
 	}
-	if model == "" && topology == "" {
+	for _, f := range b.spec.CPUFeatures {
+		inner = append(inner, featureXML(f))
+	}
+	if nodes := cells(b.spec); len(nodes) > 0 {
+		inner = append(inner, numaXML(nodes))
+	}
+	if model == "" && len(inner) == 0 {
 		return
 	}
-	b.w.raw(cpuXML(model, topology))
+	b.w.raw(cpuXML(model, strings.ReplaceAll(strings.Join(inner, "\n"), "\n", "\n  ")))
 }
 
 func topologyXML(t domain.Topology) string {

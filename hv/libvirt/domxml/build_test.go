@@ -134,6 +134,7 @@ func TestBuildReadsBack(t *testing.T) {
 		} else {
 			want.Video = ""
 		}
+		want.RNG = &domain.RNG{Source: "/dev/urandom"}
 		want.Disks = Settle(want.Machine, nil, s.Disks)
 		for i := range want.Disks {
 			if want.Disks[i].Source == "" {
@@ -159,10 +160,12 @@ func TestBuildReadsBack(t *testing.T) {
 func show(s domain.VMSpec) any {
 	topology := s.Topology.String()
 	s.Topology = nil
+	rng := s.RNG.Describe()
+	s.RNG = nil
 	return struct {
 		domain.VMSpec
-		T string
-	}{s, topology}
+		T, RNG string
+	}{s, topology, rng}
 }
 
 func or(v, def string) string {

@@ -11,7 +11,7 @@ import (
 
 const expired = "1970-01-01T00:00:00"
 
-func (b *builder) devices() {
+func (b *builder) devices() error {
 	s, w := b.spec, &b.w
 	w.open("devices")
 	if e := b.env.Facts.Emulator; e != "" && (s.Arch == b.env.Facts.Arch || b.env.Facts.Arch == "") {
@@ -27,7 +27,7 @@ func (b *builder) devices() {
 	w.raw("<serial type='pty'/>\n<console type='pty'/>")
 	w.raw("<channel type='unix'>\n  <target type='virtio' name='" + agentChannel + "'/>\n</channel>")
 	if s.TPM {
-		w.raw("<tpm model='" + tpmModel(s.Arch) + "'>\n  <backend type='emulator' version='2.0'/>\n</tpm>")
+		w.raw(tpmXML(s.Arch))
 	}
 	if s.Graphics != "none" {
 		w.raw("<input type='tablet' bus='usb'/>") // absolute coordinates, or the pointer in the browser drifts from the guest's
@@ -38,11 +38,14 @@ func (b *builder) devices() {
 		b.video()
 	}
 	w.raw("<memballoon model='virtio' freePageReporting='on'>\n  <stats period='10'/>\n</memballoon>")
-	w.raw("<rng model='virtio'>\n  <backend model='random'>/dev/urandom</backend>\n</rng>")
+	if err := b.hardwareDevices(); err != nil {
+		return err
+	}
 	if b.x86() {
 		w.raw("<panic model='isa'/>")
 	}
 	w.close("devices")
+	return nil
 }
 
 func tpmModel(arch string) string {
@@ -79,7 +82,8 @@ func (b *builder) controllers() {
 		}
 	}
 	const fixed = 4 // USB, virtio-serial, balloon, rng
-	for range min(virtio+len(s.NICs)+scsi+fixed+spareRootPorts, 28) {
+	extra := len(s.Filesystems) + len(s.HostDevices)
+	for range min(virtio+len(s.NICs)+scsi+extra+fixed+spareRootPorts, 28) {
 		w.empty("controller", "type", "pci", "model", "pcie-root-port")
 	}
 }

@@ -19,7 +19,7 @@ func Edit(doc string, c domain.VMChange, env Env) (out string, notes []string, e
 	}
 	e := &editor{document: d, env: env, was: parseDomain(d.root)}
 	steps := []func(domain.VMChange) error{
-		e.texts, e.vcpus, e.topology, e.memory, e.cpu, e.machine, e.firmware, e.boot, e.disks, e.nics,
+		e.texts, e.vcpus, e.topology, e.memory, e.cpu, e.machine, e.firmware, e.boot, e.hardware, e.disks, e.nics,
 	}
 	for _, step := range steps {
 		if err := step(c); err != nil {

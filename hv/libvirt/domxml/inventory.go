@@ -52,8 +52,10 @@ func ParseNodeDevice(doc string) (domain.Device, error) {
 	switch c.attr("type") {
 	case "pci":
 		dev.Kind, dev.Label = "pci", words("vendor", "product")
+		pciDevice(c, &dev)
 	case "usb_device":
 		dev.Kind, dev.Label = "usb", words("vendor", "product")
+		usbDevice(c, &dev)
 	case "net":
 		dev.Kind, dev.Label = "net", words("interface", "address")
 	case "storage":
@@ -62,6 +64,7 @@ func ParseNodeDevice(doc string) (domain.Device, error) {
 		dev.Kind, dev.Label = "scsi", words("type")
 	case "mdev":
 		dev.Kind, dev.Label = "mdev", cmp.Or(c.kid("uuid").value(), c.kid("type").attr("id"))
+		dev.Address, dev.Model, dev.Class, dev.Assignable = strings.ToLower(c.kid("uuid").value()), c.kid("type").attr("id"), "mdev", true
 	}
 	if dev.Kind != "" && dev.Label == "" {
 		dev.Label = dev.Name

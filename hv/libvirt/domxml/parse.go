@@ -34,6 +34,7 @@ func ParseLive(doc string, config domain.VMSpec) (domain.VMSpec, error) {
 	if config.CPU == "host-model" && cpu.attr("mode") == "custom" && cpu.kid("vendor").exists() {
 		live.CPU = config.CPU
 	}
+	live.CPUFeatures = settledFeatures(live.CPUFeatures, config.CPUFeatures)
 	if uefi(live) && uefi(config) && !os.kid("firmware").exists() && os.kid("loader").value() != "" {
 		live.Firmware = config.Firmware
 	}
@@ -66,6 +67,7 @@ func parseDomain(root *node) domain.VMSpec {
 		},
 		Topology: parseTopology(root),
 		CPU:      parseCPU(root.kid("cpu")),
+		Hardware: parseHardware(root),
 	}
 	switch root.attr("type") {
 	case "kvm":
