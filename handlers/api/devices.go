@@ -9,8 +9,8 @@ import (
 	"novacron/jobs/fleet"
 )
 
-// Device is a device of a host, and the VM that has it.
-type Device struct {
+// EstateDevice is a device of a host, and the VM that has it.
+type EstateDevice struct {
 	domain.Device
 	Host   string      `json:"host" doc:"The host's name"`
 	UsedBy *DeviceUser `json:"used_by" doc:"The VM that has it; null while it is free"`
@@ -34,31 +34,31 @@ type devicesInput struct {
 func (s *server) devices() {
 	register(s, op{id: "list-estate-devices", method: http.MethodGet, path: "/devices", tag: "Devices", perm: access.HostRead, status: 200, summary: "List the devices of all hosts",
 		doc: "A VM gets one with host_devices when it is made or add_host_devices later: by the device's name, its address, or a class, which places a new VM on a host that has a free one."},
-		func(ctx context.Context, in *devicesInput) (*inventoryList[Device], error) {
+		func(ctx context.Context, in *devicesInput) (*inventoryList[EstateDevice], error) {
 			all, err := s.Fleet.Devices(ctx, in.Host, in.Class)
 			if err != nil {
 				return nil, err
 			}
-			shown := make([]Device, 0, len(all))
+			shown := make([]EstateDevice, 0, len(all))
 			for _, d := range all {
 				if !in.Free || d.Assignable && d.VMID == "" {
 					shown = append(shown, deviceOf(d))
 				}
 			}
-			page, err := paged(shown, in.PageQuery, in.Sort, sortKeys[Device]{
-				"host":  func(d *Device) string { return d.Host + "/" + d.Name },
-				"name":  func(d *Device) string { return d.Name },
-				"class": func(d *Device) string { return d.Class + "/" + d.Model },
-			}, func(d *Device) string { return d.HostID + "/" + d.Name }, func(d *Device) Device { return *d })
+			page, err := paged(shown, in.PageQuery, in.Sort, sortKeys[EstateDevice]{
+				"host":  func(d *EstateDevice) string { return d.Host + "/" + d.Name },
+				"name":  func(d *EstateDevice) string { return d.Name },
+				"class": func(d *EstateDevice) string { return d.Class + "/" + d.Model },
+			}, func(d *EstateDevice) string { return d.HostID + "/" + d.Name }, func(d *EstateDevice) EstateDevice { return *d })
 			if err != nil {
 				return nil, err
 			}
-			return &inventoryList[Device]{page}, nil
+			return &inventoryList[EstateDevice]{page}, nil
 		})
 }
 
-func deviceOf(d fleet.EstateDevice) Device {
-	out := Device{Device: d.Device, Host: d.HostName}
+func deviceOf(d fleet.EstateDevice) EstateDevice {
+	out := EstateDevice{Device: d.Device, Host: d.HostName}
 	if d.VMID != "" {
 		out.UsedBy = &DeviceUser{d.VMID, d.VMName}
 	}

@@ -39,7 +39,7 @@ func TestRevertOneField(t *testing.T) {
 			t.Errorf("%s: %s (%v), want %s", field, got, err, want)
 		}
 	}
-	for _, field := range []string{"tpm", "disks.vda", "nics.52:54:00:00:00:02"} {
+	for _, field := range []string{"accel", "disks.vda", "nics.52:54:00:00:00:02"} {
 		if _, err := revert(field, live, config); !domain.Is(err, domain.Unsupported) {
 			t.Errorf("%s: %v", field, err)
 		}
