@@ -107,7 +107,7 @@ func scrub(t *testing.T, name string) {
 		for _, n := range strings.Fields(names) {
 			if strings.HasPrefix(n, name) {
 				hosts.Virsh(ctx, h, "destroy", n)
-				hosts.Virsh(ctx, h, "undefine", n, "--nvram", "--managed-save")
+				hosts.Virsh(ctx, h, "undefine", n, "--nvram", "--managed-save", "--snapshots-metadata")
 			}
 		}
 		files, _ := filepath.Glob(h.Path("/var/lib/libvirt/images/" + name + "*"))

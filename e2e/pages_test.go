@@ -23,6 +23,10 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 	stopped := e.create(t, off)
 	e.api.Change(t, "PATCH", "/api/v1/vms/"+running.ID, map[string]any{"vcpus": 2}, "succeeded")
 	hears(t, e, running, "tick 3") // the guest's screen has something to show
+	for _, name := range []string{"before-upgrade", "after-upgrade"} {
+		e.api.Change(t, "POST", "/api/v1/vms/"+running.ID+"/snapshots", map[string]any{"name": name, "notes": "taken to be looked at"}, "succeeded")
+	}
+	t.Cleanup(func() { e.forgetSnapshots(t, running.ID) })
 	refused := e.api.Change(t, "POST", "/api/v1/hosts", map[string]string{"name": "nobody", "uri": "qemu+tcp://127.0.0.1:1/system"}, "undone")
 
 	p := browser.Open(t, e.URL, 1440, 900)
@@ -57,7 +61,8 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 	for _, page := range []struct{ name, path string }{
 		{"overview", "/"}, {"vms", "/vms"}, {"vms-filtered", "/vms?filter=tag:ci"}, {"vms-none", "/vms?filter=nothinglikethis"}, {"vms-badfilter", "/vms?filter=colour:red"},
 		{"vm", "/vms/" + running.ID}, {"vm-hardware", "/vms/" + running.ID + "/hardware"}, {"vm-console", "/vms/" + running.ID + "/console"},
-		{"vm-serial", "/vms/" + running.ID + "/console?kind=serial"}, {"vm-tasks", "/vms/" + running.ID + "/tasks"}, {"vm-events", "/vms/" + running.ID + "/events"},
+		{"vm-snapshots", "/vms/" + running.ID + "/snapshots"}, {"snapshot-new", "/vms/" + running.ID + "/snapshots/new"},
+		{"schedules", "/snapshot-schedules"}, {"schedule-new", "/snapshot-schedules/new"}, {"vm-serial", "/vms/" + running.ID + "/console?kind=serial"}, {"vm-tasks", "/vms/" + running.ID + "/tasks"}, {"vm-events", "/vms/" + running.ID + "/events"},
 		{"vm-definition", "/vms/" + running.ID + "/definition"}, {"vm-stopped", "/vms/" + stopped.ID}, {"vm-stopped-console", "/vms/" + stopped.ID + "/console"},
 		{"vm-new", "/vms/new"}, {"vm-delete", "/vms/" + stopped.ID + "/delete"}, {"vm-rename", "/vms/" + stopped.ID + "/rename"}, {"vm-clone", "/vms/" + stopped.ID + "/clone"},
 		{"vm-stop", "/vms/" + running.ID + "/actions/stop"}, {"hosts", "/hosts"}, {"host-new", "/hosts/new"}, {"host", "/hosts/" + e.hosts[0]},

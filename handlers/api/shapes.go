@@ -41,14 +41,14 @@ type VM struct {
 	Graphics       string           `json:"graphics"`
 	Serial         bool             `json:"serial"`
 	domain.Hardware
-	Pending        []domain.Change  `json:"pending" doc:"What the next start will change"`
-	Live           *domain.VMSpec   `json:"live,omitempty" doc:"What runs now, while it runs"`
-	Tags           []string         `json:"tags"`
-	Notes          string           `json:"notes"`
-	Busy           *Busy            `json:"busy" doc:"The job that holds it; null when it is free"`
-	CreatedAt      *time.Time       `json:"created_at" doc:"When it was created or first seen"`
-	SeenAt         *time.Time       `json:"seen_at" doc:"When its host confirmed it last"`
-	Version        int64            `json:"version" doc:"Grows with every edit; also the ETag"`
+	Pending   []domain.Change `json:"pending" doc:"What the next start will change"`
+	Live      *domain.VMSpec  `json:"live,omitempty" doc:"What runs now, while it runs"`
+	Tags      []string        `json:"tags"`
+	Notes     string          `json:"notes"`
+	Busy      *Busy           `json:"busy" doc:"The job that holds it; null when it is free"`
+	CreatedAt *time.Time      `json:"created_at" doc:"When it was created or first seen"`
+	SeenAt    *time.Time      `json:"seen_at" doc:"When its host confirmed it last"`
+	Version   int64           `json:"version" doc:"Grows with every edit; also the ETag"`
 }
 
 // Busy names the job that holds a thing.

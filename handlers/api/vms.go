@@ -38,8 +38,8 @@ type VMCreate struct {
 	Graphics       string           `json:"graphics,omitempty" doc:"vnc or none"`
 	Start          bool             `json:"start,omitempty" doc:"Start it when it is made"`
 	domain.Hardware
-	Tags           []string         `json:"tags,omitempty" nullable:"false"`
-	Notes          string           `json:"notes,omitempty" maxLength:"20000"`
+	Tags  []string `json:"tags,omitempty" nullable:"false"`
+	Notes string   `json:"notes,omitempty" maxLength:"20000"`
 }
 
 func (b VMCreate) ask(key string) fleet.CreateVM {

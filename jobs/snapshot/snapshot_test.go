@@ -382,7 +382,10 @@ func swept(t *testing.T, prepare func(t testing.TB, f *hvtest.Fake, uuid string)
 		prepare(t, f, vm.UUID)
 		for _, look := range []func() error{
 			func() error { return w.Rec.Mirror.Inventory(t.Context(), f, h.ID, reconcile.Cause{}) },
-			func() error { _, err := w.Rec.Mirror.Guest(t.Context(), f, h.ID, vm.UUID, reconcile.Cause{}); return err },
+			func() error {
+				_, err := w.Rec.Mirror.Guest(t.Context(), f, h.ID, vm.UUID, reconcile.Cause{})
+				return err
+			},
 			func() error {
 				_, err := w.Rec.Mirror.Snapshots(t.Context(), f, h.ID, vm.UUID, reconcile.Cause{})
 				return err
