@@ -88,6 +88,13 @@ func (s *server) table() []route {
 		{get, live.PatHostRemove, access.HostRemove, s.hostRemovePage},
 		{post, live.PatHostRemove, access.HostRemove, s.hostRemove},
 
+		{get, live.PatVMMigrate, access.VMMigrate, s.vmMovePage},
+		{post, live.PatVMMigrate, access.VMMigrate, s.vmMove},
+		{get, live.PatHostEvacuate, access.HostMaintain, s.hostEvacuatePage},
+		{post, live.PatHostEvacuate, access.HostMaintain, s.hostEvacuate},
+		{post, live.PatHostReturn, access.HostMaintain, s.hostReturn},
+		{get, live.Migrations, access.JobRead, s.migrationList},
+
 		{get, live.Tasks, access.JobRead, s.kept(s.taskList)},
 		{get, live.PatTask, access.JobRead, s.taskPage},
 		{post, live.PatTaskAction, access.JobCancel, s.taskAct},

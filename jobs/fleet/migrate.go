@@ -188,6 +188,31 @@ func (f *Fleet) measured(ctx context.Context, actor string, vm domain.VM) (*hv.G
 	return &m, nil
 }
 
+// Foreseen is Forecast for all other hosts from what is known already: nobody is asked. measured says whether that includes how the guest uses its memory.
+func (f *Fleet) Foreseen(ctx context.Context, vmID string, req MigrateVM) (targets []domain.MigrationTarget, measured bool, err error) {
+	vm, err := f.db.VM(ctx, vmID)
+	if err != nil {
+		return nil, false, err
+	}
+	memory, measured := f.memories.get(vm.ID, f.clock())
+	targets, err = f.forecasts(ctx, vm, nil, req, func() (*hv.GuestMemory, error) {
+		if measured {
+			return &memory, nil
+		}
+		return nil, nil
+	})
+	return targets, measured, err
+}
+
+// Measure looks at how a running VM uses its memory, for the forecasts of the next minute.
+func (f *Fleet) Measure(ctx context.Context, actor, vmID string) error {
+	vm, err := f.db.VM(ctx, vmID)
+	if err == nil {
+		_, err = f.measured(ctx, actor, vm)
+	}
+	return err
+}
+
 // Forecast says, for each host asked about (all others of the fleet when none is), whether the VM may move there and how that will go. Nothing is changed.
 func (f *Fleet) Forecast(ctx context.Context, actor, vmID string, targets []string, req MigrateVM) ([]domain.MigrationTarget, error) {
 	if err := validMove(req); err != nil {
@@ -197,6 +222,10 @@ func (f *Fleet) Forecast(ctx context.Context, actor, vmID string, targets []stri
 	if err != nil {
 		return nil, err
 	}
+	return f.forecasts(ctx, vm, targets, req, func() (*hv.GuestMemory, error) { return f.measured(ctx, actor, vm) })
+}
+
+func (f *Fleet) forecasts(ctx context.Context, vm domain.VM, targets []string, req MigrateVM, measure func() (*hv.GuestMemory, error)) ([]domain.MigrationTarget, error) {
 	if vm.State == domain.VMAway {
 		return nil, vm.State.Can(domain.ActMigrate)
 	}
@@ -225,7 +254,7 @@ func (f *Fleet) Forecast(ctx context.Context, actor, vmID string, targets []stri
 		target := domain.MigrationTarget{Host: c.Host.ID, HostName: c.Host.Name, Allowed: plan.Allowed(), Checks: plan.Checks}
 		if target.Allowed {
 			if memory == nil {
-				if memory, err = f.measured(ctx, actor, vm); err != nil {
+				if memory, err = measure(); err != nil {
 					return nil, err
 				}
 			}

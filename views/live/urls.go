@@ -17,6 +17,7 @@ const (
 	HostTry    = "/hosts/try"           // POST the same form: answers the form with the trial's result
 	Tasks      = "/tasks"               // GET state, after
 	Events     = "/events"              // GET before, kind, q
+	Migrations = "/migrations"          // GET before
 	Search     = "/search"              // GET q; the palette takes SearchResults out of it
 	Live       = "/live"                // GET text/event-stream; on= says what the page shows
 	Prefs      = "/account/preferences" // POST theme, density, table + columns (repeated)
@@ -45,6 +46,9 @@ const (
 	PatHostMaint    = "/hosts/:id/maintenance"     // POST on=1 or on=0
 	PatHostRetry    = "/hosts/:id/reconnect"       // POST
 	PatHostRemove   = "/hosts/:id/remove"          // GET dialog, POST
+	PatVMMigrate    = "/vms/:id/migrate"           // GET page, POST host, stall, bandwidth, tls; measure=1 only measures
+	PatHostEvacuate = "/hosts/:id/evacuate"        // GET plan, POST
+	PatHostReturn   = "/hosts/:id/return"          // POST
 	PatTask         = "/tasks/:id"                 // GET
 	PatTaskAction   = "/tasks/:id/:action"         // POST cancel, retry, dismiss
 	PatTokenRevoke  = "/account/tokens/:id/revoke" // POST
@@ -123,6 +127,15 @@ func HostReconnect(id string) string { return at("hosts", id, "reconnect") }
 
 // HostRemove forgets the host.
 func HostRemove(id string) string { return at("hosts", id, "remove") }
+
+// VMMigrate says where a VM may move, and moves it.
+func VMMigrate(id string) string { return at("vms", id, "migrate") }
+
+// HostEvacuate shows the plan that empties a host, and does it.
+func HostEvacuate(id string) string { return at("hosts", id, "evacuate") }
+
+// HostReturn brings back what was evacuated.
+func HostReturn(id string) string { return at("hosts", id, "return") }
 
 // Task is a job's page.
 func Task(id string) string { return at("tasks", id) }

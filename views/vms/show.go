@@ -34,6 +34,7 @@ var acts = []act{
 	{action: domain.ActSave, label: "Save memory and stop", icon: "moon-stars", permission: "vm.power", after: true},
 	{action: domain.ActRestore, label: "Restore", icon: "restore", permission: "vm.power"},
 	{action: domain.ActEdit, label: "Edit hardware", icon: "adjustments", permission: "vm.edit", after: true},
+	{action: domain.ActMigrate, label: "Move to another host", icon: "arrows-right-left", permission: "vm.migrate"},
 	{action: domain.ActRename, label: "Rename", icon: "pencil", permission: "vm.edit"},
 	{action: domain.ActClone, label: "Clone", icon: "copy", permission: "vm.create"},
 	{action: domain.ActReset, label: "Reset", icon: "rotate-clockwise", permission: "vm.power", asks: true, danger: true, after: true},
@@ -56,6 +57,8 @@ func (a act) url(id string) string {
 		return live.VMRename(id)
 	case domain.ActClone:
 		return live.VMClone(id)
+	case domain.ActMigrate:
+		return live.VMMigrate(id)
 	case domain.ActDelete:
 		return live.VMDelete(id)
 	case domain.ActEdit:
@@ -67,7 +70,7 @@ func (a act) url(id string) string {
 }
 
 // page: the action is a page of its own, not a dialog and not a post.
-func (a act) page() bool { return a.action == domain.ActEdit || a.action == domain.ActConsole }
+func (a act) page() bool { return a.action == domain.ActEdit || a.action == domain.ActConsole || a.action == domain.ActMigrate }
 
 // dialog: a dialog comes first.
 func (a act) dialog() bool {
