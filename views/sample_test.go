@@ -14,6 +14,7 @@ import (
 	"novacron/views/hosts"
 	"novacron/views/layout"
 	"novacron/views/live"
+	"novacron/views/migrate"
 	"novacron/views/search"
 	"novacron/views/tasks"
 	"novacron/views/vms"
@@ -246,6 +247,9 @@ func pages() []page {
 		pg = append(pg, page{"task-" + string(j.State) + fmt.Sprint(i), tasks.ShowPage(sh(j.Title, layout.SectionTasks, "/tasks/"+j.ID, layout.Crumb{Label: "Tasks", URL: live.Tasks}), tasks.Page{Job: j, Children: map[int][]domain.Job{1: sampleJobs()[3:]}[i], Log: []domain.JobLine{{At: ago(time.Minute), Step: "Start", Text: "KVM cannot be used here, so TCG was chosen. " + evil}, {At: ago(50 * time.Second), Text: "done"}}})})
 	}
 	return append(pg,
+		page{"move", migrate.MovePage(sh("Move web-prod-01", layout.SectionVMs, "/vms/vm_1/migrate"), sampleMove())},
+		page{"evacuate", migrate.EvacuatePage(sh("Evacuate hv-ams-01", layout.SectionHosts, "/hosts/host_1/evacuate"), sampleEvacuate())},
+		page{"migrations", migrate.ListPage(sh("Migrations", layout.SectionTasks, "/migrations"), sampleMigrations())}, page{"migrations-none", migrate.ListPage(sh("Migrations", layout.SectionTasks, "/migrations"), migrate.List{})},
 		page{"tasks", tasks.ListPage(sh("Tasks", layout.SectionTasks, "/tasks"), tasks.List{Items: sampleJobs(), Next: "x"})}, page{"tasks-none", tasks.ListPage(sh("Tasks", layout.SectionTasks, "/tasks?state=stuck"), tasks.List{State: "stuck"})},
 		page{"events", events.ListPage(sh("Events", layout.SectionEvents, "/events"), events.List{Items: sampleEvents(), Next: "5"})},
 		page{"search", search.ResultsPage(sh("Search", "", "/search?q=web"), search.Results{Query: "web" + evil, VMs: sampleVMs()[:3], MoreVMs: 4, Hosts: sampleHosts()[:1], Tasks: sampleJobs()[:1], Commands: []search.Command{{Label: "New VM", URL: live.VMNew, Icon: "plus", Keys: "n"}}})}, page{"search-none", search.ResultsPage(sh("Search", "", "/search"), search.Results{Query: "nothing"})},
