@@ -234,6 +234,21 @@ func (d *DB) readVolumes(ctx context.Context, q VolumeQuery) (VolumePage, error)
 	return page, d.annotate(ctx, page.Items)
 }
 
+// StorageVolume reads one volume as a list shows it. NotFound.
+func (d *DB) StorageVolume(ctx context.Context, id string) (VolumeItem, error) {
+	at, err := d.VolumeOn(ctx, id)
+	if err != nil {
+		return VolumeItem{}, err
+	}
+	h, err := d.Host(ctx, at[0].HostID)
+	if err != nil {
+		return VolumeItem{}, err
+	}
+	items := []VolumeItem{{Volume: at[0], HostName: h.Name}}
+	err = d.annotate(ctx, items)
+	return items[0], err
+}
+
 // annotate says who uses the volumes of a page.
 func (d *DB) annotate(ctx context.Context, items []VolumeItem) error {
 	if len(items) == 0 {

@@ -106,6 +106,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.snapshots()
 	s.jobs()
 	s.events()
+	s.storage()
 	s.document(e)
 	return s.ops
 }
