@@ -69,8 +69,23 @@ func (tx *Tx) InsertSecret(s Secret, value []byte) error {
 	return tx.one("secret", "INSERT INTO volume_secrets (uuid, name, sealed, created_at) VALUES (?, ?, ?, ?)", s.UUID, s.Name, sealed, ms(s.CreatedAt))
 }
 
+// SetVolumeSecret says which secret opens a volume, which need not be there yet.
+func (tx *Tx) SetVolumeSecret(volumeID, uuid string) error {
+	return tx.one("secret", "INSERT INTO encrypted_volumes (volume_id, uuid) VALUES (?, ?) ON CONFLICT (volume_id) DO UPDATE SET uuid = excluded.uuid", volumeID, uuid)
+}
+
+// VolumeSecret gives the UUID of the secret that opens a volume. NotFound for one that is not encrypted, or not by us.
+func (d *DB) VolumeSecret(ctx context.Context, volumeID string) (string, error) {
+	var uuid string
+	err := d.read.GetContext(ctx, &uuid, "SELECT uuid FROM encrypted_volumes WHERE volume_id = ?", volumeID)
+	return uuid, edge(err, "secret")
+}
+
 // DeleteSecret forgets a passphrase: what it encrypts can never be read again.
 func (tx *Tx) DeleteSecret(uuid string) error {
+	if _, err := tx.exec("DELETE FROM encrypted_volumes WHERE uuid = ?", uuid); err != nil {
+		return edge(err, "secret")
+	}
 	_, err := tx.exec("DELETE FROM volume_secrets WHERE uuid = ?", uuid)
 	return edge(err, "secret")
 }

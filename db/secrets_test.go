@@ -71,7 +71,14 @@ func TestSecretsLieSealed(t *testing.T) {
 	if inFiles(t, dir, old) {
 		t.Error("credentials of before lie in the clear")
 	}
+	write(t, d, func(tx *Tx) error { return tx.SetVolumeSecret("vol_1", "u1") })
+	if id, err := d.VolumeSecret(t.Context(), "vol_1"); err != nil || id != "u1" {
+		t.Error(id, err)
+	}
 	write(t, d, func(tx *Tx) error { return tx.DeleteSecret("u1") })
+	if _, err := d.VolumeSecret(t.Context(), "vol_1"); !domain.Is(err, domain.NotFound) {
+		t.Error(err)
+	}
 	if _, _, err := d.Secret(t.Context(), "u1"); !domain.Is(err, domain.NotFound) {
 		t.Error(err)
 	}

@@ -22,6 +22,7 @@ type VMChange struct {
 	AddDisks    []Disk      `json:"add_disks,omitempty"`
 	RemoveDisks []string    `json:"remove_disks,omitempty"` // targets
 	Media       *Media      `json:"media,omitempty"`
+	ChangeDisks []DiskChange `json:"change_disks,omitempty"`
 	AddNICs     []NIC       `json:"add_nics,omitempty"`
 	RemoveNICs  []string    `json:"remove_nics,omitempty"` // MACs
 	ChangeNICs  []NICChange `json:"change_nics,omitempty"`
@@ -38,7 +39,7 @@ type Media struct {
 func (c VMChange) Empty() bool {
 	return c.HardwareChange.Empty() && c.Title == nil && c.Description == nil && c.VCPUs == nil && c.MaxVCPUs == nil && c.MemoryBytes == nil && c.CPU == nil && c.Machine == nil &&
 		c.Firmware == nil && c.Boot == nil && c.Autostart == nil && c.Topology == nil && c.Media == nil &&
-		len(c.AddDisks)+len(c.RemoveDisks)+len(c.AddNICs)+len(c.RemoveNICs)+len(c.ChangeNICs) == 0
+		len(c.ChangeDisks) == 0 && len(c.AddDisks)+len(c.RemoveDisks)+len(c.AddNICs)+len(c.RemoveNICs)+len(c.ChangeNICs) == 0
 }
 
 // Apply gives the spec as it would be, validated as a whole; s is not altered.
@@ -86,6 +87,15 @@ func (c VMChange) Apply(s VMSpec) (VMSpec, error) {
 	}
 	for i, n := range c.ChangeNICs {
 		n.apply(&p, fmt.Sprintf("change_nics.%d", i), out.NICs)
+	}
+	for k, ch := range c.ChangeDisks {
+		at := fmt.Sprintf("change_disks.%d", k)
+		i := slices.IndexFunc(out.Disks, func(d Disk) bool { return d.Target == ch.Target })
+		if i < 0 {
+			p.Add(at+".target", "There is no disk "+ch.Target+".", "one of "+diskNames(s.Disks))
+			continue
+		}
+		out.Disks[i] = ch.apply(&p, at, out.Disks[i])
 	}
 	if c.Media != nil {
 		i := slices.IndexFunc(out.Disks, func(d Disk) bool { return d.Target == c.Media.Target && d.Device == "cdrom" })

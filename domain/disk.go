@@ -83,6 +83,9 @@ func (d Disk) options(p *Problems, at string) {
 	if d.Secret != "" && !ValidUUID(d.Secret) {
 		p.Add(at+".secret", "That is not the UUID of a secret.", "nothing: the secret of an encrypted volume is found by itself")
 	}
+	if d.Encrypted && !d.New() {
+		p.Add(at+".encrypted", "Only a new disk is encrypted; an existing volume is or is not.", "a size, or not encrypted")
+	}
 	d.Tune.validate(p, at+".tune")
 }
 
@@ -117,4 +120,44 @@ func (d Disk) describeOptions() string {
 		return ""
 	}
 	return " (" + strings.Join(out, "; ") + ")"
+}
+
+// DiskChange asks for changes of one disk; nil stays. Limits take hold at once, the rest at the next start.
+type DiskChange struct {
+	Target   string    `json:"target"`
+	Bus      *string   `json:"bus,omitempty"`
+	Cache    *string   `json:"cache,omitempty"`
+	Discard  *string   `json:"discard,omitempty"`
+	IOThread *int      `json:"io_thread,omitempty"`
+	Serial   *string   `json:"serial,omitempty"`
+	Tune     *DiskTune `json:"tune,omitempty"`
+}
+
+// Empty reports whether nothing is asked for.
+func (c DiskChange) Empty() bool {
+	return c.Bus == nil && c.Cache == nil && c.Discard == nil && c.IOThread == nil && c.Serial == nil && c.Tune == nil
+}
+
+// apply gives the disk as it would be.
+func (c DiskChange) apply(p *Problems, at string, d Disk) Disk {
+	set(&d.Bus, c.Bus)
+	set(&d.Cache, c.Cache)
+	set(&d.Discard, c.Discard)
+	set(&d.IOThread, c.IOThread)
+	set(&d.Serial, c.Serial)
+	set(&d.Tune, c.Tune)
+	if c.Bus != nil {
+		oneOf(p, at+".bus", d.Bus, "virtio", "scsi", "sata", "ide", "usb")
+		if d.Bus != "virtio" && c.IOThread == nil {
+			d.IOThread = 0
+		}
+	}
+	oneOf(p, at+".cache", d.Cache, "", "default", "none", "writeback", "writethrough", "directsync", "unsafe")
+	probe := d
+	probe.Secret = ""
+	if c.Serial == nil {
+		probe.Serial = "" // an adopted one may break our rules
+	}
+	probe.options(p, at)
+	return d
 }

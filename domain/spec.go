@@ -87,6 +87,7 @@ type Disk struct {
 	Tune      DiskTune `json:"tune,omitzero"`       // limits of requests and bytes a second
 	Serial    string   `json:"serial,omitempty"`    // what the guest sees as its serial number
 	Shareable bool     `json:"shareable,omitempty"` // may be attached to several VMs at once
+	Encrypted bool     `json:"encrypted,omitempty"` // a new volume is encrypted with LUKS under a passphrase that NovaCron makes and keeps sealed
 	Secret    string   `json:"secret,omitempty"`    // UUID of the libvirt secret of an encrypted volume; found by itself
 }
 

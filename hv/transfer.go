@@ -15,6 +15,8 @@ type Transfer interface {
 	// WriteVolume writes what r gives, at most length bytes (0: to r's end), from offset on. Where the storage has nothing yet, long runs of zeros stay holes. When r
 	// fails, what it gave before is written and its error returned as it is; any other error is the host's, and what came after the last whole call may be lost.
 	WriteVolume(ctx context.Context, pool, name string, offset, length int64, r io.Reader) error
+	// ContentSize says how many bytes ReadVolume gives for the whole volume: the file's length, whatever the disk inside it is.
+	ContentSize(ctx context.Context, pool, name string) (int64, error)
 	// ClearVolume takes everything out of a volume that is a file: all of it is a hole then, of the size it had. Unsupported for block devices.
 	ClearVolume(ctx context.Context, pool, name string) error
 }

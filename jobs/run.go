@@ -213,6 +213,20 @@ func (r *Run) WaitChildren(ctx context.Context) ([]domain.Job, error) {
 	return children, err
 }
 
+// Idle has wait wait for something outside of NovaCron, such as a person's browser. Meanwhile this job uses no worker and its step no time.
+func (r *Run) Idle(ctx context.Context, wait func(ctx context.Context) error) error {
+	r.mu.Lock()
+	limit := r.limit
+	r.mu.Unlock()
+	if limit != nil {
+		limit.hold()
+		defer limit.resume()
+	}
+	<-r.e.slots
+	defer func() { r.e.slots <- struct{}{} }() // also when the engine stops: our caller will give it back
+	return wait(ctx)
+}
+
 func (r *Run) waitChildren(ctx context.Context) ([]domain.Job, error) {
 	watch, forget := r.e.watchChildren(r.id)
 	defer forget()

@@ -8,9 +8,15 @@ CREATE TABLE volume_secrets (
     created_at INTEGER NOT NULL
 );
 
+-- Which secret opens a volume.
+CREATE TABLE encrypted_volumes (
+    volume_id TEXT PRIMARY KEY,
+    uuid      TEXT NOT NULL
+);
+
 -- Content on its way into a volume: how much of it is there for certain, and the state of its checksum.
 CREATE TABLE uploads (
-    job_id     TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    job_id     TEXT PRIMARY KEY,
     volume_id  TEXT NOT NULL,
     total      INTEGER NOT NULL,
     received   INTEGER NOT NULL,

@@ -32,6 +32,11 @@ CREATE TABLE disk_uses (
     PRIMARY KEY (vm_id, live, target)
 );
 
+CREATE TABLE encrypted_volumes (
+    volume_id TEXT PRIMARY KEY,
+    uuid      TEXT NOT NULL
+);
+
 CREATE TABLE events (
     seq      BIGINT NOT NULL PRIMARY KEY,
     at       BIGINT NOT NULL,
@@ -377,7 +382,7 @@ CREATE TABLE tokens (
 );
 
 CREATE TABLE uploads (
-    job_id     TEXT PRIMARY KEY REFERENCES jobs (id) ON DELETE CASCADE,
+    job_id     TEXT PRIMARY KEY,
     volume_id  TEXT NOT NULL,
     total      INTEGER NOT NULL,
     received   INTEGER NOT NULL,

@@ -104,6 +104,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.images()
 	s.migrations()
 	s.snapshots()
+	s.blocks()
 	s.jobs()
 	s.events()
 	s.storage()

@@ -49,6 +49,9 @@ func (c contract) transfer(t *testing.T, s *session) {
 	if got := s.content(v, 0, 0); len(got) != size || !bytes.Equal(got, make([]byte, size)) {
 		t.Fatalf("a new volume gives %d bytes, and not only zeros", len(got))
 	}
+	if n, err := s.h.ContentSize(s.ctx(), v.Pool, v.Name); err != nil || n != size {
+		t.Errorf("a new volume has %d bytes, %v", n, err)
+	}
 	// Data, a hole, data, and a hole at the end, in two parts that meet in the middle of everything.
 	want := make([]byte, size)
 	fill := func(from, to int) {

@@ -114,6 +114,14 @@ func (m *machine) changeLive(g *guest, c domain.VMChange) (string, error) {
 		part.MemoryBytes = c.MemoryBytes
 	}
 	part.HardwareChange = liveHardware(c.HardwareChange, now)
+	part.RemoveDisks = slices.DeleteFunc(slices.Clone(c.RemoveDisks), func(t string) bool { // it was only pending
+		return !slices.ContainsFunc(now.Disks, func(d domain.Disk) bool { return d.Target == t })
+	})
+	for _, ch := range c.ChangeDisks {
+		if ch.Tune != nil { // the rest waits
+			part.ChangeDisks = append(part.ChangeDisks, domain.DiskChange{Target: ch.Target, Tune: ch.Tune})
+		}
+	}
 	live, _, err := domxml.Edit(g.live, part, m.env())
 	return live, err
 }

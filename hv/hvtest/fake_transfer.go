@@ -123,6 +123,14 @@ func (m *machine) write(key string, at int64, p []byte) {
 	m.files[key] = b
 }
 
+// ContentSize implements hv.Transfer.
+func (c *conn) ContentSize(ctx context.Context, pool, name string) (int64, error) {
+	return do(ctx, c, "ContentSize", func(m *machine) (int64, error) {
+		v, err := m.volume(pool, name)
+		return m.physical(v), err
+	})
+}
+
 // ClearVolume implements hv.Transfer.
 func (c *conn) ClearVolume(ctx context.Context, pool, name string) error {
 	return act(ctx, c, "ClearVolume", func(m *machine) error {

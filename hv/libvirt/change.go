@@ -119,6 +119,7 @@ func (e *edit) live(ctx context.Context, c domain.VMChange, edited string) error
 		func() error { return e.vcpus(ctx, c, spec) },
 		func() error { return e.memory(ctx, c, spec) },
 		func() error { return e.media(ctx, c, doc) },
+		func() error { return e.changeDisks(ctx, c, spec) },
 		func() error { return e.removeDevices(ctx, c, doc, spec) },
 		func() error { return e.addDevices(ctx, c) },
 		func() error { return e.changeNICs(ctx, c, doc) },
@@ -299,6 +300,9 @@ func (e *edit) addDevices(ctx context.Context, c domain.VMChange) error {
 		if !pluggable(d) {
 			e.note("The disk %s appears at the next start: the bus %s takes none while the VM runs.", d.Target, d.Bus)
 			continue
+		}
+		if err := e.ioThread(ctx, d); err != nil {
+			return err
 		}
 		if err := add(domxml.DiskXML(d), "the disk "+d.Target); err != nil {
 			return err

@@ -298,14 +298,7 @@ func (h *host) ClearVolume(ctx context.Context, pool, name string) error {
 	if err != nil {
 		return err
 	}
-	type info struct {
-		kind int8
-		size uint64
-	}
-	got, err := get(ctx, h.conn, "look at the volume "+name, func(l *golibvirt.Libvirt) (out info, err error) {
-		out.kind, _, out.size, err = l.StorageVolGetInfoFlags(v, uint32(golibvirt.StorageVolGetPhysical))
-		return out, err
-	})
+	got, err := h.physical(ctx, v)
 	if err != nil {
 		return err
 	}
@@ -323,6 +316,31 @@ func (h *host) ClearVolume(ctx context.Context, pool, name string) error {
 		}
 	}
 	return nil
+}
+
+// physicalInfo is the sort of a volume and how long its file or device is.
+type physicalInfo struct {
+	kind int8
+	size uint64
+}
+
+func (h *host) physical(ctx context.Context, v golibvirt.StorageVol) (physicalInfo, error) {
+	return get(ctx, h.conn, "look at the volume "+v.Name, func(l *golibvirt.Libvirt) (out physicalInfo, err error) {
+		out.kind, _, out.size, err = l.StorageVolGetInfoFlags(v, uint32(golibvirt.StorageVolGetPhysical))
+		return out, err
+	})
+}
+
+func (h *host) ContentSize(ctx context.Context, pool, name string) (int64, error) {
+	if h.isTest() {
+		return 0, noContent()
+	}
+	v, err := h.volume(ctx, pool, name)
+	if err != nil {
+		return 0, err
+	}
+	got, err := h.physical(ctx, v)
+	return int64(got.size), err
 }
 
 // upload opens an upload, has send write into it, and waits for the host to say that it has everything.

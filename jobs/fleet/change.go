@@ -10,6 +10,7 @@ import (
 	"novacron/domain"
 	"novacron/domain/placement"
 	"novacron/jobs"
+	"novacron/jobs/blocks"
 	"novacron/jobs/provision"
 )
 
@@ -32,6 +33,11 @@ func (f *Fleet) ChangeVM(ctx context.Context, actor, vmID string, version int64,
 }
 
 func (f *Fleet) change(ctx context.Context, actor string, vm domain.VM, version int64, change domain.VMChange, title, key string) (domain.Job, error) {
+	return f.changeWith(ctx, actor, vm, version, change, title, key, nil)
+}
+
+// changeWith also deletes volumes when the VM has let go of them.
+func (f *Fleet) changeWith(ctx context.Context, actor string, vm domain.VM, version int64, change domain.VMChange, title, key string, drop []blocks.Volume) (domain.Job, error) {
 	after, err := change.Apply(vm.Config)
 	if err != nil {
 		return domain.Job{}, err
@@ -65,11 +71,12 @@ func (f *Fleet) change(ctx context.Context, actor string, vm domain.VM, version 
 	if err := f.writable(ctx, "add_disks", change.AddDisks, volumes); err != nil {
 		return domain.Job{}, err
 	}
+	secrets := settleSecrets(vm.HostID, change.AddDisks, on.Pools, f.newSecret)
 	var made domain.VMSpec
 	made.Disks = change.AddDisks
 	return f.engine.Enqueue(ctx, jobs.Request{
 		Kind: provision.KindChange, Title: title, Resource: ref(vm), Locks: slices.Concat([]string{vm.ID}, devices, provision.Locks(vm.HostID, provision.NewVolumes(made))),
-		Input: provision.Change{VMID: vm.ID, HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name, Change: change, Images: refs}, Actor: actor, Key: key,
+		Input: provision.Change{VMID: vm.ID, HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name, Change: change, Images: refs, Drop: drop}, Actor: actor, Key: key,
 	}, func(tx *db.Tx, job *domain.Job) error {
 		for _, v := range versions {
 			if err := tx.HoldImage(job.ID, v.ID); err != nil {
@@ -80,7 +87,10 @@ func (f *Fleet) change(ctx context.Context, actor string, vm domain.VM, version 
 		if err == nil && version != 0 && now.Version != version {
 			return stale(vm)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return secrets(tx)
 	})
 }
 

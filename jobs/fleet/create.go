@@ -56,6 +56,7 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if err := f.writable(ctx, "disks", spec.Disks, volumes); err != nil {
 		return domain.Job{}, err
 	}
+	secrets := settleSecrets(d.HostID, spec.Disks, on.Pools, f.newSecret)
 	n := provision.New{VMID: domain.NewID("vm", f.clock()), HostID: d.HostID, HostName: on.Host.Name, Spec: spec, Images: refs}
 	return f.enqueueNew(ctx, n, req.Tags, req.Notes, jobs.Request{
 		Kind:  provision.KindCreate,
@@ -65,6 +66,9 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 		Actor: actor,
 		Key:   req.Key,
 	}, func(tx *db.Tx, job *domain.Job) error {
+		if err := secrets(tx); err != nil {
+			return err
+		}
 		if err := rememberImages(tx, job.ID, n.VMID, spec, versions); err != nil || req.Template == nil {
 			return err
 		}

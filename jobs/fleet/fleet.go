@@ -12,6 +12,7 @@ import (
 	"novacron/hv"
 	"novacron/hv/pool"
 	"novacron/jobs"
+	"novacron/jobs/blocks"
 	"novacron/jobs/bulk"
 	"novacron/jobs/guest"
 	"novacron/jobs/hosts"
@@ -30,6 +31,8 @@ type Fleet struct {
 	engine *jobs.Engine
 	clock  func() time.Time
 	trials *hosts.Trials
+	desk   *blocks.Desk
+	bytes  *Content
 	guests *guest.Secrets
 	shelf  *images.Library
 
@@ -40,7 +43,7 @@ type Fleet struct {
 
 // New makes the front door. Register must be called before jobs can run.
 func New(d *db.DB, e *jobs.Engine, clock func() time.Time) *Fleet {
-	return &Fleet{db: d, engine: e, clock: clock, trials: hosts.NewTrials(), guests: guest.NewSecrets()}
+	return &Fleet{db: d, engine: e, clock: clock, trials: hosts.NewTrials(), desk: blocks.NewDesk(), guests: guest.NewSecrets()}
 }
 
 // Register makes every kind of job there is known to the engine.
@@ -53,9 +56,14 @@ func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconcil
 	f.engine.Register(migrate.Kinds(migrate.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Clock: f.clock, Look: f.lookAgain})...)
 	f.engine.Register(snapshot.Kinds(snapshot.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
 	f.engine.Register(bulk.Kinds()...)
+	f.bytes = NewContent(f, rec.Hosts(p))
+	f.engine.Register(blocks.Kinds(blocks.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Desk: f.desk, Clock: f.clock})...)
 	f.engine.Register(guest.Kinds(guest.Deps{DB: f.db, Hosts: rec.Hosts(p), Clock: f.clock, Secrets: f.guests})...)
 	f.engine.Register(storage.Kinds(storage.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
 }
+
+// Content carries the content of volumes. It is there once Register was called.
+func (f *Fleet) Content() *Content { return f.bytes }
 
 // again looks for the job of an earlier request with the same key: a form that was sent twice gets the first answer, before anything
 // else is judged, since its own first job would stand in its way.

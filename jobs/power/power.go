@@ -19,6 +19,7 @@ import (
 	"novacron/domain"
 	"novacron/hv"
 	"novacron/jobs"
+	"novacron/jobs/blocks"
 	"novacron/jobs/reconcile"
 )
 
@@ -82,6 +83,11 @@ func Kinds(d Deps) []jobs.Kind {
 				if err != nil {
 					return err
 				}
+				if act == domain.ActStart || act == domain.ActRestore {
+					if err := d.unlock(ctx, host, in); err != nil {
+						return err
+					}
+				}
 				return d.record(ctx, r, host, in, a.told, a.do(ctx, host, in.UUID))
 			}}}, nil
 		}})
@@ -97,6 +103,18 @@ func parse(raw json.RawMessage) (Input, error) {
 		return in, domain.Errorf(domain.Internal, "The job's input cannot be read: %w", err)
 	}
 	return in, nil
+}
+
+// unlock gives the host the passphrases of the VM's encrypted disks.
+func (d Deps) unlock(ctx context.Context, host hv.Host, in Input) error {
+	vm, err := d.DB.VM(ctx, in.VMID)
+	if domain.Is(err, domain.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return blocks.EnsureFor(ctx, d.DB, host, vm.Config.Disks)
 }
 
 // record writes what the host says now, also when the action failed or was cancelled: then too the row must be true.

@@ -10,6 +10,7 @@ import (
 	"novacron/domain"
 	"novacron/hv"
 	"novacron/jobs"
+	"novacron/jobs/blocks"
 )
 
 // Change is the input of vm.change.
@@ -21,6 +22,8 @@ type Change struct {
 	Change domain.VMChange `json:"change"` // settled
 	// Images names the versions that added disks begin as, by their ids.
 	Images map[string]string `json:"images,omitempty"`
+	// Drop are volumes that are deleted when the VM has let go of them.
+	Drop []blocks.Volume `json:"drop,omitempty"`
 }
 
 func (d Deps) changeSteps(in Change) []jobs.Step {
@@ -50,12 +53,21 @@ func (d Deps) changeSteps(in Change) []jobs.Step {
 		},
 	}}
 	steps = append(steps, d.diskSteps(in.HostID, in.Change.AddDisks, in.Images)...)
-	return append(steps, jobs.Step{
+	steps = append(steps, jobs.Step{
 		Name:    "change the VM",
 		Timeout: 5 * time.Minute,
 		Do:      func(ctx context.Context, r *jobs.Run) error { return d.change(ctx, r, in, len(vs) > 0) },
 		Undo:    func(ctx context.Context, r *jobs.Run) error { return d.unchange(ctx, r, in) },
 	})
+	if len(in.Drop) > 0 {
+		steps = append(steps, jobs.Step{
+			Name: "delete the disk", Timeout: 30 * time.Minute, Final: true, NoUndo: "A deleted disk cannot be had back.",
+			Do: func(ctx context.Context, r *jobs.Run) error {
+				return blocks.Drop(ctx, r, d.DB, d.Hosts, d.Mirror, in.HostID, in.UUID, in.Drop)
+			},
+		})
+	}
+	return steps
 }
 
 func (d Deps) change(ctx context.Context, r *jobs.Run, in Change, inventory bool) error {
@@ -87,6 +99,9 @@ func (d Deps) change(ctx context.Context, r *jobs.Run, in Change, inventory bool
 		}
 	}
 	if !todo.Empty() {
+		if err := blocks.EnsureFor(ctx, d.DB, host, todo.AddDisks); err != nil {
+			return err
+		}
 		notes, err := host.Change(ctx, in.UUID, todo)
 		if err != nil {
 			return err
@@ -214,6 +229,13 @@ func (d Deps) inverse(ctx context.Context, host hv.Host, c domain.VMChange, befo
 		for _, disk := range before.Live.Disks {
 			if disk.Target == c.Media.Target {
 				back.Media = &domain.Media{Target: disk.Target, Source: disk.Source}
+			}
+		}
+	}
+	for _, ch := range c.ChangeDisks {
+		for _, disk := range before.Live.Disks {
+			if disk.Target == ch.Target && ch.Tune != nil {
+				back.ChangeDisks = append(back.ChangeDisks, domain.DiskChange{Target: disk.Target, Tune: &disk.Tune})
 			}
 		}
 	}

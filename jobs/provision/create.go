@@ -8,6 +8,7 @@ import (
 	"novacron/domain"
 	"novacron/hv"
 	"novacron/jobs"
+	"novacron/jobs/blocks"
 )
 
 // Create is the input of vm.create.
@@ -111,6 +112,9 @@ func (d Deps) startStep(in Create) jobs.Step {
 		Do: func(ctx context.Context, r *jobs.Run) error {
 			host, err := d.Hosts.Host(in.HostID)
 			if err != nil {
+				return err
+			}
+			if err := blocks.EnsureFor(ctx, d.DB, host, in.Spec.Disks); err != nil {
 				return err
 			}
 			if err := host.Start(ctx, in.Spec.UUID); err != nil {

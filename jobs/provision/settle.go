@@ -104,7 +104,7 @@ func newVolumes(disks []domain.Disk) []hv.VolumeSpec {
 	var out []hv.VolumeSpec
 	for _, d := range disks {
 		if d.New() {
-			out = append(out, hv.VolumeSpec{Pool: d.Pool, Name: d.Volume, Format: d.Format, SizeBytes: d.SizeBytes})
+			out = append(out, hv.VolumeSpec{Pool: d.Pool, Name: d.Volume, Format: d.Format, SizeBytes: d.SizeBytes, SecretUUID: d.Secret})
 		}
 	}
 	return out

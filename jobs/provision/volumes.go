@@ -8,6 +8,7 @@ import (
 	"novacron/domain"
 	"novacron/hv"
 	"novacron/jobs"
+	"novacron/jobs/blocks"
 )
 
 // copyTimeout bounds the copy of one volume.
@@ -70,6 +71,11 @@ func (d Deps) makeVolume(hostID string, v hv.VolumeSpec) jobs.Step {
 					return nil
 				}
 				if !domain.Is(err, domain.NotFound) {
+					return err
+				}
+			}
+			if v.SecretUUID != "" {
+				if err := blocks.Ensure(ctx, d.DB, host, v.SecretUUID); err != nil {
 					return err
 				}
 			}

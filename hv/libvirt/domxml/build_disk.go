@@ -99,3 +99,12 @@ func number64(s string) uint64 {
 	}
 	return n
 }
+
+// TuneParams gives every limit under libvirt's name; 0 takes it away.
+func TuneParams(t domain.DiskTune) map[string]int64 {
+	out := map[string]int64{}
+	for _, f := range tuneFields(&t) {
+		out[f.name] = *f.n
+	}
+	return out
+}

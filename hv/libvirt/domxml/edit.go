@@ -19,7 +19,7 @@ func Edit(doc string, c domain.VMChange, env Env) (out string, notes []string, e
 	}
 	e := &editor{document: d, env: env, was: parseDomain(d.root)}
 	steps := []func(domain.VMChange) error{
-		e.texts, e.vcpus, e.topology, e.memory, e.cpu, e.machine, e.firmware, e.boot, e.hardware, e.disks, e.nics,
+		e.texts, e.vcpus, e.topology, e.memory, e.cpu, e.machine, e.firmware, e.boot, e.hardware, e.disks, e.changeDisks, e.nics,
 	}
 	for _, step := range steps {
 		if err := step(c); err != nil {
@@ -337,6 +337,9 @@ func (e *editor) disks(c domain.VMChange) error {
 			return domain.InvalidField("add_disks", "There is a disk "+d.Target+" already.", "another name, or none to have one chosen")
 		}
 		if err := e.addDevice(DiskXML(d), "disk"); err != nil {
+			return err
+		}
+		if err := e.needThreads(d.IOThread); err != nil {
 			return err
 		}
 		if d.Bus == "scsi" && !e.hasController("scsi") {
