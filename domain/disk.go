@@ -86,6 +86,9 @@ func (d Disk) options(p *Problems, at string) {
 	if d.Encrypted && !d.New() {
 		p.Add(at+".encrypted", "Only a new disk is encrypted; an existing volume is or is not.", "a size, or not encrypted")
 	}
+	if d.Encrypted && d.Image != "" {
+		p.Add(at+".encrypted", "A disk that begins as an image cannot be encrypted.", "no image, or not encrypted")
+	}
 	d.Tune.validate(p, at+".tune")
 }
 

@@ -462,7 +462,7 @@ func TestEncryptedDisksAndTheirSecrets(t *testing.T) {
 	}
 }
 
-// feed brings the content of an upload whenever its job wants some.
+// Somebody brings the content whenever the job wants some.
 func TestSweepUpload(t *testing.T) {
 	content := []byte(strings.Repeat("novacron", 1000))
 	jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
@@ -504,7 +504,7 @@ func TestSweepUpload(t *testing.T) {
 					return
 				}
 				at := max(0, up.Received)
-				_, _, err = front.Load().Content().Write(ctx, fleettest.Actor, v.ID, fleet.Upload{Offset: at, Total: up.Total, Body: bytes.NewReader(content[at:min(at+1000, up.Total)])})
+				_, _, err = front.Load().Content().Write(ctx, fleettest.Actor, v.ID, fleet.Upload{Job: up.JobID, Offset: at, Total: up.Total, Body: bytes.NewReader(content[at:min(at+1000, up.Total)])})
 				if domain.Is(err, domain.NotFound) {
 					return
 				}

@@ -566,6 +566,7 @@ func (c *Content) reach(ctx context.Context, volumeID string) (domain.Volume, hv
 type Upload struct {
 	Offset, Total int64
 	SHA256        string // hexadecimal; empty: not checked
+	Job           string // go on with the upload of this job only; empty: with any, or begin one
 	Body          io.Reader
 }
 
@@ -580,6 +581,8 @@ func (c *Content) Write(ctx context.Context, actor, volumeID string, u Upload) (
 	up, err := c.f.db.VolumeUpload(ctx, volumeID)
 	var job domain.Job
 	switch {
+	case u.Job != "" && (domain.Is(err, domain.NotFound) || err == nil && up.JobID != u.Job):
+		return job, up, domain.Errorf(domain.NotFound, "That upload has ended.").WithFix("Begin a new one.")
 	case domain.Is(err, domain.NotFound):
 		if u.Offset != 0 {
 			return job, up, domain.Errorf(domain.Conflict, "No upload into this volume is under way that could go on at byte %d.", u.Offset).WithFix("Begin at byte 0.")

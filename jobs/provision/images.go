@@ -25,7 +25,7 @@ func (d Deps) diskSteps(hostID string, disks []domain.Disk, refs map[string]stri
 	for _, disk := range disks {
 		if disk.Image == "" {
 			if disk.New() {
-				steps = append(steps, d.makeVolume(hostID, hv.VolumeSpec{Pool: disk.Pool, Name: disk.Volume, Format: disk.Format, SizeBytes: disk.SizeBytes}))
+				steps = append(steps, d.makeVolume(hostID, hv.VolumeSpec{Pool: disk.Pool, Name: disk.Volume, Format: disk.Format, SizeBytes: disk.SizeBytes, SecretUUID: disk.Secret}))
 			}
 			continue
 		}
