@@ -8,24 +8,24 @@ import (
 
 // VMChange asks for changes of a VM; nil fields stay. What can be changed while it runs is; the rest is pending until restart.
 type VMChange struct {
-	Title       *string     `json:"title,omitempty"`
-	Description *string     `json:"description,omitempty"`
-	VCPUs       *int        `json:"vcpus,omitempty"`
-	MaxVCPUs    *int        `json:"max_vcpus,omitempty"`
-	MemoryBytes *int64      `json:"memory_bytes,omitempty"`
-	CPU         *string     `json:"cpu,omitempty"`
-	Machine     *string     `json:"machine,omitempty"`
-	Firmware    *string     `json:"firmware,omitempty"`
-	Boot        *Boot       `json:"boot,omitempty"`
-	Autostart   *bool       `json:"autostart,omitempty"`
-	Topology    *Topology   `json:"topology,omitempty"`
-	AddDisks    []Disk      `json:"add_disks,omitempty"`
-	RemoveDisks []string    `json:"remove_disks,omitempty"` // targets
-	Media       *Media      `json:"media,omitempty"`
+	Title       *string      `json:"title,omitempty"`
+	Description *string      `json:"description,omitempty"`
+	VCPUs       *int         `json:"vcpus,omitempty"`
+	MaxVCPUs    *int         `json:"max_vcpus,omitempty"`
+	MemoryBytes *int64       `json:"memory_bytes,omitempty"`
+	CPU         *string      `json:"cpu,omitempty"`
+	Machine     *string      `json:"machine,omitempty"`
+	Firmware    *string      `json:"firmware,omitempty"`
+	Boot        *Boot        `json:"boot,omitempty"`
+	Autostart   *bool        `json:"autostart,omitempty"`
+	Topology    *Topology    `json:"topology,omitempty"`
+	AddDisks    []Disk       `json:"add_disks,omitempty"`
+	RemoveDisks []string     `json:"remove_disks,omitempty"` // targets
+	Media       *Media       `json:"media,omitempty"`
 	ChangeDisks []DiskChange `json:"change_disks,omitempty"`
-	AddNICs     []NIC       `json:"add_nics,omitempty"`
-	RemoveNICs  []string    `json:"remove_nics,omitempty"` // MACs
-	ChangeNICs  []NICChange `json:"change_nics,omitempty"`
+	AddNICs     []NIC        `json:"add_nics,omitempty"`
+	RemoveNICs  []string     `json:"remove_nics,omitempty"` // MACs
+	ChangeNICs  []NICChange  `json:"change_nics,omitempty"`
 	HardwareChange
 }
 
