@@ -94,11 +94,6 @@ type VolumeChecksum struct {
 	At     time.Time `json:"at"`
 }
 
-// VolumePath names a volume.
-type VolumePath struct {
-	ID string `path:"id" maxLength:"64" doc:"The volume's id"`
-}
-
 // DiskPath names a disk of a VM.
 type DiskPath struct {
 	VMPath
