@@ -73,43 +73,88 @@ type seedRow struct {
 	Volume     string
 	InstanceID string `db:"instance_id"`
 	Sealed     string
+	NextID     string `db:"next_id"`
+	Next       string
 	UpdatedAt  int64 `db:"updated_at"`
 	Version    int64
 }
 
 func (r seedRow) seed() domain.Seed {
-	return domain.Seed{VMID: r.VMID, Kind: r.Kind, Pool: r.Pool, Volume: r.Volume, InstanceID: r.InstanceID, Sealed: r.Sealed, UpdatedAt: at(r.UpdatedAt), Version: r.Version}
+	return domain.Seed{VMID: r.VMID, Kind: r.Kind, Pool: r.Pool, Volume: r.Volume, InstanceID: r.InstanceID, UpdatedAt: at(r.UpdatedAt), Version: r.Version}
 }
 
-const selectSeed = "SELECT vm_id, kind, pool, volume, instance_id, sealed, updated_at, version FROM guest_seeds WHERE vm_id = ?"
+const selectSeed = "SELECT vm_id, kind, pool, volume, instance_id, sealed, next_id, next, updated_at, version FROM guest_seeds WHERE vm_id = ?"
 
-// Seed reads a VM's seed. NotFound when it has none.
+func seedContext(vmID string) string { return "seed:" + vmID }
+
+// Seed says where a VM's seed lies, without what it is made from. NotFound when it has none.
 func (d *DB) Seed(ctx context.Context, vmID string) (domain.Seed, error) {
 	var row seedRow
 	err := d.read.GetContext(ctx, &row, selectSeed, vmID)
 	return row.seed(), edge(err, "seed for this VM's first boot")
 }
 
-// PutSeed writes a VM's seed, with a version above the one that was there; version 0 stands for any, another must be the present one.
-func (tx *Tx) PutSeed(s domain.Seed) error {
+// OpenSeed reads a VM's seed with what it is made from; with next, what it is about to be made from, if a job is about to.
+func (d *DB) OpenSeed(ctx context.Context, vmID string, next bool) (domain.Seed, error) {
 	var row seedRow
-	err := tx.read().GetContext(tx.ctx, &row, selectSeed, s.VMID)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-	case err != nil:
-		return edge(err, "seed")
-	case s.Version != 0 && s.Version != row.Version:
-		return domain.Errorf(domain.Conflict, "What the first boot reads was changed meanwhile.").WithFix("Look at it again, then make your change on that.")
+	if err := d.read.GetContext(ctx, &row, selectSeed, vmID); err != nil {
+		return domain.Seed{}, edge(err, "seed for this VM's first boot")
 	}
-	_, err = tx.aside(`INSERT INTO guest_seeds (vm_id, kind, pool, volume, instance_id, sealed, updated_at, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (vm_id) DO UPDATE SET kind = excluded.kind, pool = excluded.pool, volume = excluded.volume, instance_id = excluded.instance_id, sealed = excluded.sealed,
-		updated_at = excluded.updated_at, version = excluded.version`, s.VMID, s.Kind, s.Pool, s.Volume, s.InstanceID, s.Sealed, ms(tx.now()), row.Version+1)
+	s, sealed := row.seed(), row.Sealed
+	if next && row.Next != "" {
+		s.InstanceID, sealed = row.NextID, row.Next
+	}
+	plain, err := d.box.Open(sealed, seedContext(vmID))
+	if err != nil {
+		return s, err
+	}
+	return s, parse(string(plain), &s.Content)
+}
+
+// InsertSeed writes the seed of a VM that is about to be made.
+func (tx *Tx) InsertSeed(s domain.Seed) error {
+	sealed, err := tx.sealSeed(s)
+	if err != nil {
+		return err
+	}
+	_, err = tx.aside("INSERT INTO guest_seeds (vm_id, kind, pool, volume, instance_id, sealed, next_id, next, updated_at, version) VALUES (?, ?, ?, ?, ?, ?, '', '', ?, 1)",
+		s.VMID, s.Kind, s.Pool, s.Volume, s.InstanceID, sealed, ms(tx.now()))
 	return edge(err, "seed")
 }
 
-// DeleteSeed forgets a VM's seed.
-func (tx *Tx) DeleteSeed(vmID string) error {
-	_, err := tx.aside("DELETE FROM guest_seeds WHERE vm_id = ?", vmID)
+func (tx *Tx) sealSeed(s domain.Seed) (string, error) {
+	plain, err := text(s.Content)
+	if err != nil {
+		return "", err
+	}
+	return tx.d.box.Seal([]byte(plain), seedContext(s.VMID))
+}
+
+// PrepareSeed keeps what a seed is about to be made from. s.Version is that of the seed it was based on; 0: any.
+func (tx *Tx) PrepareSeed(s domain.Seed) error {
+	sealed, err := tx.sealSeed(s)
+	if err != nil {
+		return err
+	}
+	n, err := tx.aside("UPDATE guest_seeds SET next_id = ?, next = ? WHERE vm_id = ? AND (version = ? OR ? = 0)", s.InstanceID, sealed, s.VMID, s.Version, s.Version)
+	if err != nil {
+		return edge(err, "seed")
+	}
+	if n == 0 {
+		return domain.Errorf(domain.Conflict, "What the first boot reads was changed meanwhile.").WithFix("Look at it again, then make your change on that.")
+	}
+	return nil
+}
+
+// SettleSeed ends what PrepareSeed began: what was prepared is what the seed is made from now, or it is forgotten. Without anything prepared it does nothing.
+func (tx *Tx) SettleSeed(vmID string, made bool) error {
+	stmt := "UPDATE guest_seeds SET next = '', next_id = '' WHERE vm_id = ? AND next <> ''"
+	args := []any{vmID}
+	if made {
+		stmt = "UPDATE guest_seeds SET sealed = next, instance_id = next_id, next = '', next_id = '', updated_at = ?, version = version + 1 WHERE vm_id = ? AND next <> ''"
+		args = []any{ms(tx.now()), vmID}
+	}
+	_, err := tx.aside(stmt, args...)
 	return edge(err, "seed")
 }
 

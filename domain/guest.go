@@ -210,15 +210,20 @@ const (
 	SeedWindows   = "windows"
 )
 
-// Seed is what a VM's first boot reads, and the volume it lies on. Sealed is what it was made from: it holds password hashes, so only what makes
-// the volume opens it.
+// Seed is the medium that a VM's first boot reads: which volume it is, and what it is made from.
 type Seed struct {
 	VMID       string
 	Kind       string
 	Pool       string
 	Volume     string
-	InstanceID string // cloud-init runs its first-boot modules again when this changes
-	Sealed     string
+	InstanceID string      // cloud-init runs its first-boot modules again when this changes
+	Content    SeedContent // holds password hashes: only what makes the volume, or edits it, reads it
 	UpdatedAt  time.Time
 	Version    int64 // grows with every edit
+}
+
+// SeedContent is what a seed is made from, one of the two.
+type SeedContent struct {
+	CloudInit *CloudInit `json:"cloud_init,omitempty"`
+	Windows   *Unattend  `json:"windows,omitempty"`
 }

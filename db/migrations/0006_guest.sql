@@ -10,7 +10,7 @@ CREATE TABLE guest_facts (
     fix         TEXT   NOT NULL
 );
 
--- The medium of a VM's first boot. What it is made from is sealed: it holds hashes of passwords.
+-- The medium of a VM's first boot. What it is made from is sealed: it holds hashes of passwords. next is what a job is about to make it from.
 CREATE TABLE guest_seeds (
     vm_id       TEXT   NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
     kind        TEXT   NOT NULL,
@@ -18,6 +18,8 @@ CREATE TABLE guest_seeds (
     volume      TEXT   NOT NULL,
     instance_id TEXT   NOT NULL,
     sealed      TEXT   NOT NULL,
+    next_id     TEXT   NOT NULL,
+    next        TEXT   NOT NULL,
     updated_at  BIGINT NOT NULL,
     version     BIGINT NOT NULL
 );

@@ -77,6 +77,8 @@ CREATE TABLE guest_seeds (
     volume      TEXT   NOT NULL,
     instance_id TEXT   NOT NULL,
     sealed      TEXT   NOT NULL,
+    next_id     TEXT   NOT NULL,
+    next        TEXT   NOT NULL,
     updated_at  BIGINT NOT NULL,
     version     BIGINT NOT NULL
 );

@@ -51,6 +51,33 @@ type GuestAllow struct {
 	Allow []string `json:"allow" nullable:"false" doc:"Beginnings of commands, word by word, or /regular expressions/ for the whole command; none: every command"`
 }
 
+// CloudInitEdit replaces what a first boot reads.
+type CloudInitEdit struct {
+	CloudInit    domain.CloudInit `json:"cloud_init"`
+	KeepPassword bool             `json:"keep_password,omitempty" doc:"The password it has, when none is given"`
+	NewInstance  bool             `json:"new_instance,omitempty" doc:"cloud-init does a first boot's work again at the next start"`
+	Version      int64            `json:"version,omitempty" minimum:"0" doc:"The version that the edit is based on; when it is stale the answer is 409"`
+}
+
+// Seed is what a first boot reads.
+type Seed struct {
+	Kind        string            `json:"kind" enum:"cloud-init,windows"`
+	Pool        string            `json:"pool"`
+	Volume      string            `json:"volume"`
+	InstanceID  string            `json:"instance_id"`
+	HasPassword bool              `json:"has_password"`
+	CloudInit   *domain.CloudInit `json:"cloud_init,omitempty"`
+	Windows     *domain.Unattend  `json:"windows,omitempty"`
+	UpdatedAt   *time.Time        `json:"updated_at"`
+	Version     int64             `json:"version"`
+}
+
+type seedOutput struct{ Body Seed }
+
+func seedOf(s domain.Seed, has bool) Seed {
+	return Seed{s.Kind, s.Pool, s.Volume, s.InstanceID, has, s.Content.CloudInit, s.Content.Windows, when(s.UpdatedAt), s.Version}
+}
+
 // CloudInitPreview asks what a first boot would read.
 type CloudInitPreview struct {
 	Name      string           `json:"name,omitempty" maxLength:"64" doc:"The VM's name" example:"web-1"`
@@ -140,6 +167,28 @@ func (s *server) guest() {
 				return nil, err
 			}
 			return s.guestOf(ctx, in.ID)
+		})
+	register(s, op{id: "get-cloud-init", method: http.MethodGet, path: "/vms/{id}/cloud-init", tag: "Guests", perm: access.GuestRead, status: 200, summary: "Show what a VM's first boot reads",
+		doc: "Password hashes are left out."},
+		func(ctx context.Context, in *VMPath) (*seedOutput, error) {
+			if _, err := s.DB.VM(ctx, in.ID); err != nil {
+				return nil, err
+			}
+			seed, has, err := s.Fleet.CloudInit(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return &seedOutput{seedOf(seed, has)}, nil
+		})
+	register(s, op{id: "set-cloud-init", method: http.MethodPut, path: "/vms/{id}/cloud-init", tag: "Guests", perm: access.GuestManage, status: 202, summary: "Write anew what a VM's first boot reads",
+		doc: "The medium is made anew. cloud-init in the guest takes most of it only on a first boot: new_instance makes the next start one."},
+		func(ctx context.Context, in *struct {
+			ActParams
+			Body CloudInitEdit
+		}) (*changeOutput, error) {
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
+				return s.Fleet.SetCloudInit(ctx, actor(ctx), in.ID, fleet.SetCloudInit{CloudInit: in.Body.CloudInit, KeepPassword: in.Body.KeepPassword, NewInstance: in.Body.NewInstance, Version: in.Body.Version, Key: key})
+			})
 		})
 	register(s, op{id: "preview-cloud-init", method: http.MethodPost, path: "/cloud-init/preview", tag: "Guests", perm: access.VMCreate, status: 200, summary: "Show what a first boot would read",
 		doc: "Nothing is made. A plain password shows as the place where its hash will stand."},

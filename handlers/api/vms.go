@@ -38,13 +38,16 @@ type VMCreate struct {
 	Graphics       string           `json:"graphics,omitempty" doc:"vnc or none"`
 	Start          bool             `json:"start,omitempty" doc:"Start it when it is made"`
 	domain.Hardware
-	Tags  []string `json:"tags,omitempty" nullable:"false"`
-	Notes string   `json:"notes,omitempty" maxLength:"20000"`
+	Tags           []string          `json:"tags,omitempty" nullable:"false"`
+	Notes          string            `json:"notes,omitempty" maxLength:"20000"`
+	CloudInit      *domain.CloudInit `json:"cloud_init,omitempty" doc:"What cloud-init in the guest does on the first boot; its medium is made and attached"`
+	Windows        *domain.Unattend  `json:"windows,omitempty" doc:"Instead of cloud_init: the answers of the installer of Windows; their medium is made and attached, and the drivers' too"`
+	GuestExecAllow domain.ExecRules  `json:"guest_exec_allow,omitempty" nullable:"false" doc:"Commands that may be run inside the guest through its agent; none: all, by who may run commands at all"`
 }
 
 func (b VMCreate) ask(key string) fleet.CreateVM {
 	return fleet.CreateVM{
-		Host: b.Host, Start: b.Start, Tags: b.Tags, Notes: b.Notes, Key: key,
+		Host: b.Host, Start: b.Start, Tags: b.Tags, Notes: b.Notes, Key: key, CloudInit: b.CloudInit, Windows: b.Windows, ExecRules: b.GuestExecAllow,
 		Spec: domain.VMSpec{
 			Name: b.Name, UUID: strings.ToLower(b.UUID), Title: b.Title, Description: b.Description, VCPUs: b.VCPUs, MaxVCPUs: b.MaxVCPUs, Topology: b.Topology,
 			CPU: b.CPU, MemoryBytes: b.MemoryBytes, MaxMemoryBytes: b.MaxMemoryBytes, Accel: b.Accel, Arch: b.Arch, Machine: b.Machine, Firmware: b.Firmware,
@@ -125,6 +128,7 @@ type PlanFile struct {
 	CapacityBytes   int64  `json:"capacity_bytes"`
 	AllocationBytes int64  `json:"allocation_bytes"`
 	Goes            bool   `json:"goes" doc:"Deleted with ?disks=true"`
+	Always          bool   `json:"always" doc:"And also without"`
 	Why             string `json:"why"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"novacron/db"
@@ -99,21 +100,19 @@ func (f *Fleet) deleteRequest(ctx context.Context, vm domain.VM, disks bool) (jo
 	}
 	in := provision.Delete{VMID: vm.ID, HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name}
 	locks := []string{vm.ID}
-	if disks {
-		plan, err := f.plan(ctx, vm)
-		if err != nil {
-			return jobs.Request{}, err
-		}
-		for _, file := range plan.Files {
-			if file.Goes {
-				in.Files = append(in.Files, provision.DeleteFile{Pool: file.Pool, Volume: file.Volume, Path: file.Path})
-				locks = append(locks, "volume:"+vm.HostID+"/"+file.Pool+"/"+file.Volume)
-			}
-		}
+	plan, err := f.plan(ctx, vm)
+	if err != nil {
+		return jobs.Request{}, err
 	}
 	title := "Delete " + vm.Name
-	if len(in.Files) > 0 {
+	if disks && slices.ContainsFunc(plan.Files, func(file PlanFile) bool { return file.Goes && !file.Always }) {
 		title += " and its disks"
+	}
+	for _, file := range plan.Files {
+		if file.Goes && (disks || file.Always) {
+			in.Files = append(in.Files, provision.DeleteFile{Pool: file.Pool, Volume: file.Volume, Path: file.Path})
+			locks = append(locks, "volume:"+vm.HostID+"/"+file.Pool+"/"+file.Volume)
+		}
 	}
 	return jobs.Request{Kind: provision.KindDelete, Title: title, Resource: ref(vm), Locks: locks, Input: in}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"novacron/db"
 	"novacron/domain"
 	"novacron/domain/placement"
+	"novacron/hv"
 	"novacron/jobs"
 	"novacron/jobs/provision"
 )
@@ -18,7 +19,7 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if job, ok, err := f.again(ctx, actor, req.Key); ok || err != nil {
 		return job, err
 	}
-	if err := validNew(req.Spec, req.Tags); err != nil {
+	if err := validNew(req); err != nil {
 		return domain.Job{}, err
 	}
 	if err := f.db.Write(ctx, func(tx *db.Tx) error { return tx.CheckVMName(req.Spec.Name, "") }); err != nil {
@@ -45,7 +46,11 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if a := req.Spec.Accel; (a == "" || a == domain.AccelAuto) && (on.Host.Accel == domain.AccelKVM && on.Host.Facts.KVM.OK || on.Host.Accel == domain.AccelTCG) {
 		req.Spec.Accel = on.Host.Accel // set by hand for the host
 	}
-	spec, err := provision.Settle(req.Spec, on, volumes)
+	seed, err := req.seed(on, volumes)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	spec, err := provision.Settle(req.withSeed(seed), on, volumes)
 	if err != nil {
 		return domain.Job{}, err
 	}
@@ -58,15 +63,22 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	}
 	secrets := settleSecrets(d.HostID, spec.Disks, on.Pools, f.newSecret)
 	n := provision.New{VMID: domain.NewID("vm", f.clock()), HostID: d.HostID, HostName: on.Host.Name, Spec: spec, Images: refs}
+	made := provision.NewVolumes(spec)
+	input := provision.Create{New: n, Start: req.Start}
+	if seed != nil {
+		made = append(made, hv.VolumeSpec{Pool: seed.Pool, Name: seed.Volume})
+		input.Seed = &provision.SeedVolume{Pool: seed.Pool, Volume: seed.Volume}
+	}
 	return f.enqueueNew(ctx, n, req.Tags, req.Notes, jobs.Request{
 		Kind:  provision.KindCreate,
 		Title: "Create " + spec.Name,
-		Locks: append(locks, provision.Locks(d.HostID, provision.NewVolumes(spec))...),
-		Input: provision.Create{New: n, Start: req.Start},
+		Locks: append(locks, provision.Locks(d.HostID, made)...),
+		Input: input,
 		Actor: actor,
 		Key:   req.Key,
 	}, func(tx *db.Tx, job *domain.Job) error {
 		if err := secrets(tx); err != nil {
+		if err := req.keep(tx, n.VMID, seed); err != nil {
 			return err
 		}
 		if err := rememberImages(tx, job.ID, n.VMID, spec, versions); err != nil || req.Template == nil {
@@ -78,12 +90,13 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	})
 }
 
-func validNew(spec domain.VMSpec, tags []string) error {
+func validNew(req CreateVM) error {
 	var p domain.Problems
-	if e, ok := spec.Validate().(*domain.Error); ok && e != nil {
+	if e, ok := req.Spec.Validate().(*domain.Error); ok && e != nil {
 		p = append(p, e.Fields...)
 	}
-	domain.CheckTags(&p, "tags", tags)
+	domain.CheckTags(&p, "tags", req.Tags)
+	req.judgeSeed(&p)
 	return p.Err()
 }
 

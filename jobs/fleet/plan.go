@@ -45,6 +45,9 @@ func (f *Fleet) plan(ctx context.Context, vm domain.VM) (DeletePlan, error) {
 		}
 		p.Files = append(p.Files, file)
 	}
+	if err := f.planSeed(ctx, vm, &p, vms, volumes); err != nil {
+		return DeletePlan{}, err
+	}
 	for _, k := range []struct{ what, a, path string }{{"kernel", "a kernel", vm.Config.Boot.Kernel}, {"initrd", "an initrd", vm.Config.Boot.Initrd}} {
 		if k.path != "" {
 			p.Files = append(p.Files, PlanFile{Target: k.what, Device: k.what, Path: k.path, Why: "It is " + k.a + " that other VMs may boot too."})

@@ -16,9 +16,13 @@ type CreateVM struct {
 	Start bool
 	Tags  []string
 	Notes string
-	Key   string // once-token of the form or Idempotency-Key; a second request with it gets the first one's job
+	// CloudInit or Windows, one of the two, is what the first boot reads; nil: nothing.
+	CloudInit *domain.CloudInit
+	Windows   *domain.Unattend
+	ExecRules domain.ExecRules // commands that may be run inside the guest; none: all
 	// Template is where the VM comes from, if from one.
 	Template *domain.VMTemplate
+	Key      string // once-token of the form or Idempotency-Key; a second request with it gets the first one's job
 }
 
 // ActOptions go with an action on a VM.
@@ -68,6 +72,7 @@ type PlanFile struct {
 	CapacityBytes   int64
 	AllocationBytes int64
 	Goes            bool   // deleted when the disks are asked to go
+	Always          bool   // and also when they are not: it was made for this VM and holds what nobody else should read
 	Why             string // why it goes or stays, in words
 }
 

@@ -62,6 +62,7 @@ func Kinds(d Deps) []jobs.Kind {
 		{Name: KindTime, Steps: bind(d.timeSteps), StuckHelp: look},
 		{Name: KindPassword, Steps: bind(d.passwordSteps), StuckHelp: look},
 		{Name: KindKeys, Steps: bind(d.keysSteps), StuckHelp: look},
+		{Name: KindSeed, Steps: bind(d.seedSteps), StuckHelp: "Look at the seed's volume in its pool, put right what the last error names and try again.", Abandon: abandonSeed},
 		{Name: KindLook, Steps: bind(d.lookSteps), StuckHelp: look, Read: true},
 	}
 }

@@ -18,7 +18,7 @@ const placeTimeout = 24 * time.Hour
 // diskSteps make the volumes of new disks: empty ones, overlays on an image's copy, full copies of it. refs are the names of the images, by the versions' ids.
 func (d Deps) diskSteps(hostID string, disks []domain.Disk, refs map[string]string) []jobs.Step {
 	var steps []jobs.Step
-	if slices.ContainsFunc(disks, func(x domain.Disk) bool { return x.Pool == "default" && (x.New() || x.Image != "") }) {
+	if needsDefaultPool(disks) {
 		steps = append(steps, d.defaultPool(hostID))
 	}
 	placed := map[string]bool{}
@@ -181,4 +181,9 @@ func (d Deps) shown(ctx context.Context, r *jobs.Run, hostID string, disks []dom
 		out[i].Pool, out[i].Source, out[i].Image = "", c.Path, ""
 	}
 	return out, nil
+}
+
+// needsDefaultPool reports whether one of the disks goes into the pool that may have to be made.
+func needsDefaultPool(disks []domain.Disk) bool {
+	return slices.ContainsFunc(disks, func(x domain.Disk) bool { return x.Pool == "default" && (x.New() || x.Image != "") })
 }

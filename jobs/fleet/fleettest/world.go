@@ -37,7 +37,12 @@ type World struct {
 	Log    *slog.Logger
 	// Library is the image library.
 	Library *images.Library
+
+	stop func() // of the engine; nil when it does not run
 }
+
+// Stop ends the engine before the test does, for worlds that go on with another one.
+func (w *World) Stop() { w.stop() }
 
 // Dialer leads each URI to its fake host; others cannot be reached.
 type Dialer struct {
@@ -101,10 +106,11 @@ func (w *World) Run(t testing.TB) {
 		defer close(done)
 		w.Engine.Run(ctx)
 	}()
-	t.Cleanup(func() {
+	w.stop = func() {
 		cancel()
 		<-done
-	})
+	}
+	t.Cleanup(w.stop)
 }
 
 // New makes a world with one connected host, "a", and a running engine.
