@@ -78,6 +78,8 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 		Key:   req.Key,
 	}, func(tx *db.Tx, job *domain.Job) error {
 		if err := secrets(tx); err != nil {
+			return err
+		}
 		if err := req.keep(tx, n.VMID, seed); err != nil {
 			return err
 		}
