@@ -46,6 +46,7 @@ import (
 	"novacron/jobs/fleet"
 	"novacron/jobs/guest"
 	"novacron/jobs/images"
+	"novacron/jobs/nets"
 	"novacron/jobs/reconcile"
 	"novacron/jobs/snapshot"
 	"novacron/static"
@@ -342,6 +343,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g.Go(func() error { return hosts.Run(work) })
 	g.Go(func() error { return rec.Run(work, hosts) })
 	g.Go(func() error { return engine.Run(work) })
+	g.Go(func() error { return nets.NewWatch(d, hosts, engine, log, time.Now, nets.WatchOptions{}).Run(work) })
 	g.Go(func() error { return guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{}).Run(work) })
 	g.Go(func() error { return front.KeepImages(work, log) })
 	g.Go(func() error { return snapshot.NewClock(d, engine, log, time.Now).Run(work) })

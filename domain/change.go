@@ -114,6 +114,9 @@ func (c VMChange) Apply(s VMSpec) (VMSpec, error) {
 	}
 	for i, n := range c.AddNICs {
 		n.validate(&p, fmt.Sprintf("add_nics.%d", i))
+		if slices.ContainsFunc(out.NICs, func(x NIC) bool { return n.MAC != "" && strings.EqualFold(x.MAC, n.MAC) }) {
+			p.Add(fmt.Sprintf("add_nics.%d.mac", i), "It has a card with the address "+n.MAC+" already.", "another address, or none to have one made")
+		}
 	}
 	if err := p.Err(); err != nil {
 		return s, err

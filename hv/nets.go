@@ -14,6 +14,8 @@ type Networks interface {
 	DefineNetwork(ctx context.Context, spec domain.NetworkSpec) error
 	// DefineNetworkXML puts back a definition that Network or UndefineNetwork gave.
 	DefineNetworkXML(ctx context.Context, xml string) error
+	// ReadNetworkXML reads such a document; nothing is asked of the host.
+	ReadNetworkXML(xml string) (domain.NetworkSpec, error)
 	// UpdateNetwork makes the definition say what spec says and changes what can be while the network runs; the notes say what, and what waits until it
 	// is started again.
 	UpdateNetwork(ctx context.Context, name string, spec domain.NetworkSpec) (notes []string, err error)

@@ -125,6 +125,12 @@ func (c *conn) DefineNetworkXML(ctx context.Context, doc string) error {
 	return act(ctx, c, "DefineNetworkXML", func(m *machine) error { return m.defineNetwork(doc) })
 }
 
+// ReadNetworkXML implements hv.Networks.
+func (c *conn) ReadNetworkXML(doc string) (domain.NetworkSpec, error) {
+	n, err := domxml.ParseNetwork(doc)
+	return n.Spec, err
+}
+
 // UpdateNetwork implements hv.Networks.
 func (c *conn) UpdateNetwork(ctx context.Context, name string, spec domain.NetworkSpec) ([]string, error) {
 	return do(ctx, c, "UpdateNetwork", func(m *machine) ([]string, error) {

@@ -95,6 +95,11 @@ func (h *host) DefineNetworkXML(ctx context.Context, doc string) error {
 	})
 }
 
+func (h *host) ReadNetworkXML(doc string) (domain.NetworkSpec, error) {
+	n, err := domxml.ParseNetwork(doc)
+	return n.Spec, err
+}
+
 func (h *host) UpdateNetwork(ctx context.Context, name string, spec domain.NetworkSpec) ([]string, error) {
 	unlock, err := h.edits.lock(ctx, "network "+name, "edit the network")
 	if err != nil {

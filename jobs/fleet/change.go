@@ -64,6 +64,10 @@ func (f *Fleet) changeWith(ctx context.Context, actor string, vm domain.VM, vers
 		return domain.Job{}, err
 	}
 	change.AddMemoryDevices = settleModules(vm, change.AddMemoryDevices)
+	change, sets, err := f.settleCardChanges(ctx, change)
+	if err != nil {
+		return domain.Job{}, err
+	}
 	change, err = provision.SettleChange(vm.Name, change, on, volumes)
 	if err != nil {
 		return domain.Job{}, err
@@ -91,12 +95,18 @@ func (f *Fleet) changeWith(ctx context.Context, actor string, vm domain.VM, vers
 			return err
 		}
 		return secrets(tx)
+		return noted(tx, sets, "add_nics", change.AddNICs, vm.ID)
 	})
 }
 
 // judgeChange asks of the VM's host what placement asks for a new VM, but only for what the change touches: an adopted VM may break rules already.
 func judgeChange(after domain.VMSpec, c domain.VMChange, on placement.Candidate) error {
-	probe := domain.VMSpec{Disks: c.AddDisks, NICs: c.AddNICs}
+	probe := domain.VMSpec{Disks: c.AddDisks, NICs: slices.Clone(c.AddNICs)}
+	for _, n := range c.ChangeNICs { // behind the new ones, whose numbers errors name
+		if moved := n.Apply(domain.NIC{}); moved.Network != "" || moved.Bridge != "" {
+			probe.NICs = append(probe.NICs, domain.NIC{Network: moved.Network, Bridge: moved.Bridge})
+		}
+	}
 	if c.VCPUs != nil || c.MaxVCPUs != nil {
 		probe.VCPUs, probe.MaxVCPUs = after.VCPUs, after.MaxVCPUs
 	}

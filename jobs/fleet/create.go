@@ -33,6 +33,11 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if req.Spec.Arch, err = archOf(req.Spec, versions); err != nil {
 		return domain.Job{}, err
 	}
+	req.Spec.NICs = slices.Clone(req.Spec.NICs)
+	sets, err := f.settleCards(ctx, "nics", req.Spec.NICs)
+	if err != nil {
+		return domain.Job{}, err
+	}
 	f.placing.Lock()
 	defer f.placing.Unlock()
 	d, on, err := f.place(ctx, req.Spec, req.Host)
@@ -81,6 +86,7 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 			return err
 		}
 		if err := req.keep(tx, n.VMID, seed); err != nil {
+		if err := noted(tx, sets, "nics", spec.NICs, n.VMID); err != nil {
 			return err
 		}
 		if err := rememberImages(tx, job.ID, n.VMID, spec, versions); err != nil || req.Template == nil {

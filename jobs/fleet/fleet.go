@@ -18,6 +18,7 @@ import (
 	"novacron/jobs/hosts"
 	"novacron/jobs/images"
 	"novacron/jobs/migrate"
+	"novacron/jobs/nets"
 	"novacron/jobs/power"
 	"novacron/jobs/provision"
 	"novacron/jobs/reconcile"
@@ -48,9 +49,11 @@ func New(d *db.DB, e *jobs.Engine, clock func() time.Time) *Fleet {
 
 // Register makes every kind of job there is known to the engine.
 func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconciler) {
+	networks := nets.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror}
 	f.engine.Register(power.Kinds(power.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
 	shelf := images.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Library: f.shelf}
-	f.engine.Register(provision.Kinds(provision.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Images: shelf})...)
+	f.engine.Register(provision.Kinds(provision.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Images: shelf, Nets: networks})...)
+	f.engine.Register(nets.Kinds(networks)...)
 	f.engine.Register(images.Kinds(shelf)...)
 	f.engine.Register(hosts.Kinds(hosts.Deps{DB: f.db, Pool: p, Dialer: dialer, Reconciler: rec, Trials: f.trials})...)
 	f.engine.Register(migrate.Kinds(migrate.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Clock: f.clock, Look: f.lookAgain})...)

@@ -100,6 +100,13 @@ func (d Deps) change(ctx context.Context, r *jobs.Run, in Change, inventory bool
 	}
 	if !todo.Empty() {
 		if err := blocks.EnsureFor(ctx, d.DB, host, todo.AddDisks); err != nil {
+		names := filters(todo.AddNICs)
+		for _, n := range todo.ChangeNICs {
+			if n.Filter != nil && *n.Filter != "" {
+				names = append(names, *n.Filter)
+			}
+		}
+		if err := d.Nets.Ensure(ctx, host, in.HostID, names); err != nil {
 			return err
 		}
 		notes, err := host.Change(ctx, in.UUID, todo)
@@ -253,6 +260,13 @@ func (d Deps) inverse(ctx context.Context, host hv.Host, c domain.VMChange, befo
 	for _, n := range c.AddNICs {
 		if slices.ContainsFunc(now.Live.NICs, func(x domain.NIC) bool { return strings.EqualFold(x.MAC, n.MAC) }) {
 			back.RemoveNICs = append(back.RemoveNICs, n.MAC)
+		}
+	}
+	for _, n := range c.ChangeNICs {
+		for _, was := range before.Live.NICs {
+			if strings.EqualFold(was.MAC, n.MAC) {
+				back.ChangeNICs = append(back.ChangeNICs, n.Back(was))
+			}
 		}
 	}
 	for _, disk := range before.Live.Disks {

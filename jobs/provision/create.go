@@ -48,6 +48,9 @@ func (d Deps) createSteps(in Create) []jobs.Step {
 			if err != nil {
 				return err
 			}
+			if err := d.Nets.Ensure(ctx, host, in.HostID, filters(in.Spec.NICs)); err != nil {
+				return err
+			}
 			spec := in.Spec
 			if spec.Disks, err = d.shown(ctx, r, in.HostID, spec.Disks); err != nil {
 				return err
@@ -185,4 +188,15 @@ func (d Deps) startStep(in Create) jobs.Step {
 			return err
 		},
 	}
+}
+
+// filters lists the filters that cards name.
+func filters(cards []domain.NIC) []string {
+	var out []string
+	for _, n := range cards {
+		if n.Filter != "" {
+			out = append(out, n.Filter)
+		}
+	}
+	return out
 }

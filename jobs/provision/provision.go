@@ -19,6 +19,7 @@ import (
 	"novacron/hv"
 	"novacron/jobs"
 	"novacron/jobs/images"
+	"novacron/jobs/nets"
 	"novacron/jobs/reconcile"
 )
 
@@ -39,6 +40,7 @@ type Deps struct {
 	Hosts  hv.Fleet
 	Mirror *reconcile.Mirror
 	Images images.Deps
+	Nets   nets.Deps // has the filters ready that cards name
 }
 
 // Result is what a job of this package leaves for its caller.
