@@ -99,6 +99,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.inventory()
 	s.devices()
 	s.vms()
+	s.networks()
 	s.actions()
 	s.guest()
 	s.images()

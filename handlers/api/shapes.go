@@ -38,6 +38,7 @@ type VM struct {
 	Boot           domain.Boot      `json:"boot"`
 	Disks          []domain.Disk    `json:"disks"`
 	NICs           []domain.NIC     `json:"nics"`
+	Addresses      []domain.Address `json:"addresses" doc:"What is known of its addresses while it runs: from its agent, from DHCP, from the host's ARP table"`
 	Graphics       string           `json:"graphics"`
 	Serial         bool             `json:"serial"`
 	domain.Hardware
@@ -65,7 +66,7 @@ func vmOf(v *domain.VM, single bool) VM {
 		VCPUs: c.VCPUs, MaxVCPUs: max(c.VCPUs, c.MaxVCPUs), Topology: c.Topology, CPU: c.CPU,
 		MemoryBytes: c.MemoryBytes, MaxMemoryBytes: max(c.MemoryBytes, c.MaxMemoryBytes),
 		Accel: c.Accel, Arch: c.Arch, Machine: c.Machine, Firmware: c.Firmware, TPM: c.TPM, Boot: c.Boot,
-		Disks: list(c.Disks), NICs: list(c.NICs), Graphics: c.Graphics, Serial: c.Serial,
+		Disks: list(c.Disks), NICs: list(c.NICs), Addresses: list(v.Addresses), Graphics: c.Graphics, Serial: c.Serial,
 		Pending: list(v.Pending), Tags: list(v.Tags), Notes: v.Notes,
 		CreatedAt: when(v.CreatedAt), SeenAt: when(v.SeenAt), Version: v.Version,
 	}
