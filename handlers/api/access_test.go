@@ -57,12 +57,21 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 		}
 		if strings.Contains(o.Path, ":id") {
 			body := map[string]string{"/rename": `{"name":"x"}`, "/clone": `{"name":"x"}`, "/revert": `{"field":"vcpus"}`, "/versions": `{"source":{"upload":true}}`,
-				"/place": `{"host":"x"}`}[o.Path[strings.LastIndex(o.Path, "/"):]]
+				"/place": `{"host":"x"}`, "/nics": `{"network":"x"}`, "/preview": `{"name":"x"}`, "/exec": `{"argv":["x"]}`,
+				"/password": `{"user":"x","password":"x"}`, "/ssh-keys": `{"user":"x","keys":[]}`, "/keys": `{"user":"x","keys":[]}`}[o.Path[strings.LastIndex(o.Path, "/"):]]
 			switch {
 			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/images"):
 				body = `{"description":"x"}`
+			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/networks"):
+				body = `{"domain":"x"}`
+			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/security-groups"):
+				body = `{"name":"x"}`
+			case o.Method == http.MethodPatch && strings.Contains(o.Path, "/nics/"):
+				body = `{"down":true}`
 			case o.Method == http.MethodPatch:
 				body = `{"notes":"x"}`
+			case strings.HasSuffix(o.Path, "/guest/allow"):
+				body = `{"allow":[]}`
 			case o.Method != http.MethodPost:
 				body = ""
 			}
