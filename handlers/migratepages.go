@@ -121,7 +121,9 @@ func (s *server) hostEvacuate(c echo.Context) error {
 }
 
 func (s *server) hostReturn(c echo.Context) error {
-	return s.moveMany(c, s.Fleet.ReturnToHost, func(c echo.Context, _ int, refused *domain.Error) error { return s.sayOrFail(c, live.Host(c.Param("id")), refused) })
+	return s.moveMany(c, s.Fleet.ReturnToHost, func(c echo.Context, _ int, refused *domain.Error) error {
+		return s.sayOrFail(c, live.Host(c.Param("id")), refused)
+	})
 }
 
 func (s *server) moveMany(c echo.Context, act func(ctx context.Context, actor, id, key string) (domain.Job, error), refuse func(echo.Context, int, *domain.Error) error) error {

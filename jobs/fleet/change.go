@@ -94,7 +94,9 @@ func (f *Fleet) changeWith(ctx context.Context, actor string, vm domain.VM, vers
 		if err != nil {
 			return err
 		}
-		return secrets(tx)
+		if err := secrets(tx); err != nil {
+			return err
+		}
 		return noted(tx, sets, "add_nics", change.AddNICs, vm.ID)
 	})
 }

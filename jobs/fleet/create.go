@@ -86,6 +86,8 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 			return err
 		}
 		if err := req.keep(tx, n.VMID, seed); err != nil {
+			return err
+		}
 		if err := noted(tx, sets, "nics", spec.NICs, n.VMID); err != nil {
 			return err
 		}

@@ -100,6 +100,8 @@ func (d Deps) change(ctx context.Context, r *jobs.Run, in Change, inventory bool
 	}
 	if !todo.Empty() {
 		if err := blocks.EnsureFor(ctx, d.DB, host, todo.AddDisks); err != nil {
+			return err
+		}
 		names := filters(todo.AddNICs)
 		for _, n := range todo.ChangeNICs {
 			if n.Filter != nil && *n.Filter != "" {

@@ -75,8 +75,12 @@ func TestADeviceIsGivenToOneVMOnly(t *testing.T) {
 		t.Fatalf("on %s with %+v", first.HostID, first.Config.HostDevices)
 	}
 	for what, try := range map[string]func() (domain.Job, error){
-		"anywhere":  func() (domain.Job, error) { return with("second", fleet.AnyHost, domain.HostDevice{Class: "10de:2230"}) },
-		"there":     func() (domain.Job, error) { return with("second", h.ID, domain.HostDevice{Kind: "pci", Address: "3:0.0"}) },
+		"anywhere": func() (domain.Job, error) {
+			return with("second", fleet.AnyHost, domain.HostDevice{Class: "10de:2230"})
+		},
+		"there": func() (domain.Job, error) {
+			return with("second", h.ID, domain.HostDevice{Kind: "pci", Address: "3:0.0"})
+		},
 		"elsewhere": func() (domain.Job, error) { return with("second", empty.ID, domain.HostDevice{Device: card.Name}) },
 		"a bridge":  func() (domain.Job, error) { return with("second", h.ID, domain.HostDevice{Class: "bridge"}) },
 	} {
