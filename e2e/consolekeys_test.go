@@ -116,4 +116,6 @@ func TestTheTerminalTakesTextAndGivesIt(t *testing.T) {
 	p.Picture("console-serial")
 }
 
-func quoted(s string) string { return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`", "$", "\\$").Replace(s) + "`" }
+func quoted(s string) string {
+	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`", "$", "\\$").Replace(s) + "`"
+}

@@ -132,6 +132,8 @@ func (l *List) Summarise() {
 	}
 }
 
-func share(l List) string { return fmt.Sprintf("%d of %d ended within their forecast's interval.", l.Held, l.Told) }
+func share(l List) string {
+	return fmt.Sprintf("%d of %d ended within their forecast's interval.", l.Held, l.Told)
+}
 
 func since(m domain.MigrationRecord) time.Time { return m.Started }

@@ -70,7 +70,9 @@ func (a act) url(id string) string {
 }
 
 // page: the action is a page of its own, not a dialog and not a post.
-func (a act) page() bool { return a.action == domain.ActEdit || a.action == domain.ActConsole || a.action == domain.ActMigrate }
+func (a act) page() bool {
+	return a.action == domain.ActEdit || a.action == domain.ActConsole || a.action == domain.ActMigrate
+}
 
 // dialog: a dialog comes first.
 func (a act) dialog() bool {
