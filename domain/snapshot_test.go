@@ -33,7 +33,8 @@ func TestSnapshotsFormATree(t *testing.T) {
 	if s.Growth() != 7 || !slices.Equal(s.Files(), []string{"/x", "/m"}) {
 		t.Errorf("%d %v", s.Growth(), s.Files())
 	}
-	if SnapshotID("vm", "a", at(1)) == SnapshotID("vm", "a", at(2)) || SnapshotID("vm", "a", at(1)) != SnapshotID("vm", "a", at(1)) {
+	first, again := SnapshotID("vm", "a", at(1)), SnapshotID("vm", "a", at(1))
+	if first == SnapshotID("vm", "a", at(2)) || first != again {
 		t.Error("the id is not what it should be made of")
 	}
 }

@@ -420,7 +420,7 @@ func TestEncryptedDisksAndTheirSecrets(t *testing.T) {
 	w, f, h := fleettest.New(t)
 	vm := w.Make(t, fleettest.Spec("web-1"), false)
 	job, err := w.Fleet.AttachDisk(t.Context(), fleettest.Actor, vm.ID, "", domain.Disk{Pool: "default", SizeBytes: domain.GiB, Encrypted: true}, "")
-	job = w.Succeed(t, job, err)
+	w.Succeed(t, job, err)
 	d := w.VM(t, "web-1").Config.Disks[1]
 	pass := f.Secret(d.Secret)
 	if d.Secret == "" || len(pass) < 32 {

@@ -1,7 +1,6 @@
 package images
 
 import (
-	"context"
 	"encoding/json"
 	"time"
 
@@ -78,13 +77,4 @@ func throttled(r *jobs.Run, from, to float64, what string) func(done, total int6
 			r.Progress(from, what+": "+domain.FormatBytes(done))
 		}
 	}
-}
-
-func (d Deps) host(ctx context.Context, hostID string) (hv.Host, domain.Host, error) {
-	h, err := d.DB.Host(ctx, hostID)
-	if err != nil {
-		return nil, h, err
-	}
-	live, err := d.Hosts.Host(hostID)
-	return live, h, err
 }
