@@ -59,8 +59,9 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 			body := map[string]string{"/rename": `{"name":"x"}`, "/clone": `{"name":"x"}`, "/revert": `{"field":"vcpus"}`, "/versions": `{"source":{"upload":true}}`,
 				"/place": `{"host":"x"}`, "/nics": `{"network":"x"}`, "/preview": `{"name":"x"}`, "/exec": `{"argv":["x"]}`,
 				"/password": `{"user":"x","password":"x"}`, "/ssh-keys": `{"user":"x","keys":[]}`, "/keys": `{"user":"x","keys":[]}`}[o.Path[strings.LastIndex(o.Path, "/"):]]
+				"/place": `{"host":"x"}`, "/instantiate": `{"name":"x"}`, "/rollout": `{}`}[o.Path[strings.LastIndex(o.Path, "/"):]]
 			switch {
-			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/images"):
+			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/images"), o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/templates"):
 				body = `{"description":"x"}`
 			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/networks"):
 				body = `{"domain":"x"}`
@@ -72,6 +73,8 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 				body = `{"notes":"x"}`
 			case strings.HasSuffix(o.Path, "/guest/allow"):
 				body = `{"allow":[]}`
+			case strings.HasSuffix(o.Path, "/pinned"):
+				body = "true"
 			case o.Method != http.MethodPost:
 				body = ""
 			}

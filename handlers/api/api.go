@@ -106,6 +106,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.migrations()
 	s.snapshots()
 	s.blocks()
+	s.templates()
 	s.jobs()
 	s.events()
 	s.storage()

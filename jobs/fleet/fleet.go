@@ -23,6 +23,7 @@ import (
 	"novacron/jobs/provision"
 	"novacron/jobs/reconcile"
 	"novacron/jobs/snapshot"
+	"novacron/jobs/rollout"
 	"novacron/jobs/storage"
 )
 
@@ -55,6 +56,7 @@ func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconcil
 	f.engine.Register(provision.Kinds(provision.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Images: shelf, Nets: networks})...)
 	f.engine.Register(nets.Kinds(networks)...)
 	f.engine.Register(images.Kinds(shelf)...)
+	f.engine.Register(rollout.Kinds(f.db)...)
 	f.engine.Register(hosts.Kinds(hosts.Deps{DB: f.db, Pool: p, Dialer: dialer, Reconciler: rec, Trials: f.trials})...)
 	f.engine.Register(migrate.Kinds(migrate.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Clock: f.clock, Look: f.lookAgain})...)
 	f.engine.Register(snapshot.Kinds(snapshot.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
