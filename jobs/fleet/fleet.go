@@ -22,8 +22,8 @@ import (
 	"novacron/jobs/power"
 	"novacron/jobs/provision"
 	"novacron/jobs/reconcile"
-	"novacron/jobs/snapshot"
 	"novacron/jobs/rollout"
+	"novacron/jobs/snapshot"
 	"novacron/jobs/storage"
 )
 
