@@ -70,6 +70,8 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 				body = `{"down":true}`
 			case o.Method == http.MethodPatch:
 				body = `{"notes":"x"}`
+			case o.Method == http.MethodPut && strings.HasSuffix(o.Path, "/cloud-init"):
+				body = `{"cloud_init":{"hostname":"x"}}`
 			case strings.HasSuffix(o.Path, "/guest/allow"):
 				body = `{"allow":[]}`
 			case strings.HasSuffix(o.Path, "/pinned"):
