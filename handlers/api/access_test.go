@@ -13,7 +13,7 @@ import (
 )
 
 // pathOf fills an operation's path with an id that nothing has.
-func pathOf(o Operation) string { return strings.NewReplacer(":id", "nothing").Replace(o.Path) }
+func pathOf(o Operation) string { return strings.NewReplacer(":id", "nothing", ":n", "1").Replace(o.Path) }
 
 func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 	w := newWorld(t)
@@ -58,7 +58,7 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 		if strings.Contains(o.Path, ":id") {
 			body := map[string]string{"/rename": `{"name":"x"}`, "/clone": `{"name":"x"}`, "/revert": `{"field":"vcpus"}`, "/versions": `{"source":{"upload":true}}`,
 				"/place": `{"host":"x"}`, "/nics": `{"network":"x"}`, "/preview": `{"name":"x"}`, "/exec": `{"argv":["x"]}`,
-				"/password": `{"user":"x","password":"x"}`, "/ssh-keys": `{"user":"x","keys":[]}`, "/keys": `{"user":"x","keys":[]}`, "/instantiate": `{"name":"x"}`, "/rollout": `{}`}[o.Path[strings.LastIndex(o.Path, "/"):]]
+				"/password": `{"user":"x","password":"x"}`, "/ssh-keys": `{"user":"x","keys":[]}`, "/keys": `{"user":"x","keys":[]}`, "/instantiate": `{"name":"x"}`, "/rollout": `{}`, "/move": `{"pool":"x"}`, "/disks": `{"volume":"x"}`}[o.Path[strings.LastIndex(o.Path, "/"):]]
 			switch {
 			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/images"), o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/templates"):
 				body = `{"description":"x"}`
@@ -66,6 +66,16 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 				body = `{"domain":"x"}`
 			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/security-groups"):
 				body = `{"name":"x"}`
+			case o.Method == http.MethodPost && o.Path == "/api/v1/templates/:id/versions":
+				body = `{"spec":{"vcpus":1,"memory_bytes":1073741824}}`
+			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/pools"):
+				body = `{"autostart":true}`
+			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/volumes"):
+				body = `{"size_bytes":1048576}`
+			case o.Method == http.MethodPatch && strings.Contains(o.Path, "/disks/"):
+				body = `{"cache":"none"}`
+			case o.Method == http.MethodPut && strings.HasSuffix(o.Path, "/media"):
+				body = `{"volume":""}`
 			case o.Method == http.MethodPatch && strings.Contains(o.Path, "/nics/"):
 				body = `{"down":true}`
 			case o.Method == http.MethodPatch:
