@@ -230,7 +230,6 @@ func (c config) logger(w io.Writer) (*slog.Logger, error) {
 	return nil, domain.Errorf(domain.Invalid, "“%s” is not a log format.", c.LogFormat).WithFix("Use text or json.")
 }
 
-// databaseFile is the one file of a data directory (SQLite keeps its -wal and -shm beside it).
 // openDatabase opens it with the seal key of the environment, or with the one beside the file. A key is no flag: command lines are seen by everybody.
 func openDatabase(ctx context.Context, path string, log *slog.Logger) (*db.DB, error) {
 	box, err := seal.Load(filepath.Dir(path), os.Getenv(envName("seal-key")))
@@ -240,6 +239,7 @@ func openDatabase(ctx context.Context, path string, log *slog.Logger) (*db.DB, e
 	return db.Open(ctx, path, log, time.Now, db.Seal(box))
 }
 
+// databaseFile is the one file of a data directory (SQLite keeps its -wal and -shm beside it).
 func databaseFile(data string) string { return filepath.Join(data, "novacron.db") }
 
 // lockData makes the data directory, for its owner only, and keeps a second server out of it. The lock is on the directory itself and goes with the process.
@@ -613,6 +613,11 @@ func tokenCommand() *cobra.Command {
 	role := create.Flags().String("role", access.Admin, "what it may do: "+strings.Join(access.Roles, " or "))
 	expires := create.Flags().Duration("expires", 0, "how long it is valid, such as 720h; 0: until it is revoked")
 	create.RunE = func(cmd *cobra.Command, _ []string) error {
+		var p domain.Problems
+		auth.CheckTokenName(&p, "name", strings.TrimSpace(*name))
+		if err := p.Err(); err != nil { // before anything is made for it
+			return err
+		}
 		return offline(cmd, true, func(ctx context.Context, a *auth.Auth, actor string) error {
 			var until time.Time
 			if *expires != 0 {

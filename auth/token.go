@@ -42,14 +42,19 @@ func tokenHash(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// CheckTokenName validates what a token is called.
+func CheckTokenName(p *domain.Problems, field, name string) {
+	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		p.Add(field, "A token needs a name that says what it is for.", "1 to 64 characters, for example ci or backup-script")
+	}
+}
+
 // CreateToken makes an API token and returns its text, which is shown once and never kept. A zero expires means never.
 func (a *Auth) CreateToken(ctx context.Context, name, actor, role string, expires time.Time) (text string, tok domain.Token, err error) {
 	now := a.clock().UTC()
 	var p domain.Problems
 	name = strings.TrimSpace(name)
-	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		p.Add("name", "A token needs a name that says what it is for.", "1 to 64 characters, for example ci or backup-script")
-	}
+	CheckTokenName(&p, "name", name)
 	if !access.Known(role) {
 		p.Add("role", "There is no role “"+role+"”.", "one of "+strings.Join(access.Roles, ", "))
 	}
