@@ -88,7 +88,8 @@ func (i inside) says(line, want string) {
 }
 
 func (i inside) write(n string) {
-	i.says("printf mark-$((1000+"+n+")) | dd of=/dev/vda bs=512 conv=sync,fsync 2>/dev/null; echo wrote-$((1000+"+n+"))", "wrote-100"+n)
+	// A shell may be there before the disk is: without the check dd would make a file of that name in memory.
+	i.says("[ -b /dev/vda ] && printf mark-$((1000+"+n+")) | dd of=/dev/vda bs=512 conv=sync,fsync 2>/dev/null && echo wrote-$((1000+"+n+"))", "wrote-100"+n)
 }
 
 func (i inside) reads(n string) {
