@@ -98,7 +98,7 @@ func joined(t *testing.T, start bool) (w *fleettest.World, a, b *hvtest.Fake, fr
 }
 
 func TestForecastThenMoveAndBack(t *testing.T) {
-	w, a, b, from, to, vm := joined(t, true)
+	w, a, b, _, to, vm := joined(t, true)
 	a.SetDirtyRate(vm.UUID, 5*domain.MiB)
 	targets, err := w.Fleet.Forecast(t.Context(), fleettest.Actor, vm.ID, nil, fleet.MigrateVM{})
 	if err != nil || len(targets) != 1 {
@@ -137,7 +137,6 @@ func TestForecastThenMoveAndBack(t *testing.T) {
 	if moved != 2 {
 		t.Errorf("%d events of moves", moved)
 	}
-	_ = from
 }
 
 func TestRefusals(t *testing.T) {
