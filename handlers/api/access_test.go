@@ -13,7 +13,9 @@ import (
 )
 
 // pathOf fills an operation's path with an id that nothing has.
-func pathOf(o Operation) string { return strings.NewReplacer(":id", "nothing", ":n", "1").Replace(o.Path) }
+func pathOf(o Operation) string {
+	return strings.NewReplacer(":id", "nothing", ":n", "1").Replace(o.Path)
+}
 
 func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 	w := newWorld(t)
