@@ -272,7 +272,16 @@ func (p *Page) Dark(on bool) {
 	if on {
 		scheme = "dark"
 	}
-	p.Do("prefer "+scheme, emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}))
+	p.prefer(scheme, "none")
+}
+
+// ForcedColors shows pages as a viewer sees them whose system puts its own few colours in place of the page's.
+func (p *Page) ForcedColors() { p.prefer("dark", "active") }
+
+func (p *Page) prefer(scheme, forced string) {
+	p.Do("prefer "+scheme, emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}, {Name: "forced-colors", Value: forced},
+	}))
 }
 
 // Resize changes the viewport.
