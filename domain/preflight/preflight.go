@@ -162,8 +162,15 @@ func (l *look) mode() {
 		l.pass("state", "It is %s and moves %s.", l.VM.State, l.plan.Mode)
 	}
 	if l.Snapshots > 0 {
-		l.fail("snapshots", "Delete its snapshots first.", "It has %d snapshots, which libvirt does not move along.", l.Snapshots)
+		l.fail("snapshots", "Delete its snapshots first.", "It has %s, and libvirt does not move snapshots along.", count(l.Snapshots, "snapshot"))
 	}
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func (l *look) taken() {

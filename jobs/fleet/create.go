@@ -261,6 +261,9 @@ func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (d
 	in := provision.Clone{From: vm.UUID, Name: vm.Name}
 	locks := []string{vm.ID}
 	if req.Linked {
+		if err := f.unsnapped(ctx, vm); err != nil {
+			return domain.Job{}, err
+		}
 		pools, err := f.db.Pools(ctx, vm.HostID)
 		if err != nil {
 			return domain.Job{}, err

@@ -42,11 +42,12 @@ type terrain struct {
 	all     []placement.Candidate
 	volumes map[string][]domain.Volume
 	vms     map[string][]domain.VM
+	shots   map[string]int // snapshots, by VM
 }
 
 func (f *Fleet) terrain(ctx context.Context, vm domain.VM) (*terrain, error) {
 	all, err := f.candidates(ctx)
-	return &terrain{vm: vm, all: all, volumes: map[string][]domain.Volume{}, vms: map[string][]domain.VM{}}, err
+	return &terrain{vm: vm, all: all, volumes: map[string][]domain.Volume{}, vms: map[string][]domain.VM{}, shots: map[string]int{}}, err
 }
 
 func (t *terrain) host(want string) (placement.Candidate, bool) {
@@ -80,6 +81,14 @@ func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, re
 		}
 		t.vms[to.Host.ID] = vms
 	}
+	if _, known := t.shots[t.vm.ID]; !known {
+		all, err := f.db.Snapshots(ctx, t.vm.ID)
+		if err != nil {
+			return preflight.Plan{}, err
+		}
+		t.shots[t.vm.ID] = len(all)
+	}
+	in.Snapshots = t.shots[t.vm.ID]
 	in.There = slices.DeleteFunc(slices.Clone(t.vms[to.Host.ID]), func(vm domain.VM) bool { return vm.ID == t.vm.ID })
 	return preflight.Look(in), nil
 }

@@ -39,6 +39,21 @@ func (f *Fleet) freeVM(ctx context.Context, vmID string) (domain.VM, error) {
 	return vm, err
 }
 
+// unsnapped refuses a VM with snapshots as the original of a linked clone. Its disks are frozen and it goes on in overlays: what is inside a frozen file can
+// be gone back to no more, and merging an external snapshot would write into the files that the clone is built on.
+func (f *Fleet) unsnapped(ctx context.Context, vm domain.VM) error {
+	all, err := f.db.Snapshots(ctx, vm.ID)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	names := make([]string, len(all))
+	for i, s := range all {
+		names[i] = s.Name
+	}
+	return domain.Errorf(domain.Conflict, "%s has snapshots (%s), and a linked clone freezes the disks that they are kept in.", vm.Name, strings.Join(names, ", ")).
+		WithFix("Make a full clone, or delete the snapshots first.")
+}
+
 // RevertSnapshot enqueues going back to a snapshot, after taking one of the state now if safety is asked for.
 func (f *Fleet) RevertSnapshot(ctx context.Context, actor, vmID, id string, safety bool, key string) (domain.Job, error) {
 	if job, ok, err := f.again(ctx, actor, key); ok || err != nil {

@@ -172,6 +172,37 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// libvirt moves no snapshots, so a VM that has some is refused before anything moves, and may move when they are gone.
+func TestSnapshotsKeepAVMWhereItIs(t *testing.T) {
+	for _, start := range []bool{true, false} {
+		w, a, b, _, to, vm := joined(t, start)
+		job, err := w.Fleet.TakeSnapshot(t.Context(), fleettest.Actor, vm.ID, domain.SnapshotSpec{Name: "before", Kind: domain.SnapshotExternal}, "")
+		w.Succeed(t, job, err)
+		targets, err := w.Fleet.Forecast(t.Context(), fleettest.Actor, vm.ID, nil, fleet.MigrateVM{})
+		if err != nil || len(targets) != 1 || targets[0].Allowed {
+			t.Fatalf("with a snapshot: %+v (%v)", targets, err)
+		}
+		if _, err = w.Fleet.MigrateVM(t.Context(), fleettest.Actor, vm.ID, fleet.MigrateVM{Host: to.ID}); !domain.Is(err, domain.Conflict) || !strings.Contains(err.Error(), "1 snapshot") {
+			t.Errorf("with a snapshot: %v", err)
+		}
+		plan, err := w.Fleet.PlanEvacuation(t.Context(), vm.HostID)
+		if err != nil || plan.Stay != 1 || len(plan.Items) != 1 || !strings.Contains(plan.Items[0].Why[0].Msg, "snapshot") {
+			t.Errorf("the plan with a snapshot is %+v (%v)", plan, err)
+		}
+		all, err := w.DB.Snapshots(t.Context(), vm.ID)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%+v (%v)", all, err)
+		}
+		job, err = w.Fleet.DeleteSnapshots(t.Context(), fleettest.Actor, vm.ID, []string{all[0].ID}, fleet.ChildrenKeep, "")
+		w.Succeed(t, job, err)
+		job, err = w.Fleet.MigrateVM(t.Context(), fleettest.Actor, vm.ID, fleet.MigrateVM{Host: to.ID})
+		w.Succeed(t, job, err)
+		if once(t, w, a, b) != "b" {
+			t.Error("it was not moved when its snapshot was gone")
+		}
+	}
+}
+
 func TestCancelWhileItMoves(t *testing.T) {
 	w, a, b, _, to, vm := joined(t, true)
 	release := a.Hang("Migrate")

@@ -424,3 +424,20 @@ func tree(f *hvtest.Fake, uuid string) string {
 	slices.Sort(out)
 	return strings.Join(out, " ")
 }
+
+func TestALinkedCloneIsRefusedWhileThereAreSnapshots(t *testing.T) {
+	for _, kind := range []domain.SnapshotKind{domain.SnapshotInternal, domain.SnapshotExternal} {
+		b := newBench(t, false)
+		b.take(domain.SnapshotSpec{Name: "before", Kind: kind})
+		clone := func(linked bool, name string) (domain.Job, error) {
+			return b.w.Fleet.CloneVM(t.Context(), fleettest.Actor, b.vm.ID, fleet.CloneVM{Name: name, Linked: linked})
+		}
+		_, err := clone(true, "web-2")
+		if e, ok := err.(*domain.Error); !ok || e.Code != domain.Conflict || !strings.Contains(e.Msg, "before") || !strings.Contains(e.Fix, "full clone") {
+			t.Errorf("%s: %v", kind, err)
+		}
+		b.remove(fleet.ChildrenKeep, "before")
+		job, err := clone(true, "web-2")
+		b.w.Succeed(t, job, err)
+	}
+}
