@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"strings"
 
+	"novacron/db/seal"
 	"novacron/domain"
 )
 
@@ -26,7 +27,11 @@ func (r templateRow) template() domain.Template {
 type templateDoc struct {
 	Spec   domain.VMSpec      `json:"spec"`
 	Params []domain.Parameter `json:"parameters"`
+	Boot   string             `json:"boot,omitempty"` // cloud-init, sealed: there may be a password's hash in it
+	Exec   domain.ExecRules   `json:"exec,omitempty"`
 }
+
+func bootContext(versionID string) string { return "template-boot:" + versionID }
 
 type templateVersionRow struct {
 	ID         string
@@ -43,22 +48,31 @@ type templateVersionRow struct {
 const templateVersionSelect = `SELECT v.id, v.template_id, t.name, v.number, v.deprecated, v.doc, v.changelog, v.created_by, v.created_at
 	FROM template_versions v JOIN templates t ON t.id = v.template_id`
 
-func (r templateVersionRow) version() (domain.TemplateVersion, error) {
+func (r templateVersionRow) version(box *seal.Box) (domain.TemplateVersion, error) {
 	var doc templateDoc
 	err := parse(r.Doc, &doc)
-	return domain.TemplateVersion{ID: r.ID, TemplateID: r.TemplateID, Name: r.Name, Number: r.Number, Deprecated: r.Deprecated, Spec: doc.Spec, Params: doc.Params,
-		Changelog: r.Changelog, CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt)}, err
+	v := domain.TemplateVersion{ID: r.ID, TemplateID: r.TemplateID, Name: r.Name, Number: r.Number, Deprecated: r.Deprecated, Spec: doc.Spec, Params: doc.Params, ExecRules: doc.Exec,
+		Changelog: r.Changelog, CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt)}
+	if err != nil || doc.Boot == "" {
+		return v, err
+	}
+	plain, err := box.Open(doc.Boot, bootContext(r.ID))
+	if err != nil {
+		return v, err
+	}
+	v.CloudInit = new(domain.CloudInit)
+	return v, parse(string(plain), v.CloudInit)
 }
 
-func templateVersions(ctx context.Context, q getter, where string, args ...any) ([]domain.TemplateVersion, error) {
+func (d *DB) templateVersions(ctx context.Context, where string, args ...any) ([]domain.TemplateVersion, error) {
 	var rows []templateVersionRow
-	if err := q.SelectContext(ctx, &rows, templateVersionSelect+where, args...); err != nil {
+	if err := d.read.SelectContext(ctx, &rows, templateVersionSelect+where, args...); err != nil {
 		return nil, edge(err, "version of a template")
 	}
 	out := make([]domain.TemplateVersion, len(rows))
 	for i, r := range rows {
 		var err error
-		if out[i], err = r.version(); err != nil {
+		if out[i], err = r.version(d.box); err != nil {
 			return nil, err
 		}
 	}
@@ -111,7 +125,7 @@ func (d *DB) attachTemplateVersions(ctx context.Context, templates []domain.Temp
 		at[templates[i].ID], args[i] = &templates[i], templates[i].ID
 	}
 	in := " IN (?" + strings.Repeat(", ?", len(args)-1) + ")"
-	vs, err := templateVersions(ctx, d.read, " WHERE v.template_id"+in+" ORDER BY v.number DESC", args...)
+	vs, err := d.templateVersions(ctx, " WHERE v.template_id"+in+" ORDER BY v.number DESC", args...)
 	if err != nil {
 		return err
 	}
@@ -173,7 +187,17 @@ func (tx *Tx) AddTemplateVersion(v domain.TemplateVersion, images map[string]str
 	if err := tx.read().GetContext(tx.ctx, &last, "SELECT max(number) FROM template_versions WHERE template_id = ?", v.TemplateID); err != nil {
 		return 0, edge(err, "template")
 	}
-	doc, err := text(templateDoc{v.Spec, v.Params})
+	content := templateDoc{Spec: v.Spec, Params: v.Params, Exec: v.ExecRules}
+	if v.CloudInit != nil {
+		plain, err := text(v.CloudInit)
+		if err != nil {
+			return 0, err
+		}
+		if content.Boot, err = tx.d.box.Seal([]byte(plain), bootContext(v.ID)); err != nil {
+			return 0, err
+		}
+	}
+	doc, err := text(content)
 	if err != nil {
 		return 0, err
 	}

@@ -251,7 +251,10 @@ func (d Disk) Describe() string {
 	if dev == "" {
 		dev = "disk"
 	}
-	return dev + " on " + d.Bus + ": " + src + d.describeOptions()
+	if d.Bus != "" { // a template leaves it open
+		dev += " on " + d.Bus
+	}
+	return dev + ": " + src + d.describeOptions()
 }
 
 // Describe prints a network card in one line.
@@ -261,5 +264,8 @@ func (n NIC) Describe() string {
 		on = "bridge " + n.Bridge
 	}
 	on += n.describeMore()
+	if n.Model == "" {
+		return on
+	}
 	return n.Model + " on " + on
 }

@@ -62,6 +62,8 @@ type TemplateVersion struct {
 	Deprecated bool
 	Spec       VMSpec // the name is empty; disks may name images
 	Params     []Parameter
+	CloudInit  *CloudInit // what the first boot of its VMs reads; texts may name parameters. Nil: nothing
+	ExecRules  ExecRules  // commands that may be run inside its VMs; none: all
 	Changelog  string
 	CreatedBy  string
 	CreatedAt  time.Time
@@ -119,6 +121,7 @@ func (v TemplateVersion) Validate() error {
 			p.Add("spec", "The text ${"+name+"} names no parameter.", "a parameter of that name, or $${"+name+"} to keep the text as it is")
 		}
 	}
+	v.ExecRules.Validate(&p, "guest_exec_allow")
 	probe, err := v.resolve("x", v.examples())
 	if err == nil {
 		err = probe.Validate()
@@ -329,7 +332,7 @@ func DiffTemplates(from, to TemplateVersion) []Change {
 			out = append(out, Change{"parameters." + p.Name, "Parameter " + p.Name, a, b})
 		}
 	}
-	return out
+	return diffFirstBoot(out, from, to)
 }
 
 // named gives disks and cards that have no name yet their place as one, so that Diff can tell them apart.

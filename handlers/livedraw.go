@@ -51,6 +51,10 @@ func (d *drawing) page(ctx context.Context, a affected) {
 		d.taskRows(ctx, a)
 	case on == "events":
 		d.eventRows(ctx, a)
+	case on == "images" || strings.HasPrefix(on, "img_"):
+		d.library(ctx, a)
+	case on == "templates" || strings.HasPrefix(on, "tmpl_"):
+		d.templates(ctx, a)
 	case strings.HasPrefix(on, "vm_"):
 		d.vm(ctx, a)
 	case strings.HasPrefix(on, "host_"):

@@ -233,10 +233,10 @@ func (s *server) namePage(c echo.Context, clone bool) error {
 	m := vms.Name{VM: vm, Clone: clone, Value: vm.Name}
 	act := domain.ActRename
 	if clone {
-		m.Value, act = vm.Name+"-copy", domain.ActClone
+		m.Value, m.Full, act = vm.Name+"-copy", true, domain.ActClone
 	}
 	if values, ok := s.takeDraft(c); ok {
-		m.Value = values.Get("name")
+		m.Value, m.Full = values.Get("name"), values.Get("kind") == "full"
 	}
 	if err := vm.State.Can(act); err != nil {
 		m.Err = problem(err)
@@ -274,12 +274,13 @@ func (s *server) vmRename(c echo.Context) error {
 
 func (s *server) vmClone(c echo.Context) error {
 	ctx, id, name := c.Request().Context(), c.Param("id"), strings.TrimSpace(c.FormValue("name"))
-	job, err := s.Fleet.CloneVM(ctx, subject(c).Actor(), id, fleet.CloneVM{Name: name, Key: onceKey(c)})
+	full := c.FormValue("kind") != "linked"
+	job, err := s.Fleet.CloneVM(ctx, subject(c).Actor(), id, fleet.CloneVM{Name: name, Linked: !full, Key: onceKey(c)})
 	if err == nil {
 		job, err = s.settle(ctx, job, earlyEnd)
 	}
 	if err != nil {
-		return s.refusedName(c, err, vms.Name{Value: name, Clone: true})
+		return s.refusedName(c, err, vms.Name{Value: name, Clone: true, Full: full})
 	}
 	to := live.VM(id)
 	if strings.HasPrefix(job.Resource.ID, "vm_") {

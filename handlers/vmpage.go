@@ -98,6 +98,9 @@ func (s *server) vmModel(ctx context.Context, sub auth.Subject, id, tab, kind st
 		if m.Recent, err = s.jobsOf(ctx, id, recentJobs); err != nil {
 			return m, err
 		}
+		if m.Origin, err = s.originOf(ctx, id); err != nil {
+			return m, err
+		}
 		m.Events, err = s.DB.Events(ctx, db.EventQuery{Resource: id, Newest: true, Limit: recentEvents})
 	case "hardware":
 		if m.Disks, err = s.diskInfo(ctx, m.VM); err != nil {
@@ -215,7 +218,8 @@ func (s *server) choices(ctx context.Context, hostID string) (vms.Choices, error
 			ch.Images = append(ch.Images, v)
 		}
 	}
-	return ch, nil
+	ch.Library, err = s.libraryChoices(ctx)
+	return ch, err
 }
 
 func hostChoice(h domain.Host, l db.HostLoad) vms.HostChoice {

@@ -19,9 +19,11 @@ import (
 	"novacron/static"
 	"novacron/views/events"
 	"novacron/views/hosts"
+	"novacron/views/images"
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/tasks"
+	"novacron/views/templates"
 	"novacron/views/vms"
 
 	"github.com/a-h/templ"
@@ -86,7 +88,9 @@ func TestStreamParts(t *testing.T) {
 		"row": vms.StreamRow(s, sampleList(), sampleVMs()[0]), "gone": vms.StreamGone(s, sampleList(), sampleVMs()[0]), "news": vms.StreamNews(sampleList(), 3), "overview": vms.StreamOverview(s, overview()),
 		"vm": vms.StreamPage(s, vmPage("", 0)), "host": hosts.StreamPage(s, hostPage("", 0)), "hostrow": hosts.StreamRow(s, hostRows()[0]), "task": tasks.StreamPage(s, tasks.Page{Job: sampleJobs()[0]}), "taskrow": tasks.StreamRow(s, sampleJobs()[0]),
 		"drawer": layout.StreamTask(sampleJobs()[0]), "progress": layout.StreamProgress("job_1", domain.Progress{Percent: 10}), "counts": layout.StreamCounts(s), "treevm": layout.StreamTreeVM(layout.TreeVM{ID: "vm_00", Name: "x"}), "treehost": layout.StreamTreeHost(layout.TreeHost{ID: "host_1"}),
-		"toast": layout.ToastPartial(layout.Toast{Text: "x"}), "event": events.StreamNew(s, events.List{}, sampleEvents()[0]),
+		"image list": images.StreamList(s, images.List{Items: sampleImages()}), "image": images.StreamPage(s, images.Page{Image: sampleImages()[0]}), "template list": templates.StreamList(s, templates.List{Items: []domain.Template{sampleTemplate()}}),
+		"template": templates.StreamPage(s, templates.Page{Template: sampleTemplate(), Version: sampleTemplate().Versions[0]}),
+		"toast":    layout.ToastPartial(layout.Toast{Text: "x"}), "event": events.StreamNew(s, events.List{}, sampleEvents()[0]),
 	} {
 		html := render(t, c)
 		targets := target.FindAllStringSubmatch(html, -1)

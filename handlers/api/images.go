@@ -402,6 +402,11 @@ type patientBody struct {
 	ctl *http.ResponseController
 }
 
+// PatientBody reads a request's body for as long as something comes, whatever the server's deadline for pages is.
+func PatientBody(body io.Reader, w http.ResponseWriter) io.Reader {
+	return patientBody{body, http.NewResponseController(w)}
+}
+
 // uploadSilence is how long a sender may send nothing.
 const uploadSilence = time.Minute
 

@@ -31,6 +31,9 @@ type TemplateVersion struct {
 	Deprecated bool               `json:"deprecated"`
 	Spec       domain.VMSpec      `json:"spec"`
 	Parameters []domain.Parameter `json:"parameters" nullable:"false"`
+	CloudInit  *domain.CloudInit  `json:"cloud_init,omitempty" doc:"What the first boot of its VMs reads, without the password's hash"`
+	Password   bool               `json:"has_password,omitempty" doc:"cloud_init sets a password"`
+	ExecAllow  domain.ExecRules   `json:"guest_exec_allow,omitempty" nullable:"false" doc:"Commands that may be run inside its VMs; none: all"`
 	Changelog  string             `json:"changelog"`
 	CreatedBy  string             `json:"created_by"`
 	CreatedAt  *time.Time         `json:"created_at"`
@@ -39,7 +42,13 @@ type TemplateVersion struct {
 func templateVersionOf(v *domain.TemplateVersion) TemplateVersion {
 	spec := v.Spec
 	spec.Disks, spec.NICs = list(spec.Disks), list(spec.NICs)
-	return TemplateVersion{ID: v.ID, Number: v.Number, Ref: v.Ref(), Deprecated: v.Deprecated, Spec: spec, Parameters: list(v.Params), Changelog: v.Changelog, CreatedBy: v.CreatedBy, CreatedAt: when(v.CreatedAt)}
+	out := TemplateVersion{ID: v.ID, Number: v.Number, Ref: v.Ref(), Deprecated: v.Deprecated, Spec: spec, Parameters: list(v.Params), ExecAllow: v.ExecRules, Changelog: v.Changelog, CreatedBy: v.CreatedBy, CreatedAt: when(v.CreatedAt)}
+	if v.CloudInit != nil {
+		boot := *v.CloudInit
+		out.Password, boot.PasswordHash = boot.PasswordHash != "", ""
+		out.CloudInit = &boot
+	}
+	return out
 }
 
 func templateOf(t *domain.Template) Template {
@@ -81,6 +90,9 @@ type TemplateVersionNew struct {
 	VM         string             `json:"vm,omitempty" doc:"Instead of spec: the id of a VM that its VMs are to be like"`
 	Image      string             `json:"image,omitempty" doc:"With vm: what the first disk begins as"`
 	Parameters []domain.Parameter `json:"parameters,omitempty" nullable:"false" doc:"vcpus, memory_bytes, disk_bytes, network and host set those parts of the VM"`
+	CloudInit  *domain.CloudInit  `json:"cloud_init,omitempty" doc:"What the first boot reads; its texts may name parameters as ${name}"`
+	Keep       bool               `json:"keep_password,omitempty" doc:"The password of the version before, when cloud_init gives none"`
+	ExecAllow  domain.ExecRules   `json:"guest_exec_allow,omitempty" nullable:"false"`
 	Changelog  string             `json:"changelog,omitempty"`
 }
 
@@ -124,7 +136,8 @@ func (s *server) newTemplate(ctx context.Context, id, name, description string, 
 			return nil, err
 		}
 	}
-	return templateAnswer(s.Fleet.NewTemplateVersion(ctx, actor(ctx), fleet.NewTemplate{TemplateID: id, Name: name, Description: description, Spec: spec, Params: n.Parameters, Changelog: n.Changelog}))
+	return templateAnswer(s.Fleet.NewTemplateVersion(ctx, actor(ctx), fleet.NewTemplate{TemplateID: id, Name: name, Description: description, Spec: spec, Params: n.Parameters,
+		CloudInit: n.CloudInit, KeepHash: n.Keep, ExecRules: n.ExecAllow, Changelog: n.Changelog}))
 }
 
 func (s *server) templates() {

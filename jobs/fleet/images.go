@@ -226,6 +226,10 @@ func (f *Fleet) vmSource(ctx context.Context, req NewImage, in *images.Import) (
 	if err := busy(vm); err != nil {
 		return nil, err
 	}
+	if vm.State == domain.VMRunning || vm.State == domain.VMPaused {
+		return nil, domain.Errorf(domain.Conflict, "%s is %s and writes to its disk, so it cannot be read as it is.", vm.Name, vm.State).
+			WithFix("Shut it down first; or take a snapshot, make a VM from that snapshot, and make the image from that VM.")
+	}
 	if err := vm.State.Can(domain.ActClone); err != nil {
 		return nil, err
 	}

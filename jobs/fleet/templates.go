@@ -9,6 +9,7 @@ import (
 
 	"novacron/db"
 	"novacron/domain"
+	"novacron/domain/cloudinit"
 	"novacron/domain/placement"
 	"novacron/jobs"
 	"novacron/jobs/provision"
@@ -22,6 +23,9 @@ type NewTemplate struct {
 	Description string
 	Spec        domain.VMSpec
 	Params      []domain.Parameter
+	CloudInit   *domain.CloudInit // what the first boot reads; nil: nothing
+	KeepHash    bool              // the password of the version before, when CloudInit has none
+	ExecRules   domain.ExecRules
 	Changelog   string
 }
 
@@ -41,6 +45,16 @@ func (f *Fleet) NewTemplateVersion(ctx context.Context, actor string, req NewTem
 	}
 	req.Spec.Name, req.Spec.UUID = "", ""
 	v := domain.TemplateVersion{ID: domain.NewID("tmplv", f.clock()), TemplateID: t.ID, Name: t.Name, Spec: req.Spec, Params: req.Params, Changelog: req.Changelog, CreatedBy: actor}
+	v.ExecRules = req.ExecRules
+	if req.CloudInit != nil && !req.CloudInit.Empty() {
+		boot := cloudinit.Settle(*req.CloudInit)
+		if boot.PasswordHash == "" && req.KeepHash && len(t.Versions) > 0 && t.Versions[0].CloudInit != nil {
+			boot.PasswordHash = t.Versions[0].CloudInit.PasswordHash
+		}
+		v.CloudInit = &boot
+		domain.CheckPassword(&p, "cloud_init.password", req.CloudInit.Password)
+		cloudinit.Judge(*v.FirstBootProbe(), &p, "cloud_init.")
+	}
 	if e, ok := v.Validate().(*domain.Error); ok && e != nil {
 		p = append(p, e.Fields...)
 	}
@@ -164,6 +178,7 @@ type Instantiate struct {
 	Start    bool
 	Pinned   bool // roll-outs leave it out
 	Tags     []string
+	Notes    string
 	Key      string
 }
 
@@ -199,7 +214,7 @@ func (f *Fleet) InstantiateTemplate(ctx context.Context, actor string, req Insta
 	if req.Host == "" {
 		req.Host = values[domain.ParamHost]
 	}
-	return f.CreateVM(ctx, actor, CreateVM{Spec: spec, Host: req.Host, Start: req.Start, Tags: req.Tags, Key: req.Key,
+	return f.CreateVM(ctx, actor, CreateVM{Spec: spec, Host: req.Host, Start: req.Start, Tags: req.Tags, Notes: req.Notes, Key: req.Key, CloudInit: v.FirstBoot(req.Name, values), ExecRules: v.ExecRules,
 		Template: &domain.VMTemplate{TemplateID: t.ID, Number: v.Number, Values: values, Pinned: req.Pinned}})
 }
 

@@ -20,6 +20,7 @@ const (
 	SectionHome    Section = "home"
 	SectionVMs     Section = "vms"
 	SectionHosts   Section = "hosts"
+	SectionImages  Section = "images"
 	SectionTasks   Section = "tasks"
 	SectionEvents  Section = "events"
 	SectionAccount Section = "account"

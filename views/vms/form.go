@@ -12,11 +12,12 @@ import (
 
 // Sources a new VM can start from.
 const (
-	SourceDemo   = "demo"   // a kernel that the server offers for trying things
-	SourceISO    = "iso"    // an installation image in a CD-ROM drive
-	SourceImage  = "image"  // an existing disk image, used as it is
-	SourceKernel = "kernel" // a kernel by its path on the host
-	SourceEmpty  = "empty"  // nothing: the disks as they are, or the network
+	SourceDemo   = "demo"    // a kernel that the server offers for trying things
+	SourceISO    = "iso"     // an installation image in a CD-ROM drive
+	SourceImage  = "image"   // an existing disk image, used as it is
+	SourceLib    = "library" // an image of the library, which the first disk begins as
+	SourceKernel = "kernel"  // a kernel by its path on the host
+	SourceEmpty  = "empty"   // nothing: the disks as they are, or the network
 )
 
 // bridgeChoice is the network menu's entry for a bridge typed by name.
@@ -31,6 +32,7 @@ type CreateForm struct {
 	Firmware, TPM               string // TPM: "1" or ""
 	Source, Demo                string // Demo: index into Choices.Guests
 	ISO, Image                  string // paths of volumes
+	Library, Linked             string // an image of the library by its reference; Linked: "1" or ""
 	Kernel, Initrd, Cmdline     string
 	Order                       string // "" by source, or "hd,cdrom" and the like
 	Disks                       []DiskForm
@@ -48,13 +50,15 @@ type NICForm struct{ Network, Bridge, Model, MAC string }
 
 // NewCreateForm has the defaults that make the common case one name and one click.
 func NewCreateForm(c Choices, host string) CreateForm {
-	f := CreateForm{Host: host, VCPUs: "2", Memory: "2 GiB", Accel: "auto", Source: SourceEmpty, Start: "1"}
+	f := CreateForm{Host: host, VCPUs: "2", Memory: "2 GiB", Accel: "auto", Source: SourceEmpty, Start: "1", Linked: "1"}
 	if f.Host == "" {
 		f.Host = "any"
 	}
 	switch {
 	case len(c.Guests) > 0:
 		f.Source, f.Demo, f.VCPUs, f.Memory = SourceDemo, "0", "1", "256 MiB"
+	case len(c.Library) > 0:
+		f.Source = SourceLib
 	case len(isoImages(c.Images)) > 0:
 		f.Source = SourceISO
 	}
@@ -72,6 +76,9 @@ func PrefillCreate(v url.Values, c Choices) CreateForm {
 	if !v.Has("vcpus") {
 		f := NewCreateForm(c, v.Get("host"))
 		f.Name = v.Get("name")
+		if ref := v.Get("library"); ref != "" {
+			f.begin(ref, c)
+		}
 		return f
 	}
 	f := DecodeCreate(v)
@@ -115,7 +122,7 @@ func DecodeCreate(v url.Values) CreateForm {
 	f := CreateForm{
 		Name: get("name"), Host: get("host"), VCPUs: get("vcpus"), Sockets: get("topology.sockets"), Cores: get("topology.cores"), Threads: get("topology.threads"),
 		Memory: get("memory_bytes"), CPU: get("cpu"), Accel: get("accel"), Machine: get("machine"), Firmware: get("firmware"), TPM: get("tpm"),
-		Source: get("source"), Demo: get("demo"), ISO: get("iso"), Image: get("image"),
+		Source: get("source"), Demo: get("demo"), ISO: get("iso"), Image: get("image"), Library: get("library"), Linked: get("linked"),
 		Kernel: get("boot.kernel"), Initrd: get("boot.initrd"), Cmdline: get("boot.cmdline"), Order: get("boot.order"),
 		Start: get("start"), Tags: get("tags"), Notes: v.Get("notes"), Key: get("key"),
 	}
@@ -201,6 +208,8 @@ func (f CreateForm) boot(p *domain.Problems, c Choices, spec *domain.VMSpec) (ex
 		}
 		spec.Disks = append(spec.Disks, domain.Disk{Source: f.Image, Format: formatOf(c.Images, f.Image)})
 		extra = "image"
+	case SourceLib:
+		extra = f.library(p, c, spec)
 	case SourceKernel:
 		spec.Boot = domain.Boot{Kernel: f.Kernel, Initrd: f.Initrd, Cmdline: f.Cmdline}
 		if f.Kernel == "" {

@@ -89,6 +89,7 @@ type Page struct {
 	Edit        ChangeForm     // tab hardware
 	Snapshots   Snapshots      // tab snapshots
 	Choices     Choices        // tab hardware: what disks and cards may be added from
+	Origin      Origin         // tab summary
 	DescribeErr *domain.Error  // tags or notes were refused
 	Tags, Notes string         // as typed, when DescribeErr is set
 }
@@ -119,6 +120,7 @@ type Choices struct {
 	Hosts    []HostChoice
 	Pools    []domain.Pool    // active ones
 	Images   []domain.Volume  // ISO images and disk images to boot or copy from
+	Library  []domain.Image   // with versions that a VM can begin as
 	Networks []domain.Network // active ones
 	Machines []string
 	Guests   []GuestKernel // kernels with initrd that the server offers for trying things
@@ -169,6 +171,7 @@ type Skipped struct {
 type Name struct {
 	VM    domain.VM
 	Clone bool
+	Full  bool // of a clone: its disks are copied; else they are overlays on the original's
 	Value string
 	Err   *domain.Error
 	Key   string

@@ -72,7 +72,8 @@ func firmwareOptions(c Choices, has string) []ui.Option {
 	return out
 }
 
-func hostOptions(c Choices) []ui.Option {
+// HostOptions lists the hosts of a menu.
+func HostOptions(c Choices) []ui.Option {
 	out := []ui.Option{{Value: "any", Label: "Any: NovaCron chooses"}}
 	for _, h := range c.Hosts {
 		o := ui.Option{Value: h.ID, Label: h.Name}
@@ -99,6 +100,9 @@ func sourceOptions(c Choices) []ui.Option {
 	var out []ui.Option
 	if len(c.Guests) > 0 {
 		out = append(out, ui.Option{Value: SourceDemo, Label: "A small demo guest that boots in seconds"})
+	}
+	if len(c.Library) > 0 {
+		out = append(out, ui.Option{Value: SourceLib, Label: "An image of the library"})
 	}
 	return append(out,
 		ui.Option{Value: SourceISO, Label: "An installation image (ISO)"},

@@ -2566,6 +2566,10 @@ func actionMenu(s layout.Shell, vm domain.VM) templ.Component {
 				}
 			}
 		}
+		templ_7745c5c3_Err = originItems(s, vm).Render(ctx, templ_7745c5c3_Buffer)
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
 		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 201, "</div></details>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
