@@ -122,6 +122,12 @@ func (tx *Tx) InsertSeed(s domain.Seed) error {
 	return edge(err, "seed")
 }
 
+// DeleteSeed forgets a VM's seed; nil when it has none.
+func (tx *Tx) DeleteSeed(vmID string) error {
+	_, err := tx.aside("DELETE FROM guest_seeds WHERE vm_id = ?", vmID)
+	return edge(err, "seed")
+}
+
 func (tx *Tx) sealSeed(s domain.Seed) (string, error) {
 	plain, err := text(s.Content)
 	if err != nil {

@@ -279,6 +279,17 @@ func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (d
 	} else if in.Spec, in.MACs, in.Copies, err = provision.SettleClone(vm, req.Name, volumes); err != nil {
 		return domain.Job{}, err
 	}
+	seed, own, err := f.seedOfCopy(ctx, vm, &in.Spec, in.MACs, volumes)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	rules, err := f.db.ExecRules(ctx, vm.ID)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	if in.Seed = own; own != nil {
+		locks = append(locks, provision.Locks(vm.HostID, []hv.VolumeSpec{{Pool: own.Pool, Name: own.Volume}})...)
+	}
 	in.New = provision.New{VMID: domain.NewID("vm", f.clock()), HostID: vm.HostID, HostName: vm.HostName, Spec: in.Spec}
 	for _, c := range in.Copies {
 		locks = append(locks, "volume:"+vm.HostID+"/"+c.Pool+"/"+c.To)
@@ -294,5 +305,13 @@ func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (d
 		Input: in,
 		Actor: actor,
 		Key:   req.Key,
-	}, func(tx *db.Tx, _ *domain.Job) error { return tx.CopyImageUses(vm.ID, in.VMID) })
+	}, func(tx *db.Tx, _ *domain.Job) error {
+		if err := keepSeed(tx, in.VMID, seed); err != nil {
+			return err
+		}
+		if err := tx.SetExecRules(in.VMID, rules); err != nil {
+			return err
+		}
+		return tx.CopyImageUses(vm.ID, in.VMID)
+	})
 }

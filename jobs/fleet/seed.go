@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"novacron/db"
 	"novacron/domain"
 	"novacron/domain/cloudinit"
 	"novacron/domain/placement"
+	"novacron/hv"
 	"novacron/jobs"
 	"novacron/jobs/guest"
 	"novacron/jobs/provision"
@@ -69,11 +71,8 @@ func (c CreateVM) withSeed(s *domain.Seed) domain.VMSpec {
 
 // keep writes what belongs to the new VM's row.
 func (c CreateVM) keep(tx *db.Tx, vmID string, s *domain.Seed) error {
-	if s != nil {
-		s.VMID = vmID
-		if err := tx.InsertSeed(*s); err != nil {
-			return err
-		}
+	if err := keepSeed(tx, vmID, s); err != nil {
+		return err
 	}
 	return tx.SetExecRules(vmID, c.ExecRules)
 }
@@ -101,7 +100,7 @@ func (f *Fleet) CloudInit(ctx context.Context, vmID string) (s domain.Seed, has 
 	return s, has, nil
 }
 
-// SetCloudInit enqueues a new medium for a VM that has one already.
+// SetCloudInit enqueues a new medium, or the first one of a VM that has none: then the VM gets a drive for it too, at its next start at the latest.
 func (f *Fleet) SetCloudInit(ctx context.Context, actor, vmID string, req SetCloudInit) (domain.Job, error) {
 	if job, ok, err := f.again(ctx, actor, req.Key); ok || err != nil {
 		return job, err
@@ -121,7 +120,7 @@ func (f *Fleet) SetCloudInit(ctx context.Context, actor, vmID string, req SetClo
 	s, err := f.db.OpenSeed(ctx, vm.ID, false)
 	switch {
 	case domain.Is(err, domain.NotFound):
-		return domain.Job{}, domain.Errorf(domain.Conflict, "%s was made without cloud-init, so there is no medium to write anew.", vm.Name).WithFix("Give cloud-init when the VM is made.")
+		return f.addCloudInit(ctx, actor, vm, req)
 	case err != nil:
 		return domain.Job{}, err
 	case s.Content.CloudInit == nil:
@@ -165,4 +164,112 @@ func (f *Fleet) planSeed(ctx context.Context, vm domain.VM, p *DeletePlan, vms [
 		p.Bytes += file.AllocationBytes
 	}
 	return nil
+}
+
+// addCloudInit gives a VM a seed and a drive for it.
+func (f *Fleet) addCloudInit(ctx context.Context, actor string, vm domain.VM, req SetCloudInit) (domain.Job, error) {
+	if req.CloudInit.Empty() {
+		return domain.Job{}, domain.Errorf(domain.Invalid, "Nothing is asked for.").WithFix("Fill in at least one field: a user and a key, for example.")
+	}
+	if err := vm.State.Can(domain.ActEdit); err != nil {
+		return domain.Job{}, err
+	}
+	on, volumes, err := f.on(ctx, vm.HostID)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	content := cloudinit.Settle(req.CloudInit)
+	s := domain.Seed{VMID: vm.ID, Kind: domain.SeedCloudInit, Pool: placement.PoolFor(on), InstanceID: domain.NewUUID(), Content: domain.SeedContent{CloudInit: &content}}
+	byName, byPath := provision.Index(volumes)
+	for _, d := range vm.Config.Disks {
+		if v, ok := provision.VolumeOf(d, byName, byPath); ok && !provision.Shared(d) {
+			s.Pool = v.Pool
+			break
+		}
+	}
+	if s.Pool == "" {
+		return domain.Job{}, domain.Errorf(domain.Conflict, "%s has no storage pool that the medium could lie in.", vm.HostName).WithFix("Make or start a storage pool on that host.")
+	}
+	s.Volume = freeSeed(vm.Name, s.Pool, volumes)
+	drive := domain.Disk{Device: "cdrom", Pool: s.Pool, Volume: s.Volume, Format: "raw", ReadOnly: true}
+	change := domain.VMChange{AddDisks: []domain.Disk{drive}}
+	if _, err := change.Apply(vm.Config); err != nil {
+		return domain.Job{}, err
+	}
+	return f.engine.Enqueue(ctx, jobs.Request{
+		Kind: provision.KindChange, Title: "Give " + vm.Name + " cloud-init", Resource: ref(vm),
+		Locks: append([]string{vm.ID}, provision.Locks(vm.HostID, []hv.VolumeSpec{{Pool: s.Pool, Name: s.Volume}})...),
+		Input: provision.Change{VMID: vm.ID, HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name, Change: change, Seed: &provision.SeedVolume{Pool: s.Pool, Volume: s.Volume}},
+		Actor: actor, Key: req.Key,
+	}, func(tx *db.Tx, _ *domain.Job) error { return tx.InsertSeed(s) })
+}
+
+// freeSeed is a name for a seed that nothing has yet.
+func freeSeed(vm, pool string, volumes []domain.Volume) string {
+	name := vm + "-seed.iso"
+	for n := 2; slices.ContainsFunc(volumes, func(v domain.Volume) bool { return v.Pool == pool && v.Name == name }); n++ {
+		name = fmt.Sprintf("%s-seed-%d.iso", vm, n)
+	}
+	return name
+}
+
+// seedOfCopy is the seed that a copy of vm gets in the place of the original's: what it says is the same, but it is another instance under another name, and its
+// cards are the copy's. Nil when the original has none, or has taken it out of its drive. spec is the copy's and shows the new medium afterwards.
+func (f *Fleet) seedOfCopy(ctx context.Context, vm domain.VM, spec *domain.VMSpec, macs map[string]string, volumes []domain.Volume) (*domain.Seed, *provision.SeedVolume, error) {
+	s, err := f.db.OpenSeed(ctx, vm.ID, false)
+	if domain.Is(err, domain.NotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	byName, byPath := provision.Index(volumes)
+	var from domain.Volume
+	target := ""
+	for _, d := range vm.Config.Disks {
+		if v, ok := provision.VolumeOf(d, byName, byPath); ok && v.Pool == s.Pool && v.Name == s.Volume {
+			target, from = d.Target, v
+		}
+	}
+	if from.Name == "" {
+		return nil, nil, nil
+	}
+	own := domain.Seed{Kind: s.Kind, Pool: s.Pool, Volume: freeSeed(spec.Name, s.Pool, volumes), InstanceID: domain.NewUUID()}
+	if c := s.Content.CloudInit; c != nil {
+		copied := *c
+		if _, rest, dotted := strings.Cut(c.Hostname, "."); dotted {
+			copied.Hostname = domain.HostnameFor(spec.Name) + "." + rest
+		} else {
+			copied.Hostname = ""
+		}
+		copied.Network = slices.Clone(c.Network)
+		for i, n := range copied.Network {
+			for was, is := range macs {
+				if n.MAC != "" && strings.EqualFold(n.MAC, was) {
+					copied.Network[i].MAC = is
+				}
+			}
+		}
+		own.Content.CloudInit = &copied
+	}
+	if w := s.Content.Windows; w != nil {
+		copied := *w
+		copied.ComputerName = ""
+		own.Content.Windows = &copied
+	}
+	for i := range spec.Disks { // the copy of a snapshot lists the disks that are copied only
+		if d := &spec.Disks[i]; d.Target == target {
+			d.Pool, d.Volume, d.Source, d.SizeBytes = own.Pool, own.Volume, "", 0
+		}
+	}
+	return &own, &provision.SeedVolume{Pool: own.Pool, Volume: own.Volume, Path: from.Path, From: from.Name}, nil
+}
+
+// keepSeed writes the seed of a VM that is about to be made; nil: none.
+func keepSeed(tx *db.Tx, vmID string, s *domain.Seed) error {
+	if s == nil {
+		return nil
+	}
+	s.VMID = vmID
+	return tx.InsertSeed(*s)
 }

@@ -8,6 +8,7 @@ import (
 
 	"novacron/db"
 	"novacron/domain"
+	"novacron/hv"
 	"novacron/jobs"
 	"novacron/jobs/provision"
 	"novacron/jobs/snapshot"
@@ -216,15 +217,22 @@ func (f *Fleet) CloneSnapshot(ctx context.Context, actor, vmID, id, name, key st
 	if err != nil {
 		return domain.Job{}, err
 	}
+	seed, own, err := f.seedOfCopy(ctx, vm, &spec, macs, volumes)
+	if err != nil {
+		return domain.Job{}, err
+	}
 	n := provision.New{VMID: domain.NewID("vm", f.clock()), HostID: vm.HostID, HostName: vm.HostName, Spec: spec}
 	locks := []string{vm.ID}
+	if own != nil {
+		locks = append(locks, provision.Locks(vm.HostID, []hv.VolumeSpec{{Pool: own.Pool, Name: own.Volume}})...)
+	}
 	for _, c := range copies {
 		locks = append(locks, "volume:"+vm.HostID+"/"+c.Pool+"/"+c.To)
 	}
 	return f.enqueueNew(ctx, n, vm.Tags, fmt.Sprintf("Made from the snapshot %s of %s.", s.Name, vm.Name), jobs.Request{
 		Kind: provision.KindFromSnapshot, Title: fmt.Sprintf("Make %s from the snapshot %s of %s", name, s.Name, vm.Name), Locks: locks,
-		Input: provision.FromSnapshot{New: n, From: vm.UUID, Name: vm.Name, Snapshot: s.Name, MACs: macs, Copies: copies}, Actor: actor, Key: key,
-	})
+		Input: provision.FromSnapshot{New: n, From: vm.UUID, Name: vm.Name, Snapshot: s.Name, MACs: macs, Copies: copies, Seed: own}, Actor: actor, Key: key,
+	}, func(tx *db.Tx, _ *domain.Job) error { return keepSeed(tx, n.VMID, seed) })
 }
 
 // PutSchedule writes a schedule, new (no ID) or changed (with the version that was read; 0: whichever it is), and says when it is due.

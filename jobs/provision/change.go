@@ -24,11 +24,17 @@ type Change struct {
 	Images map[string]string `json:"images,omitempty"`
 	// Drop are volumes that are deleted when the VM has let go of them.
 	Drop []blocks.Volume `json:"drop,omitempty"`
+	// Seed is the medium of a first boot that is made for one of the added drives.
+	Seed *SeedVolume `json:"seed,omitempty"`
 }
 
 func (d Deps) changeSteps(in Change) []jobs.Step {
 	vs := newVolumes(in.Change.AddDisks)
-	steps := []jobs.Step{{
+	var steps []jobs.Step
+	if in.Seed != nil {
+		steps = append(steps, d.addSeed(in.HostID, in.VMID, *in.Seed))
+	}
+	steps = append(steps, jobs.Step{
 		Name:    "look at the VM",
 		Timeout: hostTimeout,
 		NoUndo:  "It only looks.",
@@ -51,13 +57,15 @@ func (d Deps) changeSteps(in Change) []jobs.Step {
 			}
 			return checkSources(ctx, r, host, in.Change.AddDisks)
 		},
-	}}
+	})
 	steps = append(steps, d.diskSteps(in.HostID, in.Change.AddDisks, in.Images)...)
 	steps = append(steps, jobs.Step{
 		Name:    "change the VM",
 		Timeout: 5 * time.Minute,
-		Do:      func(ctx context.Context, r *jobs.Run) error { return d.change(ctx, r, in, len(vs) > 0) },
-		Undo:    func(ctx context.Context, r *jobs.Run) error { return d.unchange(ctx, r, in) },
+		Do: func(ctx context.Context, r *jobs.Run) error {
+			return d.change(ctx, r, in, len(vs) > 0 || in.Seed != nil)
+		},
+		Undo: func(ctx context.Context, r *jobs.Run) error { return d.unchange(ctx, r, in) },
 	})
 	if len(in.Drop) > 0 {
 		steps = append(steps, jobs.Step{

@@ -18,6 +18,7 @@ type Clone struct {
 	Copies []Copy            `json:"copies"`
 	Links  []Link            `json:"links,omitempty"` // of a linked clone: instead of copies
 	FromVM string            `json:"from_vm,omitempty"`
+	Seed   *SeedVolume       `json:"seed,omitempty"` // the copy's own medium of the first boot, in place of the original's
 }
 
 func (d Deps) cloneSteps(in Clone) []jobs.Step {
@@ -45,6 +46,9 @@ func (d Deps) cloneSteps(in Clone) []jobs.Step {
 	}
 	if len(in.Links) > 0 {
 		steps = append(steps, d.linkSteps(in)...)
+	}
+	if in.Seed != nil {
+		steps = append(steps, d.makeSeed(in.HostID, in.VMID, *in.Seed))
 	}
 	return append(steps, jobs.Step{
 		Name:    "define the copy",
@@ -74,6 +78,9 @@ func (d Deps) cloneSteps(in Clone) []jobs.Step {
 					return err
 				}
 				sources[c.Path], sources[key(c.Pool, c.From)] = v.Path, c.To // the definition names a disk by its path or by pool and volume
+			}
+			if err := in.Seed.replace(ctx, host, sources); err != nil {
+				return err
 			}
 			return host.CloneDefinition(ctx, in.From, hv.Clone{Name: in.Spec.Name, UUID: in.Spec.UUID, MACs: in.MACs, Sources: sources, Formats: formats})
 		},

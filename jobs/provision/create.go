@@ -10,7 +10,6 @@ import (
 	"novacron/hv"
 	"novacron/jobs"
 	"novacron/jobs/blocks"
-	"novacron/jobs/guest"
 )
 
 // Create is the input of vm.create.
@@ -18,12 +17,6 @@ type Create struct {
 	New
 	Start bool        `json:"start"`
 	Seed  *SeedVolume `json:"seed,omitempty"`
-}
-
-// SeedVolume is where the medium of the first boot goes; what it is made from lies sealed in the database.
-type SeedVolume struct {
-	Pool   string `json:"pool"`
-	Volume string `json:"volume"`
 }
 
 func (d Deps) createSteps(in Create) []jobs.Step {
@@ -38,7 +31,7 @@ func (d Deps) createSteps(in Create) []jobs.Step {
 	}
 	steps = append(steps, d.diskSteps(in.HostID, in.Spec.Disks, in.Images)...)
 	if in.Seed != nil {
-		steps = append(steps, d.makeSeed(in))
+		steps = append(steps, d.makeSeed(in.HostID, in.VMID, *in.Seed))
 	}
 	steps = append(steps, jobs.Step{
 		Name:    "define the VM",
@@ -103,37 +96,6 @@ func (d Deps) checkCreate(ctx context.Context, r *jobs.Run, in Create) error {
 		disks = slices.DeleteFunc(slices.Clone(disks), func(x domain.Disk) bool { return x.Pool == in.Seed.Pool && x.Volume == in.Seed.Volume })
 	}
 	return checkSources(ctx, r, host, disks)
-}
-
-// makeSeed is the step that makes the medium of the first boot. Half of one is written again from the start.
-func (d Deps) makeSeed(in Create) jobs.Step {
-	pool, name := in.Seed.Pool, in.Seed.Volume
-	return jobs.Step{
-		Name:    "write what the first boot reads",
-		Timeout: 5 * time.Minute,
-		Do: func(ctx context.Context, r *jobs.Run) error {
-			host, err := d.Hosts.Host(in.HostID)
-			if err != nil {
-				return err
-			}
-			l, _, err := claim(ctx, r, host, pool, name)
-			if err != nil {
-				return err
-			}
-			image, err := guest.SeedImage(ctx, d.DB, in.VMID, false)
-			if err != nil {
-				return err
-			}
-			v, err := guest.PutSeed(ctx, host, pool, name, image)
-			if err != nil {
-				return err
-			}
-			r.Log("Made %s for the first boot.", v.Path)
-			l.Volumes[key(pool, name)].Done = true
-			return r.Save(ctx, l)
-		},
-		Undo: func(ctx context.Context, r *jobs.Run) error { return d.unmakeVolume(ctx, r, in.HostID, pool, name) },
-	}
 }
 
 // checkSources looks for what the disks show that should exist already.

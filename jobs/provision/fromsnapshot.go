@@ -17,6 +17,7 @@ type FromSnapshot struct {
 	Snapshot string            `json:"snapshot"`
 	MACs     map[string]string `json:"macs"`
 	Copies   []Copy            `json:"copies"`
+	Seed     *SeedVolume       `json:"seed,omitempty"` // as in Clone
 }
 
 func (d Deps) fromSnapshotSteps(in FromSnapshot) []jobs.Step {
@@ -39,6 +40,9 @@ func (d Deps) fromSnapshotSteps(in FromSnapshot) []jobs.Step {
 	for _, c := range in.Copies {
 		steps = append(steps, d.copyVolume(in.HostID, c))
 	}
+	if in.Seed != nil {
+		steps = append(steps, d.makeSeed(in.HostID, in.VMID, *in.Seed))
+	}
 	return append(steps, jobs.Step{
 		Name:    "define the copy",
 		Timeout: hostTimeout,
@@ -57,6 +61,9 @@ func (d Deps) fromSnapshotSteps(in FromSnapshot) []jobs.Step {
 					return err
 				}
 				sources[c.Path], sources[key(c.Pool, c.From)] = v.Path, c.To
+			}
+			if err := in.Seed.replace(ctx, host, sources); err != nil {
+				return err
 			}
 			return host.CloneSnapshot(ctx, in.From, in.Snapshot, hv.Clone{Name: in.Spec.Name, UUID: in.Spec.UUID, MACs: in.MACs, Sources: sources})
 		},

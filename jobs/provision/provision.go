@@ -58,7 +58,7 @@ func Kinds(d Deps) []jobs.Kind {
 		{Name: KindCreate, Steps: bind(d.createSteps), StuckHelp: look, Abandon: abandon},
 		{Name: KindClone, Steps: bind(d.cloneSteps), StuckHelp: look, Abandon: abandon},
 		{Name: KindFromSnapshot, Steps: bind(d.fromSnapshotSteps), StuckHelp: look, Abandon: abandon},
-		{Name: KindChange, Steps: bind(d.changeSteps), StuckHelp: look},
+		{Name: KindChange, Steps: bind(d.changeSteps), StuckHelp: look, Abandon: abandonChange},
 		{Name: KindRename, Steps: bind(d.renameSteps), StuckHelp: "Look at the VM's name on the host, then let the job go; the list follows the host."},
 		{Name: KindDelete, Steps: bind(d.deleteSteps), StuckHelp: "The VM is no longer defined but not every disk could be deleted. Put right what the last error names and try again, or delete the named files by hand and let the job go."},
 	}
@@ -67,12 +67,19 @@ func Kinds(d Deps) []jobs.Kind {
 // bind reads a job's input before its steps are made.
 func bind[I any](steps func(I) []jobs.Step) func(json.RawMessage) ([]jobs.Step, error) {
 	return func(raw json.RawMessage) ([]jobs.Step, error) {
-		var in I
-		if err := json.Unmarshal(raw, &in); err != nil {
-			return nil, domain.Errorf(domain.Internal, "The job's input cannot be read: %w", err)
+		in, err := input[I](raw)
+		if err != nil {
+			return nil, err
 		}
 		return steps(in), nil
 	}
+}
+
+func input[I any](raw json.RawMessage) (in I, err error) {
+	if err := json.Unmarshal(raw, &in); err != nil {
+		return in, domain.Errorf(domain.Internal, "The job's input cannot be read: %w", err)
+	}
+	return in, nil
 }
 
 // ledger is what a job remembers of what it does on a host, written before it does it.
