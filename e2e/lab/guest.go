@@ -8,9 +8,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,6 +25,12 @@ var guestButton []byte
 
 //go:embed guest_dhcp.sh
 var guestDHCP []byte
+
+//go:embed guest_shutdown.sh
+var guestShutdown []byte
+
+//go:embed guest_chpasswd.sh
+var guestChpasswd []byte
 
 // Cmdline is the kernel command line that shows the guest on its screen and its serial port, with the heartbeat on.
 //
@@ -47,7 +55,8 @@ func Guest(dir string) (kernel, initrd string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	key, err := guestKey(source, busybox)
+	agent := findAgent()
+	key, err := guestKey(source, busybox, agent)
 	if err != nil {
 		return "", "", err
 	}
@@ -59,7 +68,7 @@ func Guest(dir string) (kernel, initrd string, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", "", err
 	}
-	disk, err := buildInitrd(tree, busybox)
+	disk, err := buildInitrd(tree, busybox, agent)
 	if err != nil {
 		return "", "", err
 	}
@@ -100,9 +109,13 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func guestKey(kernel, busybox string) (string, error) {
+func guestKey(kernel, busybox string, agent map[string]string) (string, error) {
 	h := sha256.New()
-	for _, path := range []string{kernel, busybox} {
+	paths := []string{kernel, busybox}
+	for _, name := range slices.Sorted(maps.Keys(agent)) {
+		paths = append(paths, agent[name])
+	}
+	for _, path := range paths {
 		st, err := os.Stat(path)
 		if err != nil {
 			return "", err
@@ -110,13 +123,13 @@ func guestKey(kernel, busybox string) (string, error) {
 		fmt.Fprintln(h, path, st.Size(), st.ModTime().UnixNano())
 	}
 	fmt.Fprintln(h, wanted)
-	for _, script := range [][]byte{guestInit, guestButton, guestDHCP} {
+	for _, script := range [][]byte{guestInit, guestButton, guestDHCP, guestShutdown, guestChpasswd} {
 		h.Write(script)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-func buildInitrd(tree, busybox string) ([]byte, error) {
+func buildInitrd(tree, busybox string, agent map[string]string) ([]byte, error) {
 	mods, err := findModules(tree)
 	if err != nil {
 		return nil, err
@@ -126,7 +139,7 @@ func buildInitrd(tree, busybox string) ([]byte, error) {
 		return nil, err
 	}
 	a := newArchive()
-	for _, d := range []string{"bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lib", "lib/modules", "mnt", "proc", "root", "run", "sys", "tmp", "usr", "var", "var/run"} {
+	for _, d := range []string{"bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lib", "lib/modules", "mnt", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "var", "var/run"} {
 		a.dir(d)
 	}
 	a.char("dev/console", 5, 1) // the kernel opens it before anything is mounted
@@ -137,6 +150,13 @@ func buildInitrd(tree, busybox string) ([]byte, error) {
 	a.file("etc/dhcp.sh", 0o755, guestDHCP)
 	a.file("etc/acpi/PWRF/00000080", 0o755, guestButton)
 	a.file("etc/passwd", 0o644, []byte("root::0:0:root:/root:/bin/sh\n"))
+	a.file("etc/group", 0o644, []byte("root:x:0:\n"))
+	a.file("etc/os-release", 0o644, []byte("ID=novacron-demo\nNAME=\"NovaCron demo guest\"\nPRETTY_NAME=\"NovaCron demo guest\"\n"))
+	a.file("sbin/shutdown", 0o755, guestShutdown)
+	a.file("sbin/chpasswd", 0o755, guestChpasswd)
+	if err := addAgent(a, agent); err != nil {
+		return nil, err
+	}
 	for _, name := range mods.order {
 		a.file("lib/modules/"+name+".ko", 0o644, mods.data[name])
 	}
