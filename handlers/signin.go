@@ -114,7 +114,7 @@ const (
 )
 
 // secrets are fields that are never kept, not even for the time it takes to sign in again.
-var secrets = []string{"password", "current", "again", "key", "client_key", "ssh_key", "clientkey", "sshkey", "ClientKey", "SSHKey"}
+var secrets = []string{"password", "admin_password", "current", "again", "key", "client_key", "ssh_key", "clientkey", "sshkey", "ClientKey", "SSHKey"}
 
 // sendToSignIn asks to sign in and comes back. A form that arrives without a session is kept under a key that only this browser has, and
 // its page shows it again afterwards.
@@ -148,6 +148,8 @@ var formPages = map[string]string{
 	live.PatVMRename:   "",
 	live.PatVMClone:    "",
 	live.PatVMEdit:     "/vms/:id/hardware",
+	live.PatCloudInit:  "",
+	live.VMNew:         "",
 	live.PatVMDescribe: "/vms/:id",
 }
 
@@ -171,6 +173,7 @@ func keepable(in url.Values) (out url.Values, size int) {
 }
 
 func isSecret(field string) bool {
+	field = field[strings.LastIndexByte(field, '.')+1:]
 	for _, f := range secrets {
 		if strings.EqualFold(field, f) {
 			return true

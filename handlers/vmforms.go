@@ -60,14 +60,17 @@ func (s *server) vmNew(c echo.Context) error {
 	ctx := c.Request().Context()
 	values, kept := s.takeDraft(c)
 	if !kept {
-		values = c.QueryParams()
+		var err error
+		if values, err = c.FormParams(); err != nil {
+			return domain.Errorf(domain.Invalid, "The form cannot be read: %w", err)
+		}
 	}
 	host := values.Get("host")
 	ch, err := s.choices(ctx, host)
 	if err != nil {
 		return err
 	}
-	return s.createPage(c, http.StatusOK, vms.Create{Form: vms.PrefillCreate(values, ch), Choices: ch})
+	return s.createPage(c, http.StatusOK, vms.Create{Form: vms.PrefillCreate(values, ch), Choices: ch, Preview: previewOfNew(values)})
 }
 
 func (s *server) createPage(c echo.Context, status int, m vms.Create) error {
@@ -98,7 +101,7 @@ func (s *server) vmCreate(c echo.Context) error {
 		if domain.CodeOf(err) == domain.Internal {
 			return err
 		}
-		return s.createPage(c, statusOf(err), vms.Create{Form: form, Choices: ch, Err: problem(err)})
+		return s.createPage(c, statusOf(err), vms.Create{Form: form, Choices: ch, Preview: previewOfNew(values), Err: problem(unnumbered(err))})
 	}
 	return s.moveSaying(c, live.VM(job.Resource.ID), ended(job))
 }
@@ -108,8 +111,9 @@ func (s *server) createFrom(ctx context.Context, c echo.Context, form vms.Create
 	if err != nil {
 		return domain.Job{}, err
 	}
+	cloud, windows := form.FirstBoot.Request()
 	job, err := s.Fleet.CreateVM(ctx, subject(c).Actor(), fleet.CreateVM{
-		Spec: spec, Host: form.Host, Start: truth(form.Start), Tags: tags, Notes: form.Notes, Key: onceKey(c),
+		Spec: spec, Host: form.Host, Start: truth(form.Start), Tags: tags, Notes: form.Notes, CloudInit: cloud, Windows: windows, Key: onceKey(c),
 	})
 	if err != nil {
 		return job, err

@@ -77,6 +77,13 @@ func (s *server) listFor(ctx context.Context, sub auth.Subject, u *url.URL, host
 		return list, 0, err
 	}
 	list.Items, list.Total, list.Next = page.Items, page.Total, page.Next
+	if page.Total == 0 && q.Filter == "" {
+		_, err := s.demoOffer(ctx)
+		list.Demo = err == nil
+		if err != nil && !domain.Is(err, domain.Conflict) {
+			return list, 0, err
+		}
+	}
 	list.Moving = s.moving(page.Items)
 	return list, http.StatusOK, nil
 }

@@ -24,7 +24,7 @@ const (
 	tabEvents    = 100
 )
 
-var vmTabs = []string{"summary", "hardware", "snapshots", "console", "tasks", "events", "definition"}
+var vmTabs = []string{"summary", "hardware", live.GuestTab, "snapshots", "console", "tasks", "events", "definition"}
 
 func (s *server) vmPage(c echo.Context) error {
 	kept, ok := s.takeDraft(c)
@@ -110,6 +110,8 @@ func (s *server) vmModel(ctx context.Context, sub auth.Subject, id, tab, kind st
 		m.Choices, err = s.choices(ctx, m.VM.HostID)
 	case live.SnapshotsTab:
 		m.Snapshots, err = s.snapshotsOf(ctx, m.VM)
+	case live.GuestTab:
+		m.Guest, err = s.guestOf(ctx, sub, m.VM)
 	case "tasks":
 		m.Jobs, err = s.jobsOf(ctx, id, tabJobs)
 	case "events":

@@ -247,6 +247,7 @@ func pages() []page {
 		pg = append(pg, page{"task-" + string(j.State) + fmt.Sprint(i), tasks.ShowPage(sh(j.Title, layout.SectionTasks, "/tasks/"+j.ID, layout.Crumb{Label: "Tasks", URL: live.Tasks}), tasks.Page{Job: j, Children: map[int][]domain.Job{1: sampleJobs()[3:]}[i], Log: []domain.JobLine{{At: ago(time.Minute), Step: "Start", Text: "KVM cannot be used here, so TCG was chosen. " + evil}, {At: ago(50 * time.Second), Text: "done"}}})})
 	}
 	pg = append(pg, imagePages()...)
+	pg = append(pg, guestPages(vmShell)...)
 	return append(pg,
 		page{"move", migrate.MovePage(sh("Move web-prod-01", layout.SectionVMs, "/vms/vm_1/migrate"), sampleMove())},
 		page{"evacuate", migrate.EvacuatePage(sh("Evacuate hv-ams-01", layout.SectionHosts, "/hosts/host_1/evacuate"), sampleEvacuate())},

@@ -181,7 +181,7 @@ func (s *server) guest() {
 			return &seedOutput{seedOf(seed, has)}, nil
 		})
 	register(s, op{id: "set-cloud-init", method: http.MethodPut, path: "/vms/{id}/cloud-init", tag: "Guests", perm: access.GuestManage, status: 202, summary: "Write anew what a VM's first boot reads",
-		doc: "The medium is made anew. cloud-init in the guest takes most of it only on a first boot: new_instance makes the next start one."},
+		doc: "The medium is made anew; a VM that has none gets one, and a drive for it. cloud-init in the guest takes most of it only on a first boot: new_instance makes the next start one."},
 		func(ctx context.Context, in *struct {
 			ActParams
 			Body CloudInitEdit

@@ -71,10 +71,10 @@ func Form(url, id string) templ.Attributes {
 }
 
 // Again makes a control ask for its form's page again when it changes, with everything typed so far, and replace the element id: choices that
-// depend on the host. form is the id of the form.
+// depend on the host. form is the id of the form. It is posted, since passwords are in forms and addresses in logs.
 func Again(url, form, id string) templ.Attributes {
 	return templ.Attributes{
-		"hx-get": url, "hx-trigger": "change", "hx-include": "#" + form, "hx-target": "#" + id, "hx-select": "#" + id, "hx-swap": "outerMorph",
+		"hx-post": url, "hx-trigger": "change", "hx-include": "#" + form, "hx-target": "#" + id, "hx-select": "#" + id, "hx-swap": "outerMorph",
 	}
 }
 

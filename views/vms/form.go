@@ -39,6 +39,7 @@ type CreateForm struct {
 	NICs                        []NICForm
 	Start                       string // "1" or ""
 	Tags, Notes                 string
+	FirstBoot                   FirstBootForm
 	Key                         string
 }
 
@@ -54,6 +55,7 @@ func NewCreateForm(c Choices, host string) CreateForm {
 	if f.Host == "" {
 		f.Host = "any"
 	}
+	f.FirstBoot.Win.DriverISO = driverImage(c)
 	switch {
 	case len(c.Guests) > 0:
 		f.Source, f.Demo, f.VCPUs, f.Memory = SourceDemo, "0", "1", "256 MiB"
@@ -124,7 +126,7 @@ func DecodeCreate(v url.Values) CreateForm {
 		Memory: get("memory_bytes"), CPU: get("cpu"), Accel: get("accel"), Machine: get("machine"), Firmware: get("firmware"), TPM: get("tpm"),
 		Source: get("source"), Demo: get("demo"), ISO: get("iso"), Image: get("image"), Library: get("library"), Linked: get("linked"),
 		Kernel: get("boot.kernel"), Initrd: get("boot.initrd"), Cmdline: get("boot.cmdline"), Order: get("boot.order"),
-		Start: get("start"), Tags: get("tags"), Notes: v.Get("notes"), Key: get("key"),
+		Start: get("start"), Tags: get("tags"), Notes: v.Get("notes"), Key: get("key"), FirstBoot: DecodeFirstBoot(v),
 	}
 	for i := 0; i < maxRows && v.Has(diskField(i, "kind")); i++ {
 		d := func(k string) string { return get(diskField(i, k)) }

@@ -40,6 +40,7 @@ type List struct {
 	HostNames   []string         // for completion; may be nil
 	Dense       bool             // kept by the shell; here for rows sent by the stream
 	Moving      map[string]Moved // VM id -> what its running job does now, for the state column; may be nil
+	Demo        bool             // the server offers a small guest for trying things, and a host that can boot it
 	// Drawn gives a row that is drawn already, or nil when it must be drawn; may be nil. Rows are most of a long list's cost and the same for many.
 	Drawn func(vm domain.VM) templ.Component
 	// Menu may be the rows' menu as it was drawn already: it is the same for everybody with the same role.
@@ -88,6 +89,7 @@ type Page struct {
 	Console     ConsoleInfo    // tab console
 	Edit        ChangeForm     // tab hardware
 	Snapshots   Snapshots      // tab snapshots
+	Guest       Guest          // tab guest
 	Choices     Choices        // tab hardware: what disks and cards may be added from
 	Origin      Origin         // tab summary
 	DescribeErr *domain.Error  // tags or notes were refused
@@ -145,6 +147,7 @@ type GuestKernel struct{ Label, HostID, Kernel, Initrd, Cmdline string }
 type Create struct {
 	Form    CreateForm
 	Choices Choices
+	Preview Preview       // what the first boot would read
 	Err     *domain.Error // what was refused, with Fields
 	Key     string        // once-token: submitting twice makes one VM
 }

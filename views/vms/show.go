@@ -314,7 +314,7 @@ func tabsOf(s layout.Shell, m Page) []ui.Tab {
 	tab := func(id, label string, count int, mark bool) ui.Tab {
 		return ui.Tab{Label: label, URL: live.VMTab(m.VM.ID, id), Active: m.Tab == id || m.Tab == "" && id == "summary", Count: count, Mark: mark}
 	}
-	out := []ui.Tab{tab("summary", "Summary", 0, false), tab("hardware", "Hardware", 0, len(m.VM.Pending) > 0), tab("snapshots", "Snapshots", 0, m.Snapshots.long())}
+	out := []ui.Tab{tab("summary", "Summary", 0, false), tab("hardware", "Hardware", 0, len(m.VM.Pending) > 0), tab(live.GuestTab, "Guest", 0, false), tab("snapshots", "Snapshots", 0, m.Snapshots.long())}
 	if s.May("vm.console") {
 		out = append(out, tab("console", "Console", 0, false))
 	}
@@ -403,4 +403,11 @@ func vcpuText(s domain.VMSpec) string {
 		out += ", " + s.Topology.String()
 	}
 	return out
+}
+
+func emptyWords(m List) string {
+	if m.Demo {
+		return "See one run at once: the demo guest is a Linux in memory that boots in seconds, without a disk. Or make your own: a name is enough, everything else has a default."
+	}
+	return "Make the first one: a name is enough, everything else has a default."
 }
