@@ -218,7 +218,9 @@ func TestAnswersForWindowsOnTheCreateForm(t *testing.T) {
 	b := w.admin()
 	w.fake.AddVolume(domain.Volume{Pool: "default", Name: "virtio-win.iso", Path: "/var/lib/libvirt/images/virtio-win.iso", Format: "raw", CapacityBytes: 5})
 	w.host(b, "h1")
-	w.level("the driver ISO", func() bool { return strings.Contains(b.get("/vms/new").text, `value="/var/lib/libvirt/images/virtio-win.iso"`) })
+	w.level("the driver ISO", func() bool {
+		return strings.Contains(b.get("/vms/new").text, `value="/var/lib/libvirt/images/virtio-win.iso"`)
+	})
 	form := createForm("win")
 	form.Set("first_boot", "windows")
 	form.Set("windows.computer_name", "much-too-long-for-windows")

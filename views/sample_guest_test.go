@@ -13,7 +13,7 @@ func sampleGuest() vms.Guest {
 		Record: domain.GuestRecord{AskedAt: ago(20 * time.Second), AnsweredAt: ago(20 * time.Second), Facts: domain.GuestFacts{Agent: "7.2.0", Hostname: "web-prod-01", OSID: "debian", OSName: "Debian GNU/Linux 12 (bookworm)" + evil, Kernel: "6.1.0-56-cloud-amd64", Machine: "x86_64",
 			Timezone: "Europe/Berlin", Clock: ago(20 * time.Second), Skew: -1300 * time.Millisecond, Load: []float64{0.31, 0.2, 0.05}, Users: []domain.GuestUser{{Name: "ada" + evil, Since: ago(3 * time.Hour)}, {Name: "bob", Domain: "CORP"}},
 			FileSystems: []domain.GuestFileSystem{{Mount: "/", Device: "vda2", Type: "ext4", TotalBytes: 40 * domain.GiB, UsedBytes: 11 * domain.GiB, Disks: []string{"vda"}}, {Mount: "/boot/efi", Device: "vda1", Type: "vfat"}},
-			Cards: []domain.GuestCard{{Name: "lo", Addresses: []string{"127.0.0.1/8", "::1/128"}}, {Name: "enp1s0", MAC: "52:54:00:aa:00:01", Addresses: []string{"192.168.122.17/24", "fe80::5054:ff:feaa:1/64"}}}}},
+			Cards:       []domain.GuestCard{{Name: "lo", Addresses: []string{"127.0.0.1/8", "::1/128"}}, {Name: "enp1s0", MAC: "52:54:00:aa:00:01", Addresses: []string{"192.168.122.17/24", "fe80::5054:ff:feaa:1/64"}}}}},
 		Rules: domain.ExecRules{"uptime", "/systemctl (status|restart) [a-z]+/"},
 		Commands: []vms.GuestCommand{
 			{JobID: "job_1", Line: "systemctl status nginx", Actor: "lena", At: ago(time.Minute), State: domain.JobSucceeded, Ended: true, Code: 3, Out: "● nginx.service - A web server\n   Active: inactive (dead)\n" + evil, Err: "warning: " + evil, ErrMore: true, Took: 240 * time.Millisecond},

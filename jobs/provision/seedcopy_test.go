@@ -188,4 +188,3 @@ func TestSweepCloneWithCloudInit(t *testing.T) {
 		})
 	})
 }
-
