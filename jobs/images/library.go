@@ -168,9 +168,6 @@ func (l *Library) Receive(ctx context.Context, versionID string, offset, total i
 	}
 	have, err = spread(f, have, io.LimitReader(readerUntil{ctx, r}, left))
 	if err != nil {
-		if cerr := ctx.Err(); cerr != nil {
-			return have, cerr
-		}
 		if _, ours := errors.AsType[*fs.PathError](err); ours {
 			return have, fileError(err, "write")
 		}
