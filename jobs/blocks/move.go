@@ -2,12 +2,14 @@ package blocks
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
 	"novacron/domain"
 	"novacron/hv"
 	"novacron/jobs"
+	"novacron/jobs/storage"
 )
 
 // copyLimit bounds the copying of one disk.
@@ -105,6 +107,11 @@ func (d Deps) lookMove(ctx context.Context, r *jobs.Run, in Move) error {
 	}
 	if _, err := host.Volume(ctx, in.From.Pool, in.From.Name); err != nil {
 		return err
+	}
+	if !in.Keep {
+		if err := d.thawed(ctx, in.From.ID); err != nil {
+			return err
+		}
 	}
 	if in.Disk.UUID == "" {
 		return nil
@@ -351,9 +358,17 @@ func (d Deps) dropOld(ctx context.Context, r *jobs.Run, in Move) error {
 	return r.Save(ctx, l)
 }
 
+// thawed asks once more whether the image library keeps a volume as it is. One that the database does not know is nobody's.
+func (d Deps) thawed(ctx context.Context, volumeID string) error {
+	if err := storage.Thawed(ctx, d.DB, volumeID); !domain.Is(err, domain.NotFound) {
+		return err
+	}
+	return nil
+}
+
 // dropVolume deletes a volume unless somebody needs it.
 func (d Deps) dropVolume(ctx context.Context, host hv.Host, v Volume) (why string, err error) {
-	users, err := d.DB.VolumeUsers(ctx, v.ID)
+	users, err := d.DB.VolumeNeeds(ctx, v.ID)
 	if domain.Is(err, domain.NotFound) {
 		users, err = nil, nil
 	}
@@ -361,7 +376,7 @@ func (d Deps) dropVolume(ctx context.Context, host hv.Host, v Volume) (why strin
 		return "", err
 	}
 	if len(users) > 0 {
-		return users[0].Name + " needs it.", nil
+		return fmt.Sprintf("%s (%s) needs it.", users[0].Name, storage.Use(users[0])), nil
 	}
 	return "", host.DeleteVolume(ctx, v.Pool, v.Name)
 }

@@ -47,6 +47,13 @@ func dropUpload(tx *db.Tx, job domain.Job) error { return tx.DeleteUpload(job.ID
 
 func (d Deps) uploadSteps(in Upload) []jobs.Step {
 	return []jobs.Step{{
+		Name: "look whether it may be written to", Timeout: hostTimeout,
+		Do: func(ctx context.Context, r *jobs.Run) error { return d.thawed(ctx, in.Volume.ID) },
+		Undo: func(ctx context.Context, r *jobs.Run) error { // nothing was touched; no request may bring content for it any more
+			d.Desk.close(r.Job().ID)
+			return d.DB.Write(ctx, func(tx *db.Tx) error { return tx.DeleteUpload(r.Job().ID) })
+		},
+	}, {
 		Name:    "make room",
 		Timeout: 10 * time.Minute,
 		Do:      func(ctx context.Context, r *jobs.Run) error { return d.makeRoom(ctx, r, in) },

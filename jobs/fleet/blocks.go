@@ -17,6 +17,7 @@ import (
 	"novacron/jobs"
 	"novacron/jobs/blocks"
 	"novacron/jobs/provision"
+	"novacron/jobs/storage"
 )
 
 // contentLocks are what a job on a volume holds: its id, and its name on every host, which is what jobs that make volumes hold.
@@ -110,6 +111,15 @@ func (f *Fleet) volumeFor(ctx context.Context, vm domain.VM, volumeID string, di
 		return v, err
 	}
 	harmless := disk.ReadOnly || disk.Device == "cdrom"
+	if !harmless {
+		why, err := f.db.Frozen(ctx, v.PoolID, v.Name)
+		if err != nil {
+			return v, err
+		}
+		if why != "" {
+			return v, wrong("The volume %s %s, so nobody may write to it.", v.Name, why)
+		}
+	}
 	for _, u := range users {
 		switch {
 		case u.Kind == "vm" && u.ID == vm.ID && u.Direct:
@@ -199,13 +209,13 @@ func (f *Fleet) DetachDisk(ctx context.Context, actor, vmID, target string, remo
 		if err != nil {
 			return domain.Job{}, err
 		}
-		users, err := f.db.VolumeUsers(ctx, v.ID)
+		users, err := f.db.VolumeNeeds(ctx, v.ID)
 		if err != nil {
 			return domain.Job{}, err
 		}
 		for _, u := range users {
 			if u.Kind != "vm" || u.ID != vm.ID || u.Target != target && u.Config {
-				return domain.Job{}, domain.Errorf(domain.Conflict, "%s cannot be deleted: %s needs it.", v.Path, u.Name).WithFix("Detach it without deleting it.")
+				return domain.Job{}, domain.Errorf(domain.Conflict, "%s cannot be deleted: %s (%s) needs it.", v.Path, u.Name, storage.Use(u)).WithFix("Detach it without deleting it.")
 			}
 		}
 		drop = []blocks.Volume{blocks.VolumeOf(v)}
@@ -273,6 +283,11 @@ func (f *Fleet) MoveVolume(ctx context.Context, actor, volumeID string, m MoveVo
 	users, err := f.db.VolumeUsers(ctx, volumeID)
 	if err != nil {
 		return domain.Job{}, err
+	}
+	if !m.Keep { // a copy harms nobody
+		if err := storage.Thawed(ctx, f.db, volumeID); err != nil {
+			return domain.Job{}, err
+		}
 	}
 	in, locks := blocks.Move{Keep: m.Keep, Bandwidth: m.Bandwidth}, contentLocks(vols)
 	from := vols[0]
@@ -465,6 +480,9 @@ func (f *Fleet) CommitDisk(ctx context.Context, actor, vmID, target, base, top, 
 	}
 	in, locks := blocks.Commit{Disk: disk, HostID: vm.HostID, Base: base, Top: top}, []string{vm.ID}
 	for i, x := range chain[from:] {
+		if err := storage.Thawed(ctx, f.db, x.ID); err != nil {
+			return domain.Job{}, err
+		}
 		users, err := f.db.VolumeUsers(ctx, x.ID)
 		if err != nil {
 			return domain.Job{}, err
@@ -629,6 +647,9 @@ func (c *Content) Begin(ctx context.Context, actor, volumeID string, u Upload) (
 		return domain.Job{}, domain.Errorf(domain.Invalid, "There is no content, or nobody says how much.").WithFix("Send Content-Length, or Content-Range with the total.")
 	case u.Total > most:
 		return domain.Job{}, domain.Errorf(domain.Invalid, "The content has %s, and the volume %s takes at most %s.", domain.FormatBytes(u.Total), v.Name, domain.FormatBytes(most)).WithFix("Make the volume larger first, or choose another.")
+	}
+	if err := storage.Thawed(ctx, c.f.db, volumeID); err != nil {
+		return domain.Job{}, err
 	}
 	users, err := c.f.db.VolumeUsers(ctx, volumeID)
 	if err != nil {

@@ -450,6 +450,9 @@ func (f *Fleet) ResizeVolume(ctx context.Context, actor, volumeID string, req Re
 	if err := bad.Err(); err != nil {
 		return domain.Job{}, err
 	}
+	if err := storage.Thawed(ctx, f.db, volumeID); err != nil {
+		return domain.Job{}, err
+	}
 	in := storage.ResizeVolume{VolumeID: v.ID, Places: at, Name: v.Name, SizeBytes: req.SizeBytes, Shrink: req.SizeBytes < v.CapacityBytes}
 	users, err := f.db.VolumeUsers(ctx, volumeID)
 	if err != nil {

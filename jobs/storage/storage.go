@@ -195,6 +195,19 @@ func Needed(what string, users []domain.VolumeUser) error {
 	return e
 }
 
+// Thawed refuses what would change or take away a volume that the image library keeps as it is: a copy of an image, or what linked clones are built on.
+func Thawed(ctx context.Context, d *db.DB, volumeID string) error {
+	at, err := d.VolumeOn(ctx, volumeID)
+	if err != nil {
+		return err
+	}
+	why, err := d.Frozen(ctx, at[0].PoolID, at[0].Name)
+	if err != nil || why == "" {
+		return err
+	}
+	return domain.Errorf(domain.Conflict, "%s %s, so it stays as it is.", at[0].Name, why).WithFix("Copy it, or choose another volume.")
+}
+
 // Use says in words what somebody needs a volume for.
 func Use(u domain.VolumeUser) string {
 	on := ""

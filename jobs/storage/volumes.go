@@ -262,6 +262,9 @@ func (d Deps) resizeSteps(in ResizeVolume) []jobs.Step {
 
 // checkResize looks once more at who has the volume: a VM that started meanwhile would get its disk changed under it.
 func (d Deps) checkResize(ctx context.Context, r *jobs.Run, in ResizeVolume) error {
+	if err := Thawed(ctx, d.DB, in.VolumeID); err != nil {
+		return err
+	}
 	users, err := d.DB.VolumeUsers(ctx, in.VolumeID)
 	if err != nil {
 		return err
