@@ -26,6 +26,8 @@ type affected struct {
 	moves            map[string]domain.Progress
 	evs              []domain.Event
 	counts           bool
+	storage          bool            // pools or volumes
+	volumes          map[string]bool // those that events name
 }
 
 // draw makes the message for one page: only what that page shows, each part rendered once for all pages that show the same.
@@ -47,6 +49,14 @@ func (d *drawing) page(ctx context.Context, a affected) {
 		d.list(ctx, a)
 	case on == "hosts":
 		d.hostRows(ctx, a)
+	case on == onStorage:
+		d.pools(ctx, a)
+	case on == onVolumes:
+		d.volumes(ctx, a)
+	case strings.HasPrefix(on, "pool_"):
+		d.pool(ctx, a)
+	case strings.HasPrefix(on, "vol_"):
+		d.volume(ctx, a)
 	case on == "tasks":
 		d.taskRows(ctx, a)
 	case on == "events":
@@ -66,7 +76,7 @@ func (d *drawing) page(ctx context.Context, a affected) {
 
 // sort finds what the events are about. A job is also news of the VM or host it works on: it may hold it now, or have let it go.
 func (s *server) sort(ctx context.Context, evs []domain.Event, moves map[string]domain.Progress, need int64) (affected, error) {
-	a := affected{vms: map[string]bool{}, hosts: map[string]bool{}, jobs: map[string]bool{}, lists: map[string]bool{}, names: map[string]string{}, moves: moves, evs: evs}
+	a := affected{vms: map[string]bool{}, hosts: map[string]bool{}, jobs: map[string]bool{}, lists: map[string]bool{}, names: map[string]string{}, moves: moves, evs: evs, volumes: map[string]bool{}}
 	for _, ev := range evs {
 		switch ev.Resource.Kind {
 		case "vm":
@@ -76,7 +86,11 @@ func (s *server) sort(ctx context.Context, evs []domain.Event, moves map[string]
 				a.lists[ev.HostID], a.counts = true, true
 			}
 		case "host":
-			a.hosts[ev.Resource.ID], a.counts = true, true
+			a.hosts[ev.Resource.ID], a.counts, a.storage = true, true, true
+		case "pool":
+			a.storage = true
+		case "volume":
+			a.storage, a.volumes[ev.Resource.ID] = true, true
 		case "job":
 			a.jobs[ev.Resource.ID], a.counts = true, true
 		}
@@ -250,7 +264,7 @@ func (s *server) redraw(ctx context.Context, v *viewer, need int64) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	a := affected{vms: map[string]bool{}, hosts: map[string]bool{}, jobs: map[string]bool{}, lists: map[string]bool{}, counts: true}
+	a := affected{vms: map[string]bool{}, hosts: map[string]bool{}, jobs: map[string]bool{}, lists: map[string]bool{}, counts: true, storage: true}
 	for _, h := range f.hosts {
 		a.hosts[h.ID], a.lists[h.ID] = true, true
 	}

@@ -243,6 +243,7 @@ func pages() []page {
 		pg = append(pg, page{"host-" + tab, hosts.ShowPage(sh("hv-ams-01", layout.SectionHosts, live.HostTab("host_1", tab), hostCrumbs...), hostPage(tab, min(i, 0)))})
 	}
 	pg = append(pg, page{"host-away", hosts.ShowPage(sh("hv-ams-03", layout.SectionHosts, "/hosts/host_3", hostCrumbs...), hostPage("summary", 2))}, page{"host-maintenance", hosts.ShowPage(sh("hv-fra-01", layout.SectionHosts, "/hosts/host_4", hostCrumbs...), hostPage("summary", 3))})
+	pg = append(pg, storagePages()...)
 	for i, j := range sampleJobs() {
 		pg = append(pg, page{"task-" + string(j.State) + fmt.Sprint(i), tasks.ShowPage(sh(j.Title, layout.SectionTasks, "/tasks/"+j.ID, layout.Crumb{Label: "Tasks", URL: live.Tasks}), tasks.Page{Job: j, Children: map[int][]domain.Job{1: sampleJobs()[3:]}[i], Log: []domain.JobLine{{At: ago(time.Minute), Step: "Start", Text: "KVM cannot be used here, so TCG was chosen. " + evil}, {At: ago(50 * time.Second), Text: "done"}}})})
 	}

@@ -115,8 +115,13 @@ type volumeUpload struct {
 func (in *volumeUpload) Resolve(ctx huma.Context) []error {
 	c := humaecho.Unwrap(ctx)
 	in.length = c.Request().ContentLength
-	in.body = &patient{c.Request().Body, http.NewResponseController(c.Response())}
+	in.body = Patient(c.Request(), c.Response())
 	return nil
+}
+
+// Patient gives a request's body with a deadline that moves on as long as something comes.
+func Patient(r *http.Request, w http.ResponseWriter) io.Reader {
+	return &patient{r.Body, http.NewResponseController(w)}
 }
 
 // patient reads a request's body as long as something comes.
@@ -226,13 +231,10 @@ func (s *server) volumeContent() {
 			}
 			return &huma.StreamResponse{Body: func(hc huma.Context) {
 				defer content.Close()
-				hc.SetHeader("Content-Type", "application/octet-stream")
-				hc.SetHeader("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": v.Name}))
-				hc.SetHeader("Content-Length", strconv.FormatInt(length, 10))
-				hc.SetHeader("Accept-Ranges", "bytes")
-				hc.SetHeader("Cache-Control", "no-store")
+				for name, value := range ContentHeaders(v.Name, offset, length, size, part) {
+					hc.SetHeader(name, value)
+				}
 				if part {
-					hc.SetHeader("Content-Range", fmt.Sprintf("bytes %d-%d/%d", offset, offset+length-1, size))
 					hc.SetStatus(http.StatusPartialContent)
 				}
 				SendContent(humaecho.Unwrap(hc).Response(), hc.BodyWriter(), content, func(err error) {
@@ -240,6 +242,18 @@ func (s *server) volumeContent() {
 				})
 			}}, nil
 		})
+}
+
+// ContentHeaders say what a download is; part tells that it is not the whole.
+func ContentHeaders(name string, offset, length, size int64, part bool) map[string]string {
+	out := map[string]string{
+		"Content-Type": "application/octet-stream", "Content-Disposition": mime.FormatMediaType("attachment", map[string]string{"filename": name}),
+		"Content-Length": strconv.FormatInt(length, 10), "Accept-Ranges": "bytes", "Cache-Control": "no-store",
+	}
+	if part {
+		out["Content-Range"] = fmt.Sprintf("bytes %d-%d/%d", offset, offset+length-1, size)
+	}
+	return out
 }
 
 // SendContent copies content to a client that may be slow but not gone. What breaks off aborts the answer, so that nobody takes a part for the whole.

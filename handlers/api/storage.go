@@ -155,6 +155,7 @@ type VolumeCreate struct {
 	Source    string `json:"source,omitempty" doc:"Id of a volume to copy in full"`
 	Backing   string `json:"backing,omitempty" doc:"Id of a volume to build on: the new one holds only what differs"`
 	Full      bool   `json:"full,omitempty" doc:"Take all of its space now"`
+	Encrypted bool   `json:"encrypted,omitempty" doc:"With LUKS; NovaCron makes the passphrase and keeps it sealed"`
 }
 
 // VolumeEdit is another size.
@@ -340,7 +341,7 @@ func (s *server) volumeOps() {
 				return nil, err
 			}
 			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
-				return s.Fleet.CreateVolume(ctx, actor(ctx), fleet.CreateVolume{Pool: pool, Name: b.Name, SizeBytes: b.SizeBytes, Format: b.Format, Source: b.Source, Backing: b.Backing, Full: b.Full, Key: key})
+				return s.Fleet.CreateVolume(ctx, actor(ctx), fleet.CreateVolume{Pool: pool, Name: b.Name, SizeBytes: b.SizeBytes, Format: b.Format, Source: b.Source, Backing: b.Backing, Full: b.Full, Encrypted: b.Encrypted, Key: key})
 			})
 		})
 

@@ -64,7 +64,9 @@ func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconcil
 	f.bytes = NewContent(f, rec.Hosts(p))
 	f.engine.Register(blocks.Kinds(blocks.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Desk: f.desk, Clock: f.clock})...)
 	f.engine.Register(guest.Kinds(guest.Deps{DB: f.db, Hosts: rec.Hosts(p), Clock: f.clock, Secrets: f.guests})...)
-	f.engine.Register(storage.Kinds(storage.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
+	f.engine.Register(storage.Kinds(storage.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Secret: func(ctx context.Context, host hv.Host, uuid string) error {
+		return blocks.Ensure(ctx, f.db, host, uuid)
+	}})...)
 }
 
 // Content carries the content of volumes. It is there once Register was called.

@@ -3,6 +3,7 @@ package fleet
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -32,15 +33,15 @@ type DeletePool struct {
 
 // CreateVolume asks for a volume: an empty one, a full copy (Source) or a thin layer over another (Backing).
 type CreateVolume struct {
-	Pool       string // id
-	Name       string
-	SizeBytes  int64 // 0 with Source or Backing: as large as that
-	Format     string
-	Full       bool
-	Source     string // id of the volume to copy
-	Backing    string // id of the volume below
-	SecretUUID string // LUKS
-	Key        string
+	Pool      string // id
+	Name      string
+	SizeBytes int64 // 0 with Source or Backing: as large as that
+	Format    string
+	Full      bool
+	Source    string // id of the volume to copy
+	Backing   string // id of the volume below
+	Encrypted bool   // LUKS, under a passphrase that is made here and kept sealed
+	Key       string
 }
 
 // ResizeVolume asks for another size. Shrink must be said: what is cut off is lost.
@@ -300,6 +301,11 @@ func (f *Fleet) CreateVolume(ctx context.Context, actor string, req CreateVolume
 		return domain.Job{}, err
 	}
 	ref := domain.Ref{Kind: "volume", ID: domain.VolumeID(p.ID, req.Name), Name: req.Name}
+	if _, err := f.db.VolumeOn(ctx, ref.ID); err == nil {
+		return domain.Job{}, taken("name", fmt.Sprintf("The pool %s has a volume called %s; it exists already and was left as it is.", p.Name, req.Name), "another name")
+	} else if !domain.Is(err, domain.NotFound) {
+		return domain.Job{}, err
+	}
 	locks := volumeLocks(at, req.Name)
 	if from.Name != "" {
 		locks = append(locks, volumeLocks(at, from.Name)...) // it must not go meanwhile
@@ -312,7 +318,7 @@ func (f *Fleet) CreateVolume(ctx context.Context, actor string, req CreateVolume
 		return f.engine.Enqueue(ctx, jobs.Request{Kind: storage.KindVolumeClone, Title: "Copy volume " + from.Name + " to " + req.Name, Resource: ref, Locks: locks, Input: in, Actor: actor, Key: req.Key})
 	}
 	in := storage.CreateVolume{HostID: at[0].HostID, PoolID: p.ID, Places: at, Spec: hv.VolumeSpec{Pool: at[0].Pool, Name: req.Name, Format: req.Format, SizeBytes: req.SizeBytes,
-		Full: req.Full, SecretUUID: req.SecretUUID}}
+		Full: req.Full}}
 	if req.Backing != "" {
 		below, err := seenFrom(ctx, f.db, req.Backing, at[0].HostID)
 		if err != nil {
@@ -320,7 +326,19 @@ func (f *Fleet) CreateVolume(ctx context.Context, actor string, req CreateVolume
 		}
 		in.Spec.Backing, in.Spec.BackingFormat = below.Path, below.Format
 	}
-	return f.engine.Enqueue(ctx, jobs.Request{Kind: storage.KindVolumeCreate, Title: "Make volume " + req.Name, Resource: ref, Locks: locks, Input: in, Actor: actor, Key: req.Key})
+	also := func(*db.Tx, *domain.Job) error { return nil }
+	if req.Encrypted {
+		secret := f.newSecret()
+		secret.UUID, secret.Name = domain.NewUUID(), at[0].Pool+"/"+req.Name
+		in.Spec.SecretUUID = secret.UUID
+		also = func(tx *db.Tx, _ *domain.Job) error {
+			if err := tx.InsertSecret(secret, []byte(rand.Text()+rand.Text())); err != nil {
+				return err
+			}
+			return tx.SetVolumeSecret(ref.ID, secret.UUID)
+		}
+	}
+	return f.engine.Enqueue(ctx, jobs.Request{Kind: storage.KindVolumeCreate, Title: "Make volume " + req.Name, Resource: ref, Locks: locks, Input: in, Actor: actor, Key: req.Key}, also)
 }
 
 // origin is the volume that a new one is copied from or built on.
@@ -392,6 +410,10 @@ func checkVolume(req CreateVolume, p db.PoolItem, from domain.Volume) error {
 		bad.Add("format", "Only a qcow2 volume can be built on another.", "qcow2")
 	case req.Backing != "" && req.Full:
 		bad.Add("full", "A layer over another volume is thin.", "full or backing, one of the two")
+	case req.Encrypted && (req.Source != "" || req.Backing != ""):
+		bad.Add("encrypted", "A copy or a layer is encrypted as what it is made of.", "an empty volume")
+	case req.Encrypted && !domain.FilePool(p.Type):
+		bad.Add("encrypted", "The volumes of a "+p.Type+" pool cannot be encrypted here.", "a pool of files")
 	case from.Encrypted && from.Name != "":
 		bad.Add("source", from.Name+" is encrypted; its copy could not be opened.", "a volume that is not encrypted")
 	}

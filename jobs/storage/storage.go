@@ -47,6 +47,8 @@ type Deps struct {
 	DB     *db.DB
 	Hosts  hv.Fleet
 	Mirror *reconcile.Mirror
+	// Secret gives a host the passphrase that a new volume is encrypted under.
+	Secret func(ctx context.Context, host hv.Host, uuid string) error
 }
 
 // Place is a pool as one host has it.

@@ -121,6 +121,11 @@ func (d Deps) createVolumeSteps(in CreateVolume) []jobs.Step {
 					return err
 				}
 			}
+			if in.Spec.SecretUUID != "" {
+				if err := d.Secret(ctx, host, in.Spec.SecretUUID); err != nil {
+					return err
+				}
+			}
 			v, err := host.CreateVolume(ctx, in.Spec)
 			if domain.Is(err, domain.Conflict) && fresh {
 				if _, look := host.Volume(ctx, p.Pool, in.Spec.Name); look == nil && !in.Spec.Full {

@@ -20,6 +20,7 @@ const (
 	SectionHome    Section = "home"
 	SectionVMs     Section = "vms"
 	SectionHosts   Section = "hosts"
+	SectionStorage Section = "storage"
 	SectionImages  Section = "images"
 	SectionTasks   Section = "tasks"
 	SectionEvents  Section = "events"

@@ -211,6 +211,10 @@ func RefURL(r domain.Ref, vm, host, task func(string) string) string {
 		return host(r.ID)
 	case "job":
 		return task(r.ID)
+	case "pool":
+		return live.Pool(r.ID)
+	case "volume":
+		return live.Volume(r.ID)
 	}
 	return ""
 }
