@@ -74,8 +74,6 @@ var fieldsOf = map[string][]string{
 	"zfs":     {"source.name", "source.devices", "build"},
 }
 
-func (f PoolForm) has(field string) bool { return slices.Contains(fieldsOf[f.Type], field) }
-
 func words(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' })
 }
