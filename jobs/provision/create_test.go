@@ -99,6 +99,17 @@ func TestCreateIsUndoneWhenTheHostRefuses(t *testing.T) {
 	}
 }
 
+// A VM that could not be started leaves its name and its disk's name free at once: the host's list is read again when the disk is taken back.
+func TestCreateThatWasUndoneCanBeTriedAgain(t *testing.T) {
+	w, f, _ := fleettest.New(t)
+	f.Fail("Start", domain.Errorf(domain.Conflict, "libvirt refuses."), 1)
+	job, err := w.Fleet.CreateVM(t.Context(), fleettest.Actor, fleet.CreateVM{Spec: fleettest.Spec("web-1"), Start: true})
+	w.Undone(t, job, err, domain.Conflict)
+	if vm := w.Make(t, fleettest.Spec("web-1"), true); vm.State != domain.VMRunning {
+		t.Errorf("it is %s", vm.State)
+	}
+}
+
 func TestCreateRidesOutALostAnswer(t *testing.T) {
 	for _, op := range []string{"CreateVolume", "Define", "Start", "Guest"} {
 		t.Run(op, func(t *testing.T) {

@@ -197,10 +197,12 @@ func (d Deps) unmakeVolume(ctx context.Context, r *jobs.Run, hostID, pool, name 
 	if domain.Is(err, domain.NotFound) {
 		return nil // the pool itself is gone
 	}
-	if err == nil {
-		r.Log("Deleted %s in %s again.", name, pool)
+	if err != nil {
+		return err
 	}
-	return err
+	r.Log("Deleted %s in %s again.", name, pool)
+	// The name is free again, and whoever tries once more must not be told that it is taken.
+	return d.Mirror.Inventory(ctx, host, hostID, cause(r, ""))
 }
 
 // defaultPool is the step that gives a host without any pool its first one.
