@@ -102,6 +102,8 @@ type JobError struct {
 type Progress struct {
 	Percent float64 `json:"percent"` // 0 to 100
 	Text    string  `json:"text,omitempty"`
+	// Move is how a migration under way goes; nil for every other job. It is never changed, only replaced.
+	Move *MoveProgress `json:"migration,omitempty"`
 }
 
 // JobLine is one line of a job's log.

@@ -122,6 +122,8 @@ func (s *server) table() []route {
 		{post, live.PatHostEvacuate, access.HostMaintain, s.hostEvacuate},
 		{post, live.PatHostReturn, access.HostMaintain, s.hostReturn},
 		{get, live.Migrations, access.JobRead, s.migrationList},
+		{get, live.PatMigrationTune, access.VMMigrate, s.tunePage},
+		{post, live.PatMigrationTune, access.VMMigrate, s.tune},
 
 		{get, live.Images, access.ImageRead, s.kept(s.imageList)},
 		{post, live.Images, access.ImageManage, s.imageCreate},

@@ -73,4 +73,5 @@ type MigrationProgress struct {
 	Downtime       time.Duration `json:"downtime"` // expected while it runs, measured when it is over
 	Throttle       int           `json:"throttle"` // percent by which auto-converge slows the guest
 	PostCopyFaults int64         `json:"post_copy_faults"`
+	DowntimeLimit  time.Duration `json:"downtime_limit"` // longest pause that ends the copying, while it runs; 0: not told
 }

@@ -173,9 +173,12 @@ func (r *Run) close() {
 }
 
 // Progress tells how far the step is, in percent of the whole job, and with what: the latest value counts, it is not written down.
-func (r *Run) Progress(percent float64, text string) {
+func (r *Run) Progress(percent float64, text string) { r.Moving(percent, text, nil) }
+
+// Moving is Progress of a migration, with what is known of it.
+func (r *Run) Moving(percent float64, text string, m *domain.MoveProgress) {
 	r.mu.Lock()
-	r.job.Progress = domain.Progress{Percent: max(0, min(percent, 100)), Text: text}
+	r.job.Progress = domain.Progress{Percent: max(0, min(percent, 100)), Text: text, Move: m}
 	p := r.job.Progress
 	r.mu.Unlock()
 	r.e.setProgress(r.id, p)

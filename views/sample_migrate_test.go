@@ -19,6 +19,17 @@ func sampleMove() migrate.Move {
 		{Host: "host_2", HostName: "hv-ams-02", Allowed: true, Checks: ok, Forecast: sampleForecast()}, {Host: "host_5", HostName: "hv-fra-02", Checks: bad}}}
 }
 
+func sampleMoving() domain.Job {
+	j := sampleJobs()[0]
+	m := &domain.MoveProgress{Phase: domain.MoveMemory, BytesDone: 9 * domain.GiB, BytesLeft: domain.GiB, CopyRate: 110 * domain.MiB, DirtyRate: 74 * domain.MiB, DowntimeMS: 640, DowntimeMax: 300, Iteration: 4, Throttle: 20,
+		Next: "allow a pause of 500 ms", MayPostCopy: true, EverySeconds: 0.5}
+	for i := range int64(120) {
+		m.Rates = append(m.Rates, domain.RatePoint{Copy: (96 + i%7*3) * domain.MiB, Dirty: (60 + i%11*4) * domain.MiB})
+	}
+	j.ID, j.Kind, j.Title, j.Progress = "job_move", "vm.migrate", "Move db-prod-02 to hv-ams-02", domain.Progress{Percent: 62, Text: "memory, round 4: 1 GiB left, 110 MiB/s", Move: m}
+	return j
+}
+
 func sampleEvacuate() migrate.Evacuate {
 	vms := sampleVMs()
 	return migrate.Evacuate{Host: sampleHosts()[0], Moves: 1, Stay: 1, Seconds: domain.Interval{P05: 30, P50: 44, P95: 70}, Key: "k", Over: []domain.Reason{{Subject: "hv-ams-02", Msg: "Its VMs would have 600 GiB of memory together; it has 512 GiB."}},

@@ -252,6 +252,7 @@ func pages() []page {
 	return append(pg,
 		page{"move", migrate.MovePage(sh("Move web-prod-01", layout.SectionVMs, "/vms/vm_1/migrate"), sampleMove())},
 		page{"evacuate", migrate.EvacuatePage(sh("Evacuate hv-ams-01", layout.SectionHosts, "/hosts/host_1/evacuate"), sampleEvacuate())},
+		page{"task-moving", tasks.ShowPage(sh(sampleMoving().Title, layout.SectionTasks, "/tasks/job_move"), tasks.Page{Job: sampleMoving()})}, page{"tune", tasks.TunePage(sh("Tune", layout.SectionTasks, "/migrations/job_move/tune"), tasks.Tune{Job: sampleMoving(), Bandwidth: "x", Err: domain.InvalidField("bandwidth", "“x” is not a bandwidth.", "a whole number of MiB/s from 1"), Key: "k"})},
 		page{"migrations", migrate.ListPage(sh("Migrations", layout.SectionTasks, "/migrations"), sampleMigrations())}, page{"migrations-none", migrate.ListPage(sh("Migrations", layout.SectionTasks, "/migrations"), migrate.List{})},
 		page{"tasks", tasks.ListPage(sh("Tasks", layout.SectionTasks, "/tasks"), tasks.List{Items: sampleJobs(), Next: "x"})}, page{"tasks-none", tasks.ListPage(sh("Tasks", layout.SectionTasks, "/tasks?state=stuck"), tasks.List{State: "stuck"})},
 		page{"events", events.ListPage(sh("Events", layout.SectionEvents, "/events"), events.List{Items: sampleEvents(), Next: "5"})},

@@ -160,6 +160,17 @@ func (s *server) migrations() {
 			}
 			return &struct{ Body MigrationPage }{out}, nil
 		})
+	register(s, op{id: "tune-migration", method: http.MethodPost, path: "/migrations/{id}/tune", tag: "Migration", perm: access.VMMigrate, status: 202, summary: "Change a migration under way",
+		doc: "Its bandwidth, the longest pause that may end it, or post-copy at once. The answer's job is of the change; the migration goes on as its own."},
+		func(ctx context.Context, in *struct {
+			ID string `path:"id" maxLength:"64" doc:"The migration's id"`
+			ChangeParams
+			Body domain.MigrationTune
+		}) (*changeOutput, error) {
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
+				return s.Fleet.TuneMigration(ctx, actor(ctx), in.ID, in.Body, key)
+			})
+		})
 	either := func(h *huma.Operation) {
 		plan, job := schemaOf[EvacuationPlan](s.api.OpenAPI().Components.Schemas), schemaOf[Job](s.api.OpenAPI().Components.Schemas)
 		h.Responses = map[string]*huma.Response{

@@ -115,31 +115,32 @@ func hostOf(h *domain.Host, single bool) Host {
 
 // Job is one durable change as the API shows it.
 type Job struct {
-	ID           string           `json:"id" example:"job_01k…"`
-	Kind         string           `json:"kind" example:"vm.start"`
-	Title        string           `json:"title" example:"Start web-1"`
-	State        domain.JobState  `json:"state" enum:"queued,running,succeeded,undone,stuck" doc:"undone: it failed or was cancelled, and what it had done was taken back; stuck: it needs a person, help says what to do"`
-	Resource     domain.Ref       `json:"resource" doc:"What it is about"`
-	Steps        []domain.JobStep `json:"steps"`
-	Progress     float64          `json:"progress" minimum:"0" maximum:"100" doc:"Percent"`
-	ProgressText string           `json:"progress_text"`
-	Error        *domain.JobError `json:"error" doc:"Why it did not succeed; null while it did not fail. A job for many things has succeeded when it did some of them: then this names those that it could not do, and progress is how much was done"`
-	Help         string           `json:"help,omitempty" doc:"For a stuck job: what a person should do"`
-	Result       json.RawMessage  `json:"result,omitempty" doc:"What it made or found"`
-	ParentID     string           `json:"parent_id,omitempty"`
-	Actor        string           `json:"actor"`
-	CancelAsked  bool             `json:"cancel_asked"`
-	CreatedAt    *time.Time       `json:"created_at"`
-	StartedAt    *time.Time       `json:"started_at"`
-	EndedAt      *time.Time       `json:"ended_at"`
-	Attempts     int              `json:"attempts" doc:"How often a runner took it up"`
+	ID           string               `json:"id" example:"job_01k…"`
+	Kind         string               `json:"kind" example:"vm.start"`
+	Title        string               `json:"title" example:"Start web-1"`
+	State        domain.JobState      `json:"state" enum:"queued,running,succeeded,undone,stuck" doc:"undone: it failed or was cancelled, and what it had done was taken back; stuck: it needs a person, help says what to do"`
+	Resource     domain.Ref           `json:"resource" doc:"What it is about"`
+	Steps        []domain.JobStep     `json:"steps"`
+	Progress     float64              `json:"progress" minimum:"0" maximum:"100" doc:"Percent"`
+	ProgressText string               `json:"progress_text"`
+	Migration    *domain.MoveProgress `json:"migration,omitempty" doc:"How a live migration under way goes"`
+	Error        *domain.JobError     `json:"error" doc:"Why it did not succeed; null while it did not fail. A job for many things has succeeded when it did some of them: then this names those that it could not do, and progress is how much was done"`
+	Help         string               `json:"help,omitempty" doc:"For a stuck job: what a person should do"`
+	Result       json.RawMessage      `json:"result,omitempty" doc:"What it made or found"`
+	ParentID     string               `json:"parent_id,omitempty"`
+	Actor        string               `json:"actor"`
+	CancelAsked  bool                 `json:"cancel_asked"`
+	CreatedAt    *time.Time           `json:"created_at"`
+	StartedAt    *time.Time           `json:"started_at"`
+	EndedAt      *time.Time           `json:"ended_at"`
+	Attempts     int                  `json:"attempts" doc:"How often a runner took it up"`
 }
 
 // jobOf never shows a job's input or data: they may hold credentials.
 func jobOf(j *domain.Job) Job {
 	out := Job{
 		ID: j.ID, Kind: j.Kind, Title: j.Title, State: j.State, Resource: j.Resource, Steps: list(j.Steps),
-		Progress: min(max(j.Progress.Percent, 0), 100), ProgressText: j.Progress.Text, Error: j.Error, Help: j.Help, ParentID: j.ParentID,
+		Progress: min(max(j.Progress.Percent, 0), 100), ProgressText: j.Progress.Text, Migration: j.Progress.Move, Error: j.Error, Help: j.Help, ParentID: j.ParentID,
 		Actor: j.Actor, CancelAsked: j.CancelAsk, CreatedAt: when(j.CreatedAt), StartedAt: when(j.StartedAt), EndedAt: when(j.EndedAt), Attempts: j.Attempts,
 	}
 	if len(j.Result) > 0 && string(j.Result) != "null" {

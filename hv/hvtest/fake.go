@@ -58,9 +58,10 @@ type machine struct {
 	conns   map[*conn]bool
 	streams map[*stream]bool
 	down    bool
-	peers   map[string]*machine          // by the URI under which guests can be moved there
-	data    map[string]string            // what was written to a file, by path
-	inside  map[string]map[string]string // internal snapshots of a file: what was on it, by name
+	peers   map[string]*machine              // by the URI under which guests can be moved there
+	moves   map[string]*hv.MigrationProgress // by guest: what is told of a move under way
+	data    map[string]string                // what was written to a file, by path
+	inside  map[string]map[string]string     // internal snapshots of a file: what was on it, by name
 }
 
 type fault struct {

@@ -106,9 +106,31 @@ func (m *machine) receives(g *guest, doc string, mig hv.Migration) error {
 	return nil
 }
 
-// MigrationProgress implements hv.Migrator: a fake guest moves in no time, so none is ever under way.
+// Moving makes the host tell p of a move of the guest: a fake guest moves in no time, so none is ever under way by itself. What was tuned stays; nil: it is over.
+func (f *Fake) Moving(uuid string, p *hv.MigrationProgress) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	was := f.m.moves[uuid]
+	if p == nil {
+		delete(f.m.moves, uuid)
+		return
+	}
+	if f.m.moves == nil {
+		f.m.moves = map[string]*hv.MigrationProgress{}
+	}
+	now := *p
+	if was != nil {
+		now.DowntimeLimit, now.MemoryRate, now.PostCopyFaults = was.DowntimeLimit, was.MemoryRate, was.PostCopyFaults
+	}
+	f.m.moves[uuid] = &now
+}
+
+// MigrationProgress implements hv.Migrator.
 func (c *conn) MigrationProgress(ctx context.Context, uuid string) (hv.MigrationProgress, error) {
 	return do(ctx, c, "MigrationProgress", func(m *machine) (p hv.MigrationProgress, err error) {
+		if now := m.moves[uuid]; now != nil {
+			return *now, nil
+		}
 		if _, err = m.find(uuid); err == nil {
 			err = domain.Errorf(domain.NotFound, "The VM is not being moved now.")
 		}
@@ -168,10 +190,27 @@ func (m *machine) notMoving(uuid string) error {
 
 // StartPostCopy implements hv.Migrator.
 func (c *conn) StartPostCopy(ctx context.Context, uuid string) error {
-	return act(ctx, c, "StartPostCopy", func(m *machine) error { return m.notMoving(uuid) })
+	return act(ctx, c, "StartPostCopy", func(m *machine) error {
+		if now := m.moves[uuid]; now != nil {
+			now.PostCopyFaults = 1
+			return nil
+		}
+		return m.notMoving(uuid)
+	})
 }
 
 // TuneMigration implements hv.Migrator.
-func (c *conn) TuneMigration(ctx context.Context, uuid string, _ int64, _ time.Duration) error {
-	return act(ctx, c, "TuneMigration", func(m *machine) error { _, err := m.find(uuid); return err })
+func (c *conn) TuneMigration(ctx context.Context, uuid string, bandwidth int64, downtime time.Duration) error {
+	return act(ctx, c, "TuneMigration", func(m *machine) error {
+		if now := m.moves[uuid]; now != nil {
+			if bandwidth > 0 {
+				now.MemoryRate = bandwidth
+			}
+			if downtime > 0 {
+				now.DowntimeLimit = downtime
+			}
+		}
+		_, err := m.find(uuid)
+		return err
+	})
 }

@@ -108,7 +108,16 @@ func (h *host) MigrationProgress(ctx context.Context, uuid string) (hv.Migration
 	if kind != golibvirt.DomainJobBounded && kind != golibvirt.DomainJobUnbounded || op != golibvirt.DomainJobOperationStrMigrationOut {
 		return p, domain.Errorf(domain.NotFound, "The VM is not being moved now.")
 	}
-	return p, nil
+	d, err := h.lookup(ctx, uuid)
+	if err != nil {
+		return p, err
+	}
+	limit, err := get(ctx, h.conn, "tell the longest pause of "+d.Name, func(l *golibvirt.Libvirt) (uint64, error) { return l.DomainMigrateGetMaxDowntime(d, 0) })
+	if domain.Is(err, domain.Conflict) || domain.Is(err, domain.Unsupported) { // it ended meanwhile, or the daemon is too old to tell
+		return p, nil
+	}
+	p.DowntimeLimit = time.Duration(limit) * time.Millisecond
+	return p, err
 }
 
 func (h *host) MigrationResult(ctx context.Context, uuid string) (hv.MigrationProgress, error) {

@@ -95,7 +95,7 @@ func (d Deps) over(ctx context.Context, from hv.Host, in Move) error {
 func (d Deps) follow(ctx context.Context, r *jobs.Run, in Move, from hv.Host, ended <-chan error, started time.Time) error {
 	tick := time.NewTicker(d.Watch)
 	defer tick.Stop()
-	p := &pilot{in: in, host: from, run: r, started: started}
+	p := &pilot{in: in, host: from, run: r, started: started, every: d.Watch}
 	done := ctx.Done()
 	for {
 		select {

@@ -97,6 +97,13 @@ func Kinds(d Deps) []jobs.Kind {
 			}
 			return d.liveSteps(in), nil
 		}, StuckHelp: help},
+		{Name: KindTune, StuckHelp: "Let the job go: the migration itself goes on.", Steps: func(raw json.RawMessage) ([]jobs.Step, error) {
+			var in Tune
+			if err := decode(raw, &in); err != nil {
+				return nil, err
+			}
+			return d.tuneSteps(in), nil
+		}},
 		{Name: KindMeasure, Read: true, StuckHelp: "Let the job go.", Steps: func(raw json.RawMessage) ([]jobs.Step, error) {
 			var in Measure
 			if err := decode(raw, &in); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"novacron/db"
 	"novacron/domain"
+	"novacron/hv"
 	"novacron/hv/hvtest"
 	"novacron/jobs/fleet"
 	"novacron/jobs/fleet/fleettest"
@@ -222,6 +223,75 @@ func TestCancelWhileItMoves(t *testing.T) {
 	if where := once(t, w, a, b); (job.State == domain.JobSucceeded) != (where == "b") {
 		t.Errorf("the job is %s and the guest on %s", job.State, where)
 	}
+}
+
+// A person raises the pause, the policy goes on from there, and what the copying does is told meanwhile.
+func TestTuneWhileItMoves(t *testing.T) {
+	w, a, b, _, to, vm := joined(t, true)
+	release := a.Hang("Migrate")
+	defer release()
+	look := hv.MigrationProgress{MemoryTotal: domain.GiB, MemoryLeft: domain.GiB / 2, MemoryDone: domain.GiB / 2, DirtyRate: 90 * domain.MiB, Iteration: 1, Downtime: 700 * time.Millisecond}
+	a.Moving(vm.UUID, &look)
+	job, err := w.Fleet.MigrateVM(t.Context(), fleettest.Actor, vm.ID, fleet.MigrateVM{Host: to.ID, Policy: domain.MigrationPolicy{DowntimeMS: []int{100, 200, 400}, PostCopy: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it moves", func() bool { return a.Calls("Migrate") > 0 })
+	tuned, err := w.Fleet.TuneMigration(t.Context(), fleettest.Actor, job.ID, domain.MigrationTune{BandwidthBytes: 64 * domain.MiB, DowntimeMS: 250}, "")
+	w.Succeed(t, tuned, err)
+	shown := func(ok func(m *domain.MoveProgress) bool) func() bool {
+		return func() bool {
+			p, at := w.Engine.Progress(job.ID)
+			return at && p.Move != nil && ok(p.Move)
+		}
+	}
+	until(t, "the new limits are told", shown(func(m *domain.MoveProgress) bool {
+		return m.DowntimeMax == 250 && m.CopyRate == 64*domain.MiB && m.DirtyRate == 90*domain.MiB && m.Next == "allow a pause of 400 ms" && m.Phase == domain.MoveMemory && m.MayPostCopy
+	}))
+	next := func() { look.Iteration++; a.Moving(vm.UUID, &look) }
+	until(t, "the policy goes on from what the person set", func() bool { next(); return shown(func(m *domain.MoveProgress) bool { return m.DowntimeMax == 400 })() })
+	until(t, "it ends by post-copy", func() bool {
+		next()
+		return shown(func(m *domain.MoveProgress) bool { return m.Phase == domain.MovePostCopy && m.Next == "" })()
+	})
+	a.Moving(vm.UUID, nil)
+	release()
+	w.Succeed(t, job, nil)
+	if once(t, w, a, b) != "b" {
+		t.Error("it was not moved")
+	}
+	if _, err := w.Fleet.TuneMigration(t.Context(), fleettest.Actor, job.ID, domain.MigrationTune{DowntimeMS: 250}, ""); domain.CodeOf(err) != domain.Conflict {
+		t.Errorf("tuning what is over: %v", err)
+	}
+}
+
+func TestTuneIsRefused(t *testing.T) {
+	w, a, _, _, to, vm := joined(t, true)
+	release := a.Hang("Migrate")
+	defer release()
+	job, err := w.Fleet.MigrateVM(t.Context(), fleettest.Actor, vm.ID, fleet.MigrateVM{Host: to.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, c := range map[string]struct {
+		id     string
+		change domain.MigrationTune
+		code   domain.Code
+	}{
+		"nothing":                       {job.ID, domain.MigrationTune{}, domain.Invalid},
+		"too slow":                      {job.ID, domain.MigrationTune{BandwidthBytes: 1}, domain.Invalid},
+		"a pause of an hour":            {job.ID, domain.MigrationTune{DowntimeMS: 3_600_000}, domain.Invalid},
+		"post-copy that was not begun":  {job.ID, domain.MigrationTune{PostCopy: true}, domain.Invalid},
+		"a migration that is not there": {"job_none", domain.MigrationTune{DowntimeMS: 200}, domain.NotFound},
+	} {
+		if _, err := w.Fleet.TuneMigration(t.Context(), fleettest.Actor, c.id, c.change, ""); domain.CodeOf(err) != c.code {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	tuned, err := w.Fleet.TuneMigration(t.Context(), fleettest.Actor, job.ID, domain.MigrationTune{DowntimeMS: 200}, "")
+	w.Undone(t, tuned, err, domain.Conflict) // the host says that nothing moves
+	release()
+	w.Succeed(t, job, nil)
 }
 
 // until waits for a level of a fake, which tells nobody when it is reached.

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"novacron/domain"
@@ -17,12 +18,18 @@ type pilot struct {
 	run     *jobs.Run
 	started time.Time
 
-	limit   int // index of the policy's downtime limits in force
+	limit   int // the limit of the pause last asked for, in milliseconds
 	round   int // the last iteration seen
 	left    int64
 	stalled int
 	ended   bool // post-copy or the pause was asked for
+	phase   domain.MovePhase
+	rates   []domain.RatePoint
+	every   time.Duration
 }
+
+// ratesKept is how many looks a chart of the rates goes back.
+const ratesKept = 240
 
 // stallRounds is how many iterations without getting shorter call for the next step of the policy.
 const stallRounds = 2
@@ -38,6 +45,9 @@ func (p *pilot) steer(ctx context.Context, now time.Time) {
 		}
 		return
 	}
+	if at.PostCopyFaults > 0 {
+		p.ended, p.phase = true, domain.MovePostCopy // whoever asked for it
+	}
 	p.tell(at)
 	if p.ended || at.Iteration <= p.round {
 		return
@@ -49,27 +59,58 @@ func (p *pilot) steer(ctx context.Context, now time.Time) {
 	if p.stalled < stallRounds {
 		return
 	}
-	limits := p.in.Policy.Downtimes()
 	waited := now.Sub(p.started)
+	next := p.raise(at)
 	switch {
-	case p.limit+1 < len(limits):
-		next := limits[p.limit+1]
+	case next > 0:
 		if p.ask("raising the limit of the pause", p.host.TuneMigration(look, p.in.UUID, 0, time.Duration(next)*time.Millisecond)) {
-			p.limit++
-			p.stalled = 0
+			p.limit, p.stalled = next, 0
 			p.run.Log("The copying does not get ahead of the guest: the pause may now take %d ms.", next)
 		}
 	case p.in.Policy.PostCopy:
 		if p.ask("post-copy", p.host.StartPostCopy(look, p.in.UUID)) {
-			p.ended = true
+			p.ended, p.phase = true, domain.MovePostCopy
 			p.run.Log("Switched to post-copy: the guest goes on over there and fetches its memory as it needs it.")
 		}
 	case p.in.Policy.PauseAfterSeconds > 0 && waited >= time.Duration(p.in.Policy.PauseAfterSeconds)*time.Second:
 		if p.ask("pausing the guest", p.host.Pause(look, p.in.UUID)) {
-			p.ended = true
+			p.ended, p.phase = true, domain.MovePaused
 			p.run.Log("The guest was paused after %s, so that its move can end.", waited.Round(time.Second))
 		}
 	}
+}
+
+// raise is the policy's next limit of the pause above the one in force, in milliseconds, or 0. A person may have set another one meanwhile, so the host
+// is believed; a host that does not tell has the last one asked for.
+func (p *pilot) raise(at hv.MigrationProgress) int {
+	limits := p.in.Policy.Downtimes()
+	now := max(p.limit, limits[0])
+	if at.DowntimeLimit > 0 {
+		now = int(at.DowntimeLimit.Milliseconds())
+	}
+	for _, ms := range limits {
+		if ms > now {
+			return ms
+		}
+	}
+	return 0
+}
+
+// next says what the policy does if the copying goes on stalling.
+func (p *pilot) next(at hv.MigrationProgress) string {
+	switch ms := p.raise(at); {
+	case p.ended:
+		return ""
+	case ms > 0:
+		return fmt.Sprintf("allow a pause of %d ms", ms)
+	case p.in.Policy.PostCopy:
+		return "switch to post-copy"
+	case p.in.Policy.PauseAfterSeconds > 0:
+		return fmt.Sprintf("pause the guest %d s after the start", p.in.Policy.PauseAfterSeconds)
+	case p.in.Policy.NeverSlow:
+		return "go on trying"
+	}
+	return "slow the guest down further"
 }
 
 func (p *pilot) ask(what string, err error) bool {
@@ -103,5 +144,19 @@ func (p *pilot) tell(at hv.MigrationProgress) {
 	if at.Downtime > 0 {
 		text += fmt.Sprintf(", pause about %d ms", at.Downtime.Milliseconds())
 	}
-	p.run.Progress(min(percent, 99), text)
+	p.rates = append(p.rates, domain.RatePoint{Copy: at.MemoryRate + at.DiskRate, Dirty: at.DirtyRate})
+	if len(p.rates) > ratesKept {
+		p.rates = p.rates[len(p.rates)-ratesKept:]
+	}
+	m := &domain.MoveProgress{Phase: p.phase, BytesDone: at.MemoryDone + at.DiskDone, BytesLeft: left, CopyRate: at.MemoryRate + at.DiskRate, DirtyRate: at.DirtyRate,
+		DowntimeMS: at.Downtime.Milliseconds(), DowntimeMax: at.DowntimeLimit.Milliseconds(), Iteration: at.Iteration, Throttle: at.Throttle, Next: p.next(at),
+		MayPostCopy: p.in.Policy.PostCopy, Rates: slices.Clone(p.rates), EverySeconds: p.every.Seconds()}
+	switch {
+	case m.Phase != "":
+	case at.DiskLeft > 0:
+		m.Phase = domain.MoveDisks
+	default:
+		m.Phase = domain.MoveMemory
+	}
+	p.run.Moving(min(percent, 99), text, m)
 }

@@ -27,33 +27,34 @@ const (
 
 // Patterns in echo's notation for the URLs that carry an id.
 const (
-	PatVM           = "/vms/:id"                   // Summary
-	PatVMTab        = "/vms/:id/:tab"              // hardware, console, tasks, events, definition
-	PatVMAction     = "/vms/:id/actions/:action"   // POST start, shutdown, stop, reboot, reset, pause, resume, save, restore, discard; GET: the confirmation
-	PatVMEdit       = "/vms/:id/edit"              // POST hardware change, fields of vms.ChangeForm
-	PatVMRevert     = "/vms/:id/revert"            // POST field
-	PatVMDescribe   = "/vms/:id/describe"          // POST version, tags, notes
-	PatVMRename     = "/vms/:id/rename"            // GET dialog, POST name
-	PatVMClone      = "/vms/:id/clone"             // GET dialog, POST name
-	PatVMDelete     = "/vms/:id/delete"            // GET dialog, POST disks=1, confirm=name
-	PatVMScreenshot = "/vms/:id/screenshot.png"    // GET
-	PatVMTicket     = "/vms/:id/console/:kind"     // POST: JSON {"url": "/ws/console/…", "via": "…"}; kind vnc or serial
-	PatConsole      = "/console/:id/:kind"         // GET pop-out page
-	PatConsoleWS    = "/ws/console/:ticket"        // GET websocket
-	PatHost         = "/hosts/:id"                 // Summary
-	PatHostTab      = "/hosts/:id/:tab"            // vms, storage, networks, devices, events
-	PatHostEdit     = "/hosts/:id/edit"            // GET dialog, POST version, name, notes, labels
-	PatHostMaint    = "/hosts/:id/maintenance"     // POST on=1 or on=0
-	PatHostRetry    = "/hosts/:id/reconnect"       // POST
-	PatHostRemove   = "/hosts/:id/remove"          // GET dialog, POST
-	PatVMMigrate    = "/vms/:id/migrate"           // GET page, POST host, stall, bandwidth, tls; measure=1 only measures
-	PatHostEvacuate = "/hosts/:id/evacuate"        // GET plan, POST
-	PatHostReturn   = "/hosts/:id/return"          // POST
-	PatTask         = "/tasks/:id"                 // GET
-	PatTaskAction   = "/tasks/:id/:action"         // POST cancel, retry, dismiss
-	PatTokenRevoke  = "/account/tokens/:id/revoke" // POST
-	PatTreeHost     = "/tree/hosts/:id"            // GET fragment: the VMs below a host
-	PatStatic       = "/static/*"
+	PatVM            = "/vms/:id"                   // Summary
+	PatVMTab         = "/vms/:id/:tab"              // hardware, console, tasks, events, definition
+	PatVMAction      = "/vms/:id/actions/:action"   // POST start, shutdown, stop, reboot, reset, pause, resume, save, restore, discard; GET: the confirmation
+	PatVMEdit        = "/vms/:id/edit"              // POST hardware change, fields of vms.ChangeForm
+	PatVMRevert      = "/vms/:id/revert"            // POST field
+	PatVMDescribe    = "/vms/:id/describe"          // POST version, tags, notes
+	PatVMRename      = "/vms/:id/rename"            // GET dialog, POST name
+	PatVMClone       = "/vms/:id/clone"             // GET dialog, POST name
+	PatVMDelete      = "/vms/:id/delete"            // GET dialog, POST disks=1, confirm=name
+	PatVMScreenshot  = "/vms/:id/screenshot.png"    // GET
+	PatVMTicket      = "/vms/:id/console/:kind"     // POST: JSON {"url": "/ws/console/…", "via": "…"}; kind vnc or serial
+	PatConsole       = "/console/:id/:kind"         // GET pop-out page
+	PatConsoleWS     = "/ws/console/:ticket"        // GET websocket
+	PatHost          = "/hosts/:id"                 // Summary
+	PatHostTab       = "/hosts/:id/:tab"            // vms, storage, networks, devices, events
+	PatHostEdit      = "/hosts/:id/edit"            // GET dialog, POST version, name, notes, labels
+	PatHostMaint     = "/hosts/:id/maintenance"     // POST on=1 or on=0
+	PatHostRetry     = "/hosts/:id/reconnect"       // POST
+	PatHostRemove    = "/hosts/:id/remove"          // GET dialog, POST
+	PatVMMigrate     = "/vms/:id/migrate"           // GET page, POST host, stall, bandwidth, tls; measure=1 only measures
+	PatHostEvacuate  = "/hosts/:id/evacuate"        // GET plan, POST
+	PatHostReturn    = "/hosts/:id/return"          // POST
+	PatMigrationTune = "/migrations/:id/tune"       // GET dialog, POST bandwidth, downtime_ms, post_copy
+	PatTask          = "/tasks/:id"                 // GET
+	PatTaskAction    = "/tasks/:id/:action"         // POST cancel, retry, dismiss
+	PatTokenRevoke   = "/account/tokens/:id/revoke" // POST
+	PatTreeHost      = "/tree/hosts/:id"            // GET fragment: the VMs below a host
+	PatStatic        = "/static/*"
 )
 
 func at(parts ...string) string {
@@ -136,6 +137,9 @@ func HostEvacuate(id string) string { return at("hosts", id, "evacuate") }
 
 // HostReturn brings back what was evacuated.
 func HostReturn(id string) string { return at("hosts", id, "return") }
+
+// MigrationTune changes the migration that a job is, while it runs.
+func MigrationTune(id string) string { return at("migrations", id, "tune") }
 
 // Task is a job's page.
 func Task(id string) string { return at("tasks", id) }
