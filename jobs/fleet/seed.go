@@ -62,11 +62,20 @@ func (c CreateVM) withSeed(s *domain.Seed) domain.VMSpec {
 	if s == nil {
 		return spec
 	}
-	spec.Disks = append(slices.Clone(spec.Disks), domain.Disk{Device: "cdrom", Pool: s.Pool, Source: s.Volume, Format: "raw", ReadOnly: true})
+	spec.Disks = append(slices.Clone(spec.Disks), domain.Disk{Device: "cdrom", Bus: seedBus(s.Kind), Pool: s.Pool, Source: s.Volume, Format: "raw", ReadOnly: true})
 	if c.Windows != nil && c.Windows.DriverISO != "" {
 		spec.Disks = append(spec.Disks, domain.Disk{Device: "cdrom", Source: c.Windows.DriverISO, Format: "raw", ReadOnly: true})
 	}
 	return spec
+}
+
+// seedBus is what the drive of a seed hangs on. Kernels made for clouds, Debian's among them, know no SATA: they see a drive on virtio-scsi. The installer of
+// Windows knows no virtio without a driver.
+func seedBus(kind string) string {
+	if kind == domain.SeedCloudInit {
+		return "scsi"
+	}
+	return ""
 }
 
 // keep writes what belongs to the new VM's row.
@@ -191,7 +200,7 @@ func (f *Fleet) addCloudInit(ctx context.Context, actor string, vm domain.VM, re
 		return domain.Job{}, domain.Errorf(domain.Conflict, "%s has no storage pool that the medium could lie in.", vm.HostName).WithFix("Make or start a storage pool on that host.")
 	}
 	s.Volume = freeSeed(vm.Name, s.Pool, volumes)
-	drive := domain.Disk{Device: "cdrom", Pool: s.Pool, Volume: s.Volume, Format: "raw", ReadOnly: true}
+	drive := domain.Disk{Device: "cdrom", Bus: seedBus(s.Kind), Pool: s.Pool, Volume: s.Volume, Format: "raw", ReadOnly: true}
 	change := domain.VMChange{AddDisks: []domain.Disk{drive}}
 	if _, err := change.Apply(vm.Config); err != nil {
 		return domain.Job{}, err
