@@ -68,6 +68,7 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 		{"vm", "/vms/" + running.ID}, {"vm-hardware", "/vms/" + running.ID + "/hardware"}, {"vm-console", "/vms/" + running.ID + "/console"},
 		{"vm-snapshots", "/vms/" + running.ID + "/snapshots"}, {"snapshot-new", "/vms/" + running.ID + "/snapshots/new"},
 		{"schedules", "/snapshot-schedules"}, {"schedule-new", "/snapshot-schedules/new"}, {"vm-serial", "/vms/" + running.ID + "/console?kind=serial"}, {"vm-tasks", "/vms/" + running.ID + "/tasks"}, {"vm-events", "/vms/" + running.ID + "/events"},
+		{"vm-guest", "/vms/" + running.ID + "/guest"}, {"guest-password", "/vms/" + running.ID + "/guest/password"}, {"vm-cloud-init", "/vms/" + stopped.ID + "/cloud-init"}, {"vm-stopped-guest", "/vms/" + stopped.ID + "/guest"},
 		{"vm-definition", "/vms/" + running.ID + "/definition"}, {"vm-stopped", "/vms/" + stopped.ID}, {"vm-stopped-console", "/vms/" + stopped.ID + "/console"},
 		{"vm-new", "/vms/new"}, {"vm-delete", "/vms/" + stopped.ID + "/delete"}, {"vm-rename", "/vms/" + stopped.ID + "/rename"}, {"vm-clone", "/vms/" + stopped.ID + "/clone"},
 		{"vm-stop", "/vms/" + running.ID + "/actions/stop"}, {"hosts", "/hosts"}, {"host-new", "/hosts/new"}, {"host", "/hosts/" + e.hosts[0]},

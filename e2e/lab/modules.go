@@ -15,7 +15,7 @@ import (
 // all, are passed over.
 var wanted = []string{
 	"virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio_balloon", "virtio_scsi", "virtio_rng", "virtio_mem", "virtio_input",
-	"sd_mod", "sr_mod", "isofs", "ahci", "nvme", "e1000", "e1000e", "8139cp",
+	"sd_mod", "sr_mod", "isofs", "ahci", "ata_piix", "nvme", "e1000", "e1000e", "8139cp",
 	"button", "evdev", "gpio_keys", "gpio_pl061", // the power button
 	"xhci_pci", "usbhid", "hid_generic", "qemu_fw_cfg", "virtiofs", "loop", "ext4",
 }
