@@ -9,6 +9,8 @@ const (
 	MigrateAuto MigrationMode = "auto" // live when it runs, cold when it is stopped
 	MigrateLive MigrationMode = "live"
 	MigrateCold MigrationMode = "cold"
+	// MigrateStorage moves a disk to another pool of the VM's own host, running or stopped; the VM stays where it is.
+	MigrateStorage MigrationMode = "storage"
 )
 
 // CheckLevel says what a check found.

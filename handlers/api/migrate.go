@@ -15,7 +15,7 @@ import (
 
 // MoveChoices are what a move and its forecast share.
 type MoveChoices struct {
-	Mode     domain.MigrationMode   `json:"mode,omitempty" enum:"auto,live,cold" default:"auto" doc:"auto: live when it runs, cold when it is stopped"`
+	Mode     domain.MigrationMode   `json:"mode,omitempty" enum:"auto,live,storage,cold" default:"auto" doc:"auto: live when it runs, cold when it is stopped; storage: one disk goes to another pool of its own host"`
 	Disks    map[string]string      `json:"disks,omitempty" doc:"By target (vda): the pool of the target host that it is copied into; shared: the target sees the same file"`
 	Networks map[string]string      `json:"networks,omitempty" doc:"By name: what the network or bridge is called on the target"`
 	Policy   domain.MigrationPolicy `json:"policy,omitempty" doc:"What the move may do to the guest and the wire"`

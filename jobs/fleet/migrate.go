@@ -288,7 +288,7 @@ func validMove(req MigrateVM) error {
 	switch req.Mode {
 	case "", domain.MigrateAuto, domain.MigrateLive, domain.MigrateCold:
 	default:
-		return domain.InvalidField("mode", "“"+string(req.Mode)+"” is not a way to move a VM.", "auto, live or cold")
+		return domain.InvalidField("mode", "“"+string(req.Mode)+"” is not a way to move a VM.", "auto, live, cold; storage to move, not to forecast")
 	}
 	return req.Policy.Validate()
 }
@@ -297,6 +297,9 @@ func validMove(req MigrateVM) error {
 func (f *Fleet) MigrateVM(ctx context.Context, actor, vmID string, req MigrateVM) (domain.Job, error) {
 	if job, ok, err := f.again(ctx, actor, req.Key); ok || err != nil {
 		return job, err
+	}
+	if req.Mode == domain.MigrateStorage {
+		return f.moveStorage(ctx, actor, vmID, req)
 	}
 	if err := validMove(req); err != nil {
 		return domain.Job{}, err
