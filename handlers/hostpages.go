@@ -190,7 +190,7 @@ func (s *server) hostModel(ctx context.Context, sub auth.Subject, id, tab string
 	case "networks":
 		m.Networks, err = s.DB.Networks(ctx, id)
 	case "devices":
-		m.Devices, err = s.DB.Devices(ctx, id)
+		m.Devices, err = s.deviceRows(ctx, id, "")
 	case "events":
 		m.Events, err = s.DB.Events(ctx, db.EventQuery{HostID: id, Newest: true, Limit: tabEvents, NoSteps: true})
 	}

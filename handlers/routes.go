@@ -116,6 +116,9 @@ func (s *server) table() []route {
 		{get, live.PatVolumeAct, access.VolumeRead, s.volumeAsk},
 		{post, live.PatVolumeAct, access.VolumeRead, s.volumeAct},
 
+		{get, live.Devices, access.HostRead, s.kept(s.deviceList)},
+		{get, live.PatDeviceAttach, access.VMEdit, s.deviceAsk},
+		{post, live.PatDeviceAttach, access.VMEdit, s.deviceAttach},
 		{get, live.PatVMMigrate, access.VMMigrate, s.vmMovePage},
 		{post, live.PatVMMigrate, access.VMMigrate, s.vmMove},
 		{get, live.PatHostEvacuate, access.HostMaintain, s.hostEvacuatePage},

@@ -107,6 +107,9 @@ func (s *server) vmModel(ctx context.Context, sub auth.Subject, id, tab, kind st
 			return m, err
 		}
 		m.Edit.Version = m.VM.Version
+		if m.Devices, err = s.deviceInfo(ctx, m.VM.HostID); err != nil {
+			return m, err
+		}
 		m.Choices, err = s.choices(ctx, m.VM.HostID)
 	case live.SnapshotsTab:
 		m.Snapshots, err = s.snapshotsOf(ctx, m.VM)

@@ -166,7 +166,7 @@ func hostPage(tab string, i int) hosts.Page {
 		Pools:    []domain.Pool{{Name: "default", Type: "dir", Active: true, Target: "/var/lib/libvirt/images", CapacityBytes: 18 * domain.TiB, AvailableBytes: 11 * domain.TiB}, {Name: "iscsi", Type: "iscsi"}},
 		Volumes:  []domain.Volume{{Pool: "default", Name: "web-prod-01.qcow2", Path: "/var/lib/libvirt/images/web-prod-01.qcow2", Format: "qcow2", CapacityBytes: 40 * domain.GiB, AllocationBytes: 11 * domain.GiB, Backing: "/var/lib/libvirt/images/golden.qcow2"}},
 		Networks: []domain.Network{{Name: "default", Active: true, Autostart: true, Mode: "nat", Bridge: "virbr0", CIDR: "192.168.122.1/24"}, {Name: "lan", Mode: "bridge", Bridge: "br0"}},
-		Devices:  []domain.Device{{Name: "pci_0000_01_00_0", Kind: "pci", Label: "Ethernet Controller X710", Driver: "i40e"}, {Name: "net_eth0", Kind: "net", Label: "eth0", Driver: "i40e"}}, Events: sampleEvents(), Jobs: sampleJobs()}
+		Devices:  sampleDevices(), Events: sampleEvents(), Jobs: sampleJobs()}
 }
 
 func overview() vms.Overview {
@@ -248,6 +248,7 @@ func pages() []page {
 		pg = append(pg, page{"task-" + string(j.State) + fmt.Sprint(i), tasks.ShowPage(sh(j.Title, layout.SectionTasks, "/tasks/"+j.ID, layout.Crumb{Label: "Tasks", URL: live.Tasks}), tasks.Page{Job: j, Children: map[int][]domain.Job{1: sampleJobs()[3:]}[i], Log: []domain.JobLine{{At: ago(time.Minute), Step: "Start", Text: "KVM cannot be used here, so TCG was chosen. " + evil}, {At: ago(50 * time.Second), Text: "done"}}})})
 	}
 	pg = append(pg, imagePages()...)
+	pg = append(pg, devicePages(vmShell)...)
 	pg = append(pg, guestPages(vmShell)...)
 	return append(pg,
 		page{"move", migrate.MovePage(sh("Move web-prod-01", layout.SectionVMs, "/vms/vm_1/migrate"), sampleMove())},

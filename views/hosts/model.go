@@ -34,7 +34,7 @@ type Page struct {
 	Pools    []domain.Pool
 	Volumes  []domain.Volume
 	Networks []domain.Network
-	Devices  []domain.Device
+	Devices  []DeviceRow // tab devices
 	Events   []domain.Event
 	Jobs     []domain.Job // a few on summary
 }

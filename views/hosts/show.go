@@ -121,20 +121,5 @@ func volumesOf(all []domain.Volume, pool string) []domain.Volume {
 	return slices.DeleteFunc(slices.Clone(all), func(v domain.Volume) bool { return v.Pool != pool })
 }
 
-func deviceKinds(all []domain.Device) []string {
-	var out []string
-	for _, d := range all {
-		if !slices.Contains(out, d.Kind) {
-			out = append(out, d.Kind)
-		}
-	}
-	slices.Sort(out)
-	return out
-}
-
-func devicesOf(all []domain.Device, kind string) []domain.Device {
-	return slices.DeleteFunc(slices.Clone(all), func(d domain.Device) bool { return d.Kind != kind })
-}
-
 // free is what can still be handed out; it is what the hypervisor reports.
 func used(p domain.Pool) float64 { return float64(p.CapacityBytes - p.AvailableBytes) }

@@ -91,6 +91,9 @@ func (f ChangeForm) Change(vm domain.VM) (domain.VMChange, error) {
 	case SectionNICRemove:
 		c.RemoveNICs = []string{get("mac")}
 	default:
+		if f.devices(&p, &c, cfg) {
+			break
+		}
 		p.Add("section", "That part of the hardware cannot be changed here.", "one of the forms on the page")
 	}
 	if err := p.Err(); err != nil {
@@ -119,6 +122,9 @@ func (f ChangeForm) cpu(p *domain.Problems, c *domain.VMChange, cfg domain.VMSpe
 		}
 	}
 	c.CPU = differs(get("cpu"), cfg.CPU)
+	if now := featuresOf(p, get("cpu_features")); f.Values.Has("cpu_features") && !slices.Equal(now, cfg.CPUFeatures) && (len(now) > 0 || len(cfg.CPUFeatures) > 0) {
+		c.CPUFeatures = &now
+	}
 }
 
 func differs(typed, has string) *string {

@@ -90,6 +90,7 @@ type Page struct {
 	Edit        ChangeForm     // tab hardware
 	Snapshots   Snapshots      // tab snapshots
 	Guest       Guest          // tab guest
+	Devices     []DeviceInfo   // tab hardware: what the host could give it
 	Choices     Choices        // tab hardware: what disks and cards may be added from
 	Origin      Origin         // tab summary
 	DescribeErr *domain.Error  // tags or notes were refused
