@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -319,6 +320,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	}
 	front.UseLibrary(shelf)
 	front.Register(hosts, dialer, rec)
+	for _, g := range cfg.guests() {
+		front.Offer(g.Kernel, g.Initrd)
+	}
 	closing := make(chan struct{})
 	site, err := handlers.New(handlers.Deps{
 		DB: d, Engine: engine, Fleet: front, Auth: authn, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now, Static: static.Files(), Version: version,
@@ -507,7 +511,7 @@ Start it with "novacron serve" and open the address that it prints.`,
 	})
 	root.SetVersionTemplate("novacron {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), tokenCommand(), userCommand(), &cobra.Command{
+	root.AddCommand(serveCommand(), tokenCommand(), userCommand(), auditCommand(), adminCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "novacron "+buildVersion()) },
 	})
@@ -581,6 +585,11 @@ Logs go to standard error; the address and the first password to standard output
 
 // offline opens the database of a server, which may be running meanwhile, for one command.
 func offline(cmd *cobra.Command, mayMake bool, do func(ctx context.Context, a *auth.Auth, actor string) error) error {
+	return offlineDB(cmd, mayMake, func(ctx context.Context, _ *db.DB, a *auth.Auth, actor string) error { return do(ctx, a, actor) })
+}
+
+// offlineDB is offline for what reads the database itself.
+func offlineDB(cmd *cobra.Command, mayMake bool, do func(ctx context.Context, d *db.DB, a *auth.Auth, actor string) error) error {
 	cfg, _, err := load(cmd)
 	if err != nil {
 		return err
@@ -598,7 +607,8 @@ func offline(cmd *cobra.Command, mayMake bool, do func(ctx context.Context, a *a
 	if u, err := user.Current(); err == nil {
 		who += " (" + u.Username + ")"
 	}
-	return errors.Join(do(cmd.Context(), auth.New(d, log, time.Now, auth.Options{}), who), d.Close())
+	ctx := domain.WithCause(cmd.Context(), &domain.Cause{Actor: who, Proof: "command line", Asked: cmd.CommandPath()})
+	return errors.Join(do(ctx, d, auth.New(d, log, time.Now, auth.Options{}), who), d.Close())
 }
 
 func tokenCommand() *cobra.Command {
@@ -610,7 +620,8 @@ func tokenCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 	})
 	name := create.Flags().String("name", "", "what the token is for, such as ci (needed)")
-	role := create.Flags().String("role", access.Admin, "what it may do: "+strings.Join(access.Roles, " or "))
+	role := create.Flags().String("role", access.Admin, "what it may do: "+strings.Join(access.Roles, ", ")+", or a role of your own")
+	tenant := create.Flags().String("tenant", "", "the tenant that it works in, by id or name; empty: the whole estate")
 	expires := create.Flags().Duration("expires", 0, "how long it is valid, such as 720h; 0: until it is revoked")
 	create.RunE = func(cmd *cobra.Command, _ []string) error {
 		var p domain.Problems
@@ -623,7 +634,7 @@ func tokenCommand() *cobra.Command {
 			if *expires != 0 {
 				until = time.Now().Add(*expires)
 			}
-			text, _, err := a.CreateToken(ctx, *name, actor, *role, until)
+			text, _, err := a.MakeToken(ctx, auth.Subject{Name: actor}, domain.Token{Name: *name, Role: *role, Tenant: *tenant, ExpiresAt: until})
 			if err == nil {
 				fmt.Fprintln(cmd.OutOrStdout(), text)
 			}
@@ -638,9 +649,9 @@ func tokenCommand() *cobra.Command {
 				return err
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-			fmt.Fprintln(w, "ID\tNAME\tBEGINS\tROLE\tMADE BY\tMADE\tLAST USED\tEXPIRES")
+			fmt.Fprintln(w, "ID\tNAME\tBEGINS\tROLE\tTENANT\tMADE BY\tMADE\tLAST USED\tEXPIRES")
 			for _, t := range toks {
-				fmt.Fprintf(w, "%s\t%s\t%s…\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.Prefix, t.Role, t.CreatedBy, day(t.CreatedAt), day(t.LastUsed), day(t.ExpiresAt))
+				fmt.Fprintf(w, "%s\t%s\t%s…\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.Prefix, cmp.Or(t.Role, "own"), cmp.Or(t.Tenant, "-"), t.CreatedBy, day(t.CreatedAt), day(t.LastUsed), day(t.ExpiresAt))
 			}
 			return w.Flush()
 		})
@@ -678,4 +689,67 @@ func userCommand() *cobra.Command {
 	}
 	users.AddCommand(reset)
 	return users
+}
+
+func auditCommand() *cobra.Command {
+	audit := &cobra.Command{Use: "audit", Short: "Check and export the audit log; works while the server runs"}
+	verify := dataFlags(&cobra.Command{Use: "verify", Short: "Check that no row of the audit log was changed, taken out or put in; names the first that was", Args: cobra.NoArgs})
+	verify.RunE = func(cmd *cobra.Command, _ []string) error {
+		return offlineDB(cmd, false, func(ctx context.Context, d *db.DB, _ *auth.Auth, _ string) error {
+			n, err := d.VerifyAudit(ctx)
+			if err == nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "The audit log is as it was written: %d rows.\n", n)
+			}
+			return err
+		})
+	}
+	export := dataFlags(&cobra.Command{Use: "export", Short: "Print the audit log as JSON lines, newest first", Args: cobra.NoArgs})
+	export.RunE = func(cmd *cobra.Command, _ []string) error {
+		return offlineDB(cmd, false, func(ctx context.Context, d *db.DB, _ *auth.Auth, _ string) error {
+			enc := json.NewEncoder(cmd.OutOrStdout())
+			for before := int64(0); ; {
+				rows, err := d.AuditLog(ctx, db.AuditQuery{Before: before, Limit: 1000})
+				if err != nil {
+					return err
+				}
+				for _, r := range rows {
+					if err := enc.Encode(r); err != nil {
+						return err
+					}
+					before = r.Seq
+				}
+				if len(rows) == 0 {
+					return nil
+				}
+			}
+		})
+	}
+	audit.AddCommand(verify, export)
+	return audit
+}
+
+func adminCommand() *cobra.Command {
+	admin := &cobra.Command{Use: "admin", Short: "Get back in when nobody can; works while the server runs"}
+	rescue := dataFlags(&cobra.Command{
+		Use: "rescue [NAME]", Short: "Make an account a platform admin with a new one-time password and no second factors, and print the password",
+		Long: `Make an account (admin, when none is named) a platform admin again: enabled, with a new one-time
+password, which is printed, and without second factors. Its sessions end. An account that is not
+there is made. It is written into the audit log.`,
+		Example: "  novacron admin rescue --data /var/lib/novacron", Args: cobra.MaximumNArgs(1),
+	})
+	rescue.RunE = func(cmd *cobra.Command, args []string) error {
+		name := auth.FirstAdmin
+		if len(args) == 1 {
+			name = args[0]
+		}
+		return offline(cmd, false, func(ctx context.Context, a *auth.Auth, actor string) error {
+			password, err := a.Rescue(ctx, name, actor)
+			if err == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), password)
+			}
+			return err
+		})
+	}
+	admin.AddCommand(rescue)
+	return admin
 }

@@ -39,6 +39,8 @@ type Auth struct {
 	sessions *sessions
 	touched  *touches
 	secure   bool
+	rights   rights
+	newest   *touches // when sessions were last seen
 }
 
 // New makes an Auth on a database.
@@ -56,6 +58,7 @@ func New(d *db.DB, log *slog.Logger, clock func() time.Time, opt Options) *Auth 
 		addrs:    newLimiter(clock, 20, 15*time.Minute),
 		sessions: newSessions(d.Sessions(), clock, opt),
 		touched:  newTouches(),
+		newest:   newTouches(),
 		secure:   opt.Secure,
 	}
 }
@@ -66,22 +69,73 @@ func (a *Auth) Secure() bool { return a.secure }
 // Subject is who asks: a person with a session or a program with a token. The zero Subject is nobody.
 type Subject struct {
 	Name       string
-	Role       string
-	UserID     string // set for a person
+	Role       string // of a built-in role at the estate, when there are no Grants
+	UserID     string // set for a person, and for a person's own token
 	TokenID    string // set for a program
 	MustChange bool   // signed in with a one-time password: may do nothing but change it
 	Prefs      domain.Prefs
+	Grants     *access.Grants
+	Session    string // id of the session, for a person
+	Proof      string // how it was proven who this is
 }
 
 // Known reports whether somebody is signed in.
 func (s Subject) Known() bool { return s.UserID != "" || s.TokenID != "" }
 
-// Can reports whether the subject holds the permission.
+// Can reports whether the subject holds the permission at all: at the estate, or for a part of it.
 func (s Subject) Can(p access.Permission) bool {
-	if p == access.Public {
+	switch {
+	case p == access.Public:
 		return true
+	case !s.Known():
+		return false
+	case p == access.AccountSelf && s.UserID != "":
+		return true
+	case s.Grants != nil:
+		return s.Grants.Somewhere(p)
 	}
-	return s.Known() && access.Allowed(s.Role, p)
+	return access.Allowed(s.Role, p)
+}
+
+// Everywhere reports whether the subject holds the permission for the whole estate.
+func (s Subject) Everywhere(p access.Permission) bool {
+	if s.Grants == nil || p == access.AccountSelf {
+		return s.Can(p)
+	}
+	return s.Known() && s.Grants.Everywhere(p)
+}
+
+// On reports whether the subject holds the permission for one object.
+func (s Subject) On(p access.Permission, o access.Object) bool {
+	if s.Grants == nil {
+		return s.Can(p)
+	}
+	return s.Known() && s.Grants.On(p, o)
+}
+
+// Sight is which VMs the subject sees; nil for everything.
+func (s Subject) Sight() *domain.Sight {
+	if s.Grants == nil {
+		return nil
+	}
+	return s.Grants.Sight()
+}
+
+// Look is alike for all who may do the same: what they are shown can be drawn once.
+func (s Subject) Look() string {
+	if s.Grants == nil {
+		return s.Role
+	}
+	return s.Grants.Key()
+}
+
+// With puts everything that reading and acting must know of the subject into a context.
+func (s Subject) With(ctx context.Context) context.Context {
+	ctx = WithSubject(ctx, s)
+	if s.Grants == nil {
+		return ctx
+	}
+	return access.With(domain.WithSight(ctx, s.Sight()), s.Grants)
 }
 
 // Require is Can as an error: Unauthenticated when nobody is signed in, Denied when the role does not allow it.
@@ -92,8 +146,13 @@ func (s Subject) Require(p access.Permission) error {
 	case !s.Known():
 		return domain.Errorf(domain.Unauthenticated, "You are not signed in.").WithFix("Sign in, or send a bearer token.")
 	default:
-		return domain.Errorf(domain.Denied, "Your role “%s” does not allow this (it needs %s).", s.Role, p).WithFix("Ask an administrator to do it or to change your role.")
+		return domain.Errorf(domain.Denied, "Your roles do not allow this (it needs %s).", p).WithFix("Ask an administrator to do it or to give you a role that may.")
 	}
+}
+
+// Lacks is the refusal of somebody who does not have the permission.
+func (s Subject) Lacks(p access.Permission) error {
+	return domain.Errorf(domain.Denied, "Your roles do not allow this (it needs %s).", p).WithFix("Ask an administrator to do it or to give you a role that may.")
 }
 
 // Actor is the name that jobs and events carry.

@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
 
+	"novacron/db"
 	"novacron/domain"
 )
 
@@ -21,9 +23,16 @@ import (
 const CookieName = "novacron_session"
 
 const (
-	keyUser  = "user"  // user id
-	keyPrint = "print" // fingerprint of the password hash: a changed password ends every other session
+	keyUser   = "user"   // user id
+	keyPrint  = "print"  // fingerprint of the password hash: a changed password ends every other session
+	keySignIn = "signin" // id of the row that lists the session: without it the session has ended
+	keyProof  = "proof"  // how the person was proven
+	keyMFA    = "mfa"    // when a second factor was shown, in unix milliseconds
+	keySure   = "sure"   // when the person was proven last, for what asks again
+	keyHalf   = "half"   // user id of somebody who gave the password and still owes the second factor
 )
+
+const signInSeenEvery = time.Minute
 
 // sessions joins scs with a store that does not write for every page.
 type sessions struct {
@@ -74,20 +83,67 @@ func (a *Auth) CommitSession(ctx context.Context, w http.ResponseWriter) error {
 	return nil
 }
 
-// BeginSession signs the person in: the session gets a new token, so that one planted before is worth nothing.
+// BeginSession signs the person in with the password alone.
 func (a *Auth) BeginSession(ctx context.Context, u domain.User) error {
-	if err := a.sessions.m.RenewToken(ctx); err != nil {
+	return a.beginSession(ctx, u, "password", false)
+}
+
+// beginSession signs the person in: the session gets a new token, so that one planted before is worth nothing, and a row in the list of devices.
+func (a *Auth) beginSession(ctx context.Context, u domain.User, proof string, second bool) error {
+	m, now := a.sessions.m, a.clock().UTC()
+	if err := m.RenewToken(ctx); err != nil {
 		return domain.Errorf(domain.Internal, "The session could not be renewed: %w", err)
 	}
-	a.sessions.m.Put(ctx, keyUser, u.ID)
-	a.sessions.m.Put(ctx, keyPrint, fingerprint(u))
+	old := m.GetString(ctx, keySignIn)
+	in := domain.SignIn{ID: domain.NewID("sess", now), UserID: u.ID, Proof: proof, CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(m.Lifetime)}
+	if c := domain.CauseOf(ctx); c != nil {
+		in.Address, in.Browser = c.Address, c.Browser
+	}
+	err := a.db.Write(ctx, func(tx *db.Tx) error {
+		if old != "" {
+			if err := tx.DeleteSignIn(old); err != nil {
+				return err
+			}
+		}
+		return tx.InsertSignIn(in)
+	})
+	if err != nil {
+		return err
+	}
+	m.Remove(ctx, keyHalf)
+	m.Put(ctx, keyUser, u.ID)
+	m.Put(ctx, keyPrint, fingerprint(u))
+	m.Put(ctx, keySignIn, in.ID)
+	m.Put(ctx, keyProof, proof)
+	m.Put(ctx, keySure, stamp(now))
+	if second {
+		m.Put(ctx, keyMFA, stamp(now))
+	}
 	return nil
+}
+
+func stamp(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 10) }
+
+func unix(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// stamped reads a time out of the session; 0 when there is none.
+func (a *Auth) stamped(ctx context.Context, key string) int64 {
+	n, err := strconv.ParseInt(a.sessions.m.GetString(ctx, key), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // EndSession signs out.
 func (a *Auth) EndSession(ctx context.Context) error {
 	if a.sessions.m.Token(ctx) == "" {
 		return nil
+	}
+	if id := a.sessions.m.GetString(ctx, keySignIn); id != "" {
+		if err := a.db.Write(ctx, func(tx *db.Tx) error { return tx.DeleteSignIn(id) }); err != nil {
+			return err
+		}
 	}
 	if err := a.sessions.m.Destroy(ctx); err != nil {
 		return domain.Errorf(domain.Internal, "The session could not be ended: %w", err)
@@ -108,10 +164,29 @@ func (a *Auth) SessionSubject(ctx context.Context) (Subject, error) {
 	if err != nil {
 		return Subject{}, err
 	}
-	if a.sessions.m.GetString(ctx, keyPrint) != fingerprint(u) {
+	if a.sessions.m.GetString(ctx, keyPrint) != fingerprint(u) || u.Disabled {
 		return Subject{}, nil
 	}
-	return Subject{Name: u.Name, Role: u.Role, UserID: u.ID, MustChange: u.MustChange, Prefs: u.Prefs}, nil
+	session := a.sessions.m.GetString(ctx, keySignIn)
+	in, err := a.db.SignIn(ctx, session)
+	if domain.Is(err, domain.NotFound) {
+		return Subject{}, nil // revoked
+	}
+	if err != nil {
+		return Subject{}, err
+	}
+	if now := a.clock().UTC(); now.Sub(in.SeenAt) >= signInSeenEvery && a.newest.due(in.ID, now) {
+		address := in.Address
+		if c := domain.CauseOf(ctx); c != nil && c.Address != "" {
+			address = c.Address
+		}
+		if err := a.db.Write(ctx, func(tx *db.Tx) error { return tx.TouchSignIn(in.ID, address, now) }); err != nil {
+			return Subject{}, err
+		}
+	}
+	s := Subject{Name: u.Name, UserID: u.ID, MustChange: u.MustChange, Prefs: u.Prefs, Session: session, Proof: a.sessions.m.GetString(ctx, keyProof)}
+	s.Grants, err = a.grantsOfUser(ctx, u.ID, a.stamped(ctx, keyMFA))
+	return s, err
 }
 
 // SessionKey names the session for what is bound to it, such as a console ticket. It cannot be turned back into the session's token.
@@ -137,7 +212,12 @@ func (a *Auth) SessionAlive(r *http.Request) (Subject, error) {
 // detached keeps a context's end but not its values, so that scs loads the session anew.
 type detached struct{ context.Context }
 
-func (detached) Value(any) any { return nil }
+func (d detached) Value(key any) any {
+	if c, ok := d.Context.Value(key).(*domain.Cause); ok { // from where the request comes stays true
+		return c
+	}
+	return nil
+}
 
 func fingerprint(u domain.User) string {
 	sum := sha256.Sum256([]byte(u.PasswordHash))

@@ -31,17 +31,35 @@ func (a *Auth) EnsureAdmin(ctx context.Context) (name, password string, created 
 
 // CreateUser makes an account whose password must be changed at the first sign-in.
 func (a *Auth) CreateUser(ctx context.Context, name, oneTime, role, actor string) error {
+	_, err := a.createUser(ctx, domain.User{Name: name}, oneTime, role, "", actor)
+	return err
+}
+
+// createUser makes an account, and with a role gives it that in a tenant or, without one, in the estate.
+func (a *Auth) createUser(ctx context.Context, u domain.User, oneTime, role, tenant, actor string) (domain.User, error) {
 	hash, err := a.hasher.hash(ctx, oneTime)
 	if err != nil {
-		return err
+		return u, err
 	}
 	now := a.clock().UTC()
-	u := domain.User{ID: domain.NewID("user", now), Name: name, PasswordHash: hash, MustChange: true, Role: role, CreatedAt: now}
-	return a.db.Write(ctx, func(tx *db.Tx) error {
+	u.ID, u.PasswordHash, u.MustChange, u.CreatedAt = domain.NewID("user", now), hash, true, now
+	return u, a.db.Write(ctx, func(tx *db.Tx) error {
 		if err := tx.InsertUser(u); err != nil {
 			return err
 		}
-		return tx.Emit(domain.Event{Kind: "user.created", Resource: userRef(u), Actor: actor, Message: "Account “" + name + "” was made, with the role " + role + "."})
+		said := "Account “" + u.Name + "” was made."
+		if role != "" {
+			b := domain.Binding{ID: domain.NewID("bind", now), Subject: userRef(u), Role: access.RoleName(role), Scope: domain.ScopeEstate, CreatedBy: actor, CreatedAt: now}
+			said = "Account “" + u.Name + "” was made, with the role " + b.Role + "."
+			if tenant != "" {
+				b.Scope, b.ScopeID = domain.ScopeTenant, tenant
+				said = "Account “" + u.Name + "” was made, with the role " + b.Role + " in " + tenant + "."
+			}
+			if err := tx.InsertBinding(b); err != nil {
+				return err
+			}
+		}
+		return tx.Emit(domain.Event{Kind: "user.created", Resource: userRef(u), Actor: actor, Message: said})
 	})
 }
 
@@ -74,7 +92,7 @@ func (a *Auth) SignIn(ctx context.Context, name, password, addr string) (domain.
 	if err != nil {
 		return domain.User{}, err
 	}
-	if !ok || unknown {
+	if !ok || unknown || u.Disabled {
 		return domain.User{}, wrong()
 	}
 	a.accounts.forgive(counted)

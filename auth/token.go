@@ -49,31 +49,63 @@ func CheckTokenName(p *domain.Problems, field, name string) {
 	}
 }
 
-// CreateToken makes an API token and returns its text, which is shown once and never kept. A zero expires means never.
+// CreateToken makes a service account's API token for the estate and returns its text, which is shown once and never kept. A zero expires means never.
 func (a *Auth) CreateToken(ctx context.Context, name, actor, role string, expires time.Time) (text string, tok domain.Token, err error) {
-	now := a.clock().UTC()
+	return a.MakeToken(ctx, Subject{Name: actor}, domain.Token{Name: name, Role: role, ExpiresAt: expires})
+}
+
+// MakeToken makes an API token: a person's own, with what that person may (UserID), or a service account's, with a role in a tenant or in the estate.
+func (a *Auth) MakeToken(ctx context.Context, by Subject, tok domain.Token) (text string, made domain.Token, err error) {
+	now, actor := a.clock().UTC(), by.Actor()
 	var p domain.Problems
-	name = strings.TrimSpace(name)
-	CheckTokenName(&p, "name", name)
-	if !access.Known(role) {
-		p.Add("role", "There is no role “"+role+"”.", "one of "+strings.Join(access.Roles, ", "))
+	tok.Name = strings.TrimSpace(tok.Name)
+	CheckTokenName(&p, "name", tok.Name)
+	policy, err := a.Policy(ctx)
+	if err != nil {
+		return "", tok, err
 	}
-	if !expires.IsZero() && !expires.After(now) {
+	role, known := policy.Role(tok.Role)
+	if tok.UserID == "" && !known {
+		p.Add("role", "There is no role “"+tok.Role+"”.", "one of "+strings.Join(access.Roles, ", "))
+	}
+	if tok.Tenant != "" {
+		t, ok := policy.Tenant(tok.Tenant)
+		if !ok {
+			p.Add("tenant", "There is no tenant “"+tok.Tenant+"”.", "a tenant's id or name, or nothing for the whole estate")
+		}
+		tok.Tenant = t.ID
+	}
+	if _, unknown := access.Expand(tok.Only); len(unknown) > 0 {
+		p.Add("permissions", "There is no permission “"+unknown[0]+"”.", "names such as vm.power, or vm.* for all of a kind")
+	}
+	if !tok.ExpiresAt.IsZero() && !tok.ExpiresAt.After(now) {
 		p.Add("expires", "The token would have expired already.", "a time in the future, or nothing for a token that stays")
 	}
 	if err := p.Err(); err != nil {
 		return "", tok, err
 	}
-	text = newTokenText()
-	tok = domain.Token{
-		ID: domain.NewID("tok", now), Name: name, Prefix: text[:tokenShown], Hash: tokenHash(text),
-		Role: role, CreatedBy: actor, CreatedAt: now, ExpiresAt: expires,
+	said := "API token “" + tok.Name + "” was made, for " + actor + "."
+	if tok.UserID == "" {
+		tok.Role = role.ID
+		scope := domain.ScopeEstate
+		said = "API token “" + tok.Name + "” was made, with the role " + tok.Role + "."
+		if tok.Tenant != "" {
+			scope = domain.ScopeTenant
+			said = "API token “" + tok.Name + "” was made, with the role " + tok.Role + " in " + tok.Tenant + "."
+		}
+		if err := mayGive(by, role, scope, tok.Tenant); err != nil {
+			return "", tok, err
+		}
+	} else {
+		tok.Role, tok.Tenant = "", ""
 	}
+	text = newTokenText()
+	tok.ID, tok.Prefix, tok.Hash, tok.CreatedBy, tok.CreatedAt = domain.NewID("tok", now), text[:tokenShown], tokenHash(text), actor, now
 	err = a.db.Write(ctx, func(tx *db.Tx) error {
 		if err := tx.InsertToken(tok); err != nil {
 			return err
 		}
-		return tx.Emit(domain.Event{Kind: "token.created", Resource: tokenRef(tok), Actor: actor, Message: "API token “" + name + "” was made, with the role " + role + "."})
+		return tx.Emit(domain.Event{Kind: "token.created", Resource: tokenRef(tok), Actor: actor, Tenant: tok.Tenant, Message: said})
 	})
 	if err != nil {
 		return "", domain.Token{}, err
@@ -129,7 +161,18 @@ func (a *Auth) TokenSubject(ctx context.Context, bearer string) (Subject, error)
 			return Subject{}, err
 		}
 	}
-	return Subject{Name: tok.Name, Role: tok.Role, TokenID: tok.ID}, nil
+	sub := Subject{Name: tok.Name, Role: tok.Role, TokenID: tok.ID, UserID: tok.UserID, Proof: "token"}
+	if tok.UserID != "" {
+		u, err := a.db.User(ctx, tok.UserID)
+		if domain.Is(err, domain.NotFound) || err == nil && (u.Disabled || u.MustChange) {
+			return Subject{}, refused()
+		}
+		if err != nil {
+			return Subject{}, err
+		}
+	}
+	sub.Grants, err = a.grantsOfToken(ctx, tok)
+	return sub, err
 }
 
 func tokenRef(t domain.Token) domain.Ref { return domain.Ref{Kind: "token", ID: t.ID, Name: t.Name} }

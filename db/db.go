@@ -196,6 +196,7 @@ type Tx struct {
 	events []domain.Event
 	stmts  map[string]*sqlx.Stmt // nil: run once, unprepared
 	shows  bool                  // wrote something that a memo may keep
+	before string                // how something was, for the audit log
 }
 
 // Write runs fn in a write transaction and commits it, or rolls it back when fn fails. It waits for its turn as long as ctx allows;
@@ -242,7 +243,7 @@ func (d *DB) publish(tx *Tx) {
 	}
 	evs := tx.events
 	if last := d.feed.Last(); evs[0].Seq != last+1 {
-		missed, err := d.Events(tx.ctx, EventQuery{After: last, Before: evs[0].Seq, Limit: maxLimit})
+		missed, err := d.Events(domain.WithSight(tx.ctx, nil), EventQuery{After: last, Before: evs[0].Seq, Limit: maxLimit})
 		if err != nil {
 			d.feed.restart(evs) // whoever follows is told of the gap and reads the table
 			return
@@ -328,7 +329,10 @@ func (d *DB) Prune(ctx context.Context, eventsBefore, jobsBefore time.Time) (eve
 		if jobs, err = tx.exec("DELETE FROM jobs WHERE state IN ('succeeded', 'undone') AND ended_at < ? AND parent_id IS NULL", ms(jobsBefore)); err != nil {
 			return err
 		}
-		_, err = tx.exec("DELETE FROM sessions WHERE expires_at < ?", ms(tx.now()))
+		if _, err = tx.exec("DELETE FROM sessions WHERE expires_at < ?", ms(tx.now())); err != nil {
+			return err
+		}
+		_, err = tx.exec("DELETE FROM signins WHERE expires_at < ?", ms(tx.now()))
 		return err
 	})
 	return events, jobs, err

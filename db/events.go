@@ -20,10 +20,19 @@ func (tx *Tx) Emit(ev domain.Event) error {
 	tx.seq++
 	ev.Seq = tx.seq
 	ev.At = tx.now().UTC().Truncate(time.Millisecond)
-	_, err := tx.aside("INSERT INTO events (seq, at, kind, res_kind, res_id, res_name, host_id, job_id, actor, message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		ev.Seq, ms(ev.At), ev.Kind, ev.Resource.Kind, ev.Resource.ID, ev.Resource.Name, ev.HostID, ev.JobID, ev.Actor, ev.Message)
+	var err error
+	if ev.Tenant == "" {
+		if ev.Tenant, err = tx.tenantOf(ev.Resource.Kind, ev.Resource.ID, ev.JobID); err != nil {
+			return err
+		}
+	}
+	_, err = tx.aside("INSERT INTO events (seq, at, kind, res_kind, res_id, res_name, host_id, job_id, actor, message, tenant) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		ev.Seq, ms(ev.At), ev.Kind, ev.Resource.Kind, ev.Resource.ID, ev.Resource.Name, ev.HostID, ev.JobID, ev.Actor, ev.Message, ev.Tenant)
 	if err != nil {
 		return edge(err, "event")
+	}
+	if err := tx.auditEvent(ev); err != nil {
+		return err
 	}
 	tx.events = append(tx.events, ev)
 	return nil
@@ -32,6 +41,9 @@ func (tx *Tx) Emit(ev domain.Event) error {
 // Events reads the event table.
 func (d *DB) Events(ctx context.Context, q EventQuery) ([]domain.Event, error) {
 	where, args := []string{"seq > ?"}, []any{q.After}
+	if cond, more := conditionOfOwner(ctx); len(cond) > 0 {
+		where, args = append(where, cond...), append(args, more...)
+	}
 	if q.Before > 0 {
 		where, args = append(where, "seq < ?"), append(args, q.Before)
 	}
@@ -51,12 +63,12 @@ func (d *DB) Events(ctx context.Context, q EventQuery) ([]domain.Event, error) {
 	if q.Newest {
 		order = "DESC"
 	}
-	query := "SELECT seq, at, kind, res_kind, res_id, res_name, host_id, job_id, actor, message FROM events WHERE " + strings.Join(where, " AND ") + " ORDER BY seq " + order + " LIMIT ?"
+	query := "SELECT seq, at, kind, res_kind, res_id, res_name, host_id, job_id, actor, message, tenant FROM events WHERE " + strings.Join(where, " AND ") + " ORDER BY seq " + order + " LIMIT ?"
 	var evs []domain.Event
 	err := d.read.each(ctx, func(rows *sql.Rows) error {
 		var ev domain.Event
 		var when int64
-		if err := rows.Scan(&ev.Seq, &when, &ev.Kind, &ev.Resource.Kind, &ev.Resource.ID, &ev.Resource.Name, &ev.HostID, &ev.JobID, &ev.Actor, &ev.Message); err != nil {
+		if err := rows.Scan(&ev.Seq, &when, &ev.Kind, &ev.Resource.Kind, &ev.Resource.ID, &ev.Resource.Name, &ev.HostID, &ev.JobID, &ev.Actor, &ev.Message, &ev.Tenant); err != nil {
 			return err
 		}
 		ev.At = at(when)

@@ -28,6 +28,7 @@ type jobRow struct {
 	Error           string
 	Help            string
 	Actor           string
+	Tenant          string
 	CancelAsk       bool  `db:"cancel_ask"`
 	CreatedAt       int64 `db:"created_at"`
 	StartedAt       int64 `db:"started_at"`
@@ -35,14 +36,14 @@ type jobRow struct {
 	Attempts        int
 }
 
-const jobColumns = `id, kind, title, state, res_kind, res_id, res_name, locks, parent_id, input, data, result, steps, progress_percent, progress_text, error, help, actor,
+const jobColumns = `id, kind, title, state, res_kind, res_id, res_name, locks, parent_id, input, data, result, steps, progress_percent, progress_text, error, help, actor, tenant,
 	cancel_ask, created_at, started_at, ended_at, attempts`
 
 func (r jobRow) job() (domain.Job, error) {
 	j := domain.Job{
 		ID: r.ID, Kind: r.Kind, Title: r.Title, State: domain.JobState(r.State), Resource: domain.Ref{Kind: r.ResKind, ID: r.ResID, Name: r.ResName},
 		Input: raw(r.Input), Data: raw(r.Data), Result: raw(r.Result), Progress: domain.Progress{Percent: r.ProgressPercent, Text: r.ProgressText},
-		Help: r.Help, Actor: r.Actor, CancelAsk: r.CancelAsk, CreatedAt: at(r.CreatedAt), StartedAt: at(r.StartedAt), EndedAt: at(r.EndedAt), Attempts: r.Attempts,
+		Help: r.Help, Actor: r.Actor, Tenant: r.Tenant, CancelAsk: r.CancelAsk, CreatedAt: at(r.CreatedAt), StartedAt: at(r.StartedAt), EndedAt: at(r.EndedAt), Attempts: r.Attempts,
 	}
 	if r.ParentID != nil {
 		j.ParentID = *r.ParentID
@@ -82,9 +83,10 @@ func getJob(ctx context.Context, q getter, where string, args ...any) (domain.Jo
 	return r.job()
 }
 
-// Job reads one job.
+// Job reads one job, when it is in sight.
 func (d *DB) Job(ctx context.Context, id string) (domain.Job, error) {
-	return getJob(ctx, d.read, "id = ?", id)
+	cond, args := conditionOfOwner(ctx)
+	return getJob(ctx, d.read, strings.Join(append([]string{"id = ?"}, cond...), " AND "), append([]any{id}, args...)...)
 }
 
 // Job reads one job.
@@ -110,6 +112,7 @@ func (d *DB) readJobs(ctx context.Context, q JobQuery) (JobPage, error) {
 	var cond []string
 	var args []any
 	add := func(c string, a ...any) { cond, args = append(cond, c), append(args, a...) }
+	cond, args = conditionOfOwner(ctx)
 	if q.State != "" {
 		add("state = ?", string(q.State))
 	}
@@ -220,8 +223,14 @@ func encodeJob(j domain.Job) (t jobText, err error) {
 	return t, err
 }
 
-// InsertJob writes a new job; key may be empty.
+// InsertJob writes a new job; key may be empty. Without a tenant it belongs to that of what it is about.
 func (tx *Tx) InsertJob(j domain.Job, key string) error {
+	if j.Tenant == "" {
+		var err error
+		if j.Tenant, err = tx.tenantOfJob(j); err != nil {
+			return err
+		}
+	}
 	t, err := encodeJob(j)
 	if err != nil {
 		return err
@@ -233,9 +242,9 @@ func (tx *Tx) InsertJob(j domain.Job, key string) error {
 	if key != "" {
 		once = &key
 	}
-	_, err = tx.exec("INSERT INTO jobs ("+jobColumns+", job_key) VALUES ("+strings.Repeat("?, ", 23)+"?)",
+	_, err = tx.exec("INSERT INTO jobs ("+jobColumns+", job_key) VALUES ("+strings.Repeat("?, ", 24)+"?)",
 		j.ID, j.Kind, j.Title, string(j.State), j.Resource.Kind, j.Resource.ID, j.Resource.Name, t.locks, parent, string(j.Input), string(j.Data), string(j.Result), t.steps,
-		j.Progress.Percent, j.Progress.Text, t.err, j.Help, j.Actor, flag(j.CancelAsk), ms(j.CreatedAt), ms(j.StartedAt), ms(j.EndedAt), j.Attempts, once)
+		j.Progress.Percent, j.Progress.Text, t.err, j.Help, j.Actor, j.Tenant, flag(j.CancelAsk), ms(j.CreatedAt), ms(j.StartedAt), ms(j.EndedAt), j.Attempts, once)
 	return edge(err, "job")
 }
 

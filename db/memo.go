@@ -9,7 +9,7 @@ import (
 	"novacron/domain"
 )
 
-// memo keeps what was read since the last write that could show in it. Twenty people who look at the same list cost one query; while nothing changes they
+// memo keeps what was read since the last write that could show in it, apart for each sight. Twenty people who look at the same list cost one query; while nothing changes they
 // cost none. A value belongs to the generation that was current before it was read, and every commit that may matter begins a new generation before
 // Write returns, so nobody reads something older than what they wrote. Writes by another process are not seen: only the command line is one, and it
 // touches nothing that is kept here.
@@ -17,7 +17,13 @@ type memo[K comparable, V any] struct {
 	generation *atomic.Int64
 
 	mu      sync.Mutex
-	entries map[K]*memoEntry[V]
+	entries map[seenKey[K]]*memoEntry[V]
+}
+
+// seenKey is a key and whose view of it is kept.
+type seenKey[K comparable] struct {
+	key   K
+	sight string
 }
 
 type memoEntry[V any] struct {
@@ -30,15 +36,16 @@ type memoEntry[V any] struct {
 const maxMemo = 32
 
 func newMemo[K comparable, V any](generation *atomic.Int64) *memo[K, V] {
-	return &memo[K, V]{generation: generation, entries: map[K]*memoEntry[V]{}}
+	return &memo[K, V]{generation: generation, entries: map[seenKey[K]]*memoEntry[V]{}}
 }
 
 // get gives the value of a key, reading it when it is not there or out of date. The value is shared.
 func (m *memo[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V, error) {
+	seen := seenKey[K]{key, domain.SightKey(ctx)}
 	for {
-		e, fill := m.claim(key)
+		e, fill := m.claim(seen)
 		if fill {
-			m.fill(key, e, read)
+			m.fill(seen, e, read)
 			return e.value, e.err
 		}
 		select {
@@ -54,7 +61,7 @@ func (m *memo[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V,
 	}
 }
 
-func (m *memo[K, V]) claim(key K) (e *memoEntry[V], fill bool) {
+func (m *memo[K, V]) claim(key seenKey[K]) (e *memoEntry[V], fill bool) {
 	now := m.generation.Load()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,7 +84,7 @@ func (m *memo[K, V]) claim(key K) (e *memoEntry[V], fill bool) {
 	return e, true
 }
 
-func (m *memo[K, V]) fill(key K, e *memoEntry[V], read func() (V, error)) {
+func (m *memo[K, V]) fill(key seenKey[K], e *memoEntry[V], read func() (V, error)) {
 	e.err = context.Canceled // in case read panics
 	defer func() {
 		if e.err != nil { // errors are told, not kept

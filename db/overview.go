@@ -19,12 +19,15 @@ func (d *DB) Overview(ctx context.Context) (Overview, error) {
 
 func (d *DB) readOverview(ctx context.Context) (Overview, error) {
 	o := Overview{VMs: map[domain.VMState]int{}, Hosts: map[domain.HostState]int{}}
+	cond, args := conditionOfSight(ctx)
+	owned, more := conditionOfOwner(ctx)
+	args = append(args, more...)
 	query := `SELECT 'vm', ` + stateColumn + `, count(*), sum(v.vcpus), sum(v.memory_bytes),
 			sum(CASE WHEN v.state IN ('running', 'paused') THEN v.vcpus ELSE 0 END), sum(CASE WHEN v.state IN ('running', 'paused') THEN v.memory_bytes ELSE 0 END)
-			FROM vms v JOIN hosts h ON h.id = v.host_id GROUP BY 2
+			FROM vms v JOIN hosts h ON h.id = v.host_id` + and(cond) + ` GROUP BY 2
 		UNION ALL SELECT 'host', h.state, count(*), sum(h.cpus), sum(h.memory_bytes), sum(h.maintenance), min(h.state_since) FROM hosts h GROUP BY 2
 		UNION ALL SELECT 'storage', h.state, 0, sum(h.storage_free), sum(h.storage_total), 0, 0 FROM hosts h GROUP BY 2
-		UNION ALL SELECT 'job', j.state, count(*), 0, 0, 0, 0 FROM jobs j WHERE j.state IN ('queued', 'running', 'stuck') GROUP BY 2`
+		UNION ALL SELECT 'job', j.state, count(*), 0, 0, 0, 0 FROM jobs j ` + and(append([]string{"j.state IN ('queued', 'running', 'stuck')"}, owned...)) + ` GROUP BY 2`
 	err := d.read.each(ctx, func(rows *sql.Rows) error {
 		var what, state string
 		var n int
@@ -65,6 +68,6 @@ func (d *DB) readOverview(ctx context.Context) (Overview, error) {
 			}
 		}
 		return nil
-	}, query)
+	}, query, args...)
 	return o, edge(err, "overview")
 }

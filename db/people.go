@@ -12,16 +12,18 @@ type userRow struct {
 	Name         string
 	PasswordHash string `db:"password_hash"`
 	MustChange   bool   `db:"must_change"`
-	Role         string
+	FullName     string `db:"full_name"`
+	Email        string
+	Disabled     bool
 	Prefs        string
 	CreatedAt    int64 `db:"created_at"`
 	LastSignIn   int64 `db:"last_sign_in"`
 }
 
-const userColumns = "id, name, password_hash, must_change, role, prefs, created_at, last_sign_in"
+const userColumns = "id, name, password_hash, must_change, full_name, email, disabled, prefs, created_at, last_sign_in"
 
 func (r userRow) user() (domain.User, error) {
-	u := domain.User{ID: r.ID, Name: r.Name, PasswordHash: r.PasswordHash, MustChange: r.MustChange, Role: r.Role, CreatedAt: at(r.CreatedAt), LastSignIn: at(r.LastSignIn)}
+	u := domain.User{ID: r.ID, Name: r.Name, PasswordHash: r.PasswordHash, MustChange: r.MustChange, FullName: r.FullName, Email: r.Email, Disabled: r.Disabled, CreatedAt: at(r.CreatedAt), LastSignIn: at(r.LastSignIn)}
 	return u, parse(r.Prefs, &u.Prefs)
 }
 
@@ -68,7 +70,7 @@ func (tx *Tx) InsertUser(u domain.User) error {
 	if u.CreatedAt.IsZero() {
 		u.CreatedAt = tx.now()
 	}
-	_, err = tx.exec("INSERT INTO users ("+userColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)", u.ID, u.Name, u.PasswordHash, flag(u.MustChange), u.Role, prefs, ms(u.CreatedAt), ms(u.LastSignIn))
+	_, err = tx.exec("INSERT INTO users ("+userColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", u.ID, u.Name, u.PasswordHash, flag(u.MustChange), u.FullName, u.Email, flag(u.Disabled), prefs, ms(u.CreatedAt), ms(u.LastSignIn))
 	return edge(err, "user")
 }
 
@@ -78,8 +80,19 @@ func (tx *Tx) UpdateUser(u domain.User) error {
 	if err != nil {
 		return err
 	}
-	return tx.one("user", "UPDATE users SET name = ?, password_hash = ?, must_change = ?, role = ?, prefs = ?, last_sign_in = ? WHERE id = ?",
-		u.Name, u.PasswordHash, flag(u.MustChange), u.Role, prefs, ms(u.LastSignIn), u.ID)
+	return tx.one("user", "UPDATE users SET name = ?, password_hash = ?, must_change = ?, full_name = ?, email = ?, disabled = ?, prefs = ?, last_sign_in = ? WHERE id = ?",
+		u.Name, u.PasswordHash, flag(u.MustChange), u.FullName, u.Email, flag(u.Disabled), prefs, ms(u.LastSignIn), u.ID)
+}
+
+// DeleteUser forgets an account with its sessions, tokens and what it was given.
+func (tx *Tx) DeleteUser(id string) error {
+	if err := tx.one("user", "DELETE FROM users WHERE id = ?", id); err != nil {
+		return err
+	}
+	if _, err := tx.exec("DELETE FROM tokens WHERE user_id = ?", id); err != nil {
+		return edge(err, "token")
+	}
+	return tx.unbind("user", id)
 }
 
 type tokenRow struct {
@@ -88,23 +101,30 @@ type tokenRow struct {
 	Prefix    string
 	Hash      string
 	Role      string
+	Tenant    string
+	UserID    string `db:"user_id"`
+	Only      string `db:"permissions"`
 	CreatedBy string `db:"created_by"`
 	CreatedAt int64  `db:"created_at"`
 	LastUsed  int64  `db:"last_used"`
 	ExpiresAt int64  `db:"expires_at"`
 }
 
-const tokenColumns = "id, name, prefix, hash, role, created_by, created_at, last_used, expires_at"
+const tokenColumns = "id, name, prefix, hash, role, tenant, user_id, permissions, created_by, created_at, last_used, expires_at"
 
-func (r tokenRow) token() domain.Token {
-	return domain.Token{ID: r.ID, Name: r.Name, Prefix: r.Prefix, Hash: r.Hash, Role: r.Role, CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt), LastUsed: at(r.LastUsed), ExpiresAt: at(r.ExpiresAt)}
+func (r tokenRow) token() (domain.Token, error) {
+	t := domain.Token{ID: r.ID, Name: r.Name, Prefix: r.Prefix, Hash: r.Hash, Role: r.Role, Tenant: r.Tenant, UserID: r.UserID, CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt),
+		LastUsed: at(r.LastUsed), ExpiresAt: at(r.ExpiresAt)}
+	return t, parse(r.Only, &t.Only)
 }
 
 // TokenByHash finds a token by the hash of what the client sent. Whether it has expired is the caller's to judge.
 func (d *DB) TokenByHash(ctx context.Context, hash string) (domain.Token, error) {
 	var r tokenRow
-	err := d.read.GetContext(ctx, &r, "SELECT "+tokenColumns+" FROM tokens WHERE hash = ?", hash)
-	return r.token(), edge(err, "token")
+	if err := d.read.GetContext(ctx, &r, "SELECT "+tokenColumns+" FROM tokens WHERE hash = ?", hash); err != nil {
+		return domain.Token{}, edge(err, "token")
+	}
+	return r.token()
 }
 
 // Tokens lists all API tokens, newest first.
@@ -115,7 +135,10 @@ func (d *DB) Tokens(ctx context.Context) ([]domain.Token, error) {
 	}
 	tokens := make([]domain.Token, len(rows))
 	for i, r := range rows {
-		tokens[i] = r.token()
+		var err error
+		if tokens[i], err = r.token(); err != nil {
+			return nil, err
+		}
 	}
 	return tokens, nil
 }
@@ -125,7 +148,11 @@ func (tx *Tx) InsertToken(t domain.Token) error {
 	if t.CreatedAt.IsZero() {
 		t.CreatedAt = tx.now()
 	}
-	_, err := tx.exec("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", t.ID, t.Name, t.Prefix, t.Hash, t.Role, t.CreatedBy, ms(t.CreatedAt), ms(t.LastUsed), ms(t.ExpiresAt))
+	only, err := text(t.Only)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec("INSERT INTO tokens ("+tokenColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", t.ID, t.Name, t.Prefix, t.Hash, t.Role, t.Tenant, t.UserID, only, t.CreatedBy, ms(t.CreatedAt), ms(t.LastUsed), ms(t.ExpiresAt))
 	return edge(err, "token")
 }
 

@@ -12,7 +12,7 @@ import (
 
 func TestUsers(t *testing.T) {
 	d := open(t)
-	u := domain.User{ID: "user_1", Name: "Ann", PasswordHash: "h", MustChange: true, Role: "admin", Prefs: domain.Prefs{Theme: "dark", Columns: map[string][]string{"vms": {"name"}}}}
+	u := domain.User{ID: "user_1", Name: "Ann", PasswordHash: "h", MustChange: true, Prefs: domain.Prefs{Theme: "dark", Columns: map[string][]string{"vms": {"name"}}}}
 	write(t, d, func(tx *Tx) error { return tx.InsertUser(u) })
 	got, err := d.UserByName(t.Context(), "ann")
 	if err != nil || got.ID != "user_1" || !got.MustChange || got.Prefs.Theme != "dark" || got.Prefs.Columns["vms"][0] != "name" || got.CreatedAt.IsZero() || !got.LastSignIn.IsZero() {
@@ -34,7 +34,7 @@ func TestUsers(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	d := open(t)
-	tok := domain.Token{ID: "token_1", Name: "ci", Prefix: "nc_ab", Hash: "h", Role: "admin", CreatedBy: "ann", ExpiresAt: start.Add(time.Hour)}
+	tok := domain.Token{ID: "token_1", Name: "ci", Prefix: "nc_ab", Hash: "h", CreatedBy: "ann", ExpiresAt: start.Add(time.Hour)}
 	write(t, d, func(tx *Tx) error { return tx.InsertToken(tok) })
 	write(t, d, func(tx *Tx) error { return tx.TouchToken("token_1", start) })
 	got, err := d.TokenByHash(t.Context(), "h")

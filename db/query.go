@@ -10,6 +10,7 @@ import (
 type VMQuery struct {
 	Filter string         // the filter language of filter.go; empty: all
 	Host   string         // host id
+	Tenant string         // tenant's id
 	State  domain.VMState // as shown, so VMAway is a state too
 	Sort   string         // name (default), state, host, vcpus, memory or created
 	Desc   bool

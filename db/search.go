@@ -18,9 +18,12 @@ func (d *DB) Search(ctx context.Context, query string, max int) ([]Hit, error) {
 	}
 	max = limit(max, 20)
 	start, within := escapeLike(query)+"%", "%"+escapeLike(query)+"%"
-	hits, err := d.searchHosts(ctx, query, start, within, max)
-	if err != nil {
-		return nil, err
+	var hits []Hit
+	if domain.SightOf(ctx).Full() { // hosts are for those who see the estate
+		var err error
+		if hits, err = d.searchHosts(ctx, query, start, within, max); err != nil {
+			return nil, err
+		}
 	}
 	vms, err := d.searchVMs(ctx, query, start, within, max)
 	if err != nil {
@@ -62,8 +65,9 @@ func (d *DB) searchVMs(ctx context.Context, id, start, within string, max int) (
 	var rows []struct {
 		ID, Name, Host, State, Title string
 	}
+	cond, args := conditionOfSight(ctx)
 	err := d.read.SelectContext(ctx, &rows, `SELECT v.id, v.name, h.name AS host, `+stateColumn+` AS state, v.title FROM vms v JOIN hosts h ON h.id = v.host_id
-		WHERE v.search`+like+` OR v.id = ? ORDER BY CASE WHEN lower(v.name)`+like+` THEN 0 ELSE 1 END, v.name_key, v.id LIMIT ?`, within, id, start, max)
+		WHERE `+strings.Join(append([]string{"(v.search" + like + " OR v.id = ?)"}, cond...), " AND ")+` ORDER BY CASE WHEN lower(v.name)`+like+` THEN 0 ELSE 1 END, v.name_key, v.id LIMIT ?`, append(append([]any{within, id}, args...), start, max)...)
 	if err != nil {
 		return nil, edge(err, "VM")
 	}
@@ -86,9 +90,10 @@ func (d *DB) searchJobs(ctx context.Context, id, within string, max int) ([]Hit,
 		ID, Title, State string
 		CreatedAt        int64 `db:"created_at"`
 	}
+	cond, args := conditionOfOwner(ctx)
 	// Only recent ones are looked at: the palette answers while one types.
-	err := d.read.SelectContext(ctx, &rows, `SELECT id, title, state, created_at FROM (SELECT id, title, state, created_at FROM jobs ORDER BY id DESC LIMIT 2000) recent
-		WHERE lower(title)`+like+` OR id = ? ORDER BY id DESC LIMIT ?`, within, id, max)
+	err := d.read.SelectContext(ctx, &rows, `SELECT id, title, state, created_at FROM (SELECT id, title, state, created_at FROM jobs`+and(cond)+` ORDER BY id DESC LIMIT 2000) recent
+		WHERE lower(title)`+like+` OR id = ? ORDER BY id DESC LIMIT ?`, append(args, within, id, max)...)
 	if err != nil {
 		return nil, edge(err, "job")
 	}

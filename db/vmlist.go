@@ -56,13 +56,19 @@ func parseCursor(s, sort string, desc bool) (cursor, error) {
 	return c, nil
 }
 
-// conditions compiles everything of q but the page.
-func (q VMQuery) conditions() (cond []string, args []any, err error) {
+// conditions compiles everything of q but the page, and what the context's sight shows.
+func (q VMQuery) conditions(ctx context.Context) (cond []string, args []any, err error) {
 	terms, err := ParseFilter(q.Filter)
 	if err != nil {
 		return nil, nil, err
 	}
 	cond, args = compile(terms)
+	if seen, more := conditionOfSight(ctx); len(seen) > 0 {
+		cond, args = append(cond, seen...), append(args, more...)
+	}
+	if q.Tenant != "" {
+		cond, args = append(cond, "v.tenant = ?"), append(args, q.Tenant)
+	}
 	if q.Host != "" {
 		cond, args = append(cond, "v.host_id = ?"), append(args, q.Host)
 	}
@@ -98,7 +104,7 @@ func (d *DB) readVMs(ctx context.Context, q VMQuery) (VMPage, error) {
 	if !ok {
 		return page, domain.InvalidField("sort", "There is no sorting by “"+q.Sort+"”.", "one of "+strings.Join(VMSorts, ", "))
 	}
-	cond, args, err := q.conditions()
+	cond, args, err := q.conditions(ctx)
 	if err != nil {
 		return page, err
 	}
@@ -152,7 +158,7 @@ func (d *DB) readVMs(ctx context.Context, q VMQuery) (VMPage, error) {
 
 // VMMatches reports whether a VM is in the list, whatever Sort, Limit and After say.
 func (d *DB) VMMatches(ctx context.Context, q VMQuery, id string) (bool, error) {
-	cond, args, err := q.conditions()
+	cond, args, err := q.conditions(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -163,7 +169,7 @@ func (d *DB) VMMatches(ctx context.Context, q VMQuery, id string) (bool, error) 
 
 // VMIDs gives the ids of all VMs that match, by name, whatever Limit and After say: "select all N that match".
 func (d *DB) VMIDs(ctx context.Context, q VMQuery) ([]string, error) {
-	cond, args, err := q.conditions()
+	cond, args, err := q.conditions(ctx)
 	if err != nil {
 		return nil, err
 	}

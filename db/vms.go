@@ -11,7 +11,7 @@ import (
 
 // vmColumns is what every reader of VMs needs; documents (configuration, live state, XML) are read apart from it.
 const vmColumns = `v.id, v.uuid, v.host_id, h.name, h.state, h.state_since, h.last_seen, v.name, v.state, v.reason, v.state_at, v.autostart, v.creating, v.tags, v.notes,
-	v.created_at, v.seen_at, v.version, v.rev, coalesce(l.job_id, ''), coalesce(j.title, ''), v.addresses`
+	v.created_at, v.seen_at, v.version, v.rev, coalesce(l.job_id, ''), coalesce(j.title, ''), v.addresses, v.tenant`
 
 const vmTables = ` FROM vms v JOIN hosts h ON h.id = v.host_id LEFT JOIN locks l ON l.resource = v.id LEFT JOIN jobs j ON j.id = l.job_id`
 
@@ -21,7 +21,7 @@ func scanVM(rows interface{ Scan(...any) error }, vm *domain.VM, rev *int64, ext
 	var since, hostSeen, stateAt, created, seen int64
 	var autostart, creating bool
 	dest := []any{&vm.ID, &vm.UUID, &vm.HostID, &vm.HostName, &hostState, &since, &hostSeen, &vm.Name, &lastState, &vm.Reason, &stateAt, &autostart, &creating, &tags, &vm.Notes,
-		&created, &seen, &vm.Version, rev, &vm.BusyJob, &vm.BusyTitle, &addresses}
+		&created, &seen, &vm.Version, rev, &vm.BusyJob, &vm.BusyTitle, &addresses, &vm.Tenant}
 	if err := rows.Scan(append(dest, extra...)...); err != nil {
 		return err
 	}
@@ -78,9 +78,10 @@ func getVM(ctx context.Context, q getter, where string, args ...any) (domain.VM,
 	return vm, err
 }
 
-// VM reads one VM with everything.
+// VM reads one VM with everything, when it is in sight.
 func (d *DB) VM(ctx context.Context, id string) (domain.VM, error) {
-	return getVM(ctx, d.read, "v.id = ?", id)
+	cond, args := conditionOfSight(ctx)
+	return getVM(ctx, d.read, strings.Join(append([]string{"v.id = ?"}, cond...), " AND "), append([]any{id}, args...)...)
 }
 
 // VMByUUID finds a VM by what is unique on its host.
@@ -96,6 +97,28 @@ func (tx *Tx) VMByUUID(hostID, uuid string) (domain.VM, error) {
 	return getVM(tx.ctx, tx.read(), "v.host_id = ? AND v.uuid = ?", hostID, uuid)
 }
 
+// SeenHostVMs gives the VMs of a host that are in sight, by name, without XML. What must reckon with every VM asks HostVMs.
+func (d *DB) SeenHostVMs(ctx context.Context, hostID string) ([]domain.VM, error) {
+	cond, args := conditionOfSight(ctx)
+	return d.selectVMs(ctx, strings.Join(append([]string{"v.host_id = ?"}, cond...), " AND ")+" ORDER BY v.name_key, v.id", append([]any{hostID}, args...)...)
+}
+
+// SeenPerHost counts the VMs in sight on each host.
+func (d *DB) SeenPerHost(ctx context.Context) (map[string]int, error) {
+	cond, args := conditionOfSight(ctx)
+	out := map[string]int{}
+	err := d.read.each(ctx, func(rows *sql.Rows) error {
+		var id string
+		var n int
+		if err := rows.Scan(&id, &n); err != nil {
+			return err
+		}
+		out[id] = n
+		return nil
+	}, "SELECT v.host_id, count(*) FROM vms v"+and(cond)+" GROUP BY v.host_id", args...)
+	return out, edge(err, "VM")
+}
+
 // HostVMs gives all VMs of a host by name, without XML.
 func (d *DB) HostVMs(ctx context.Context, hostID string) ([]domain.VM, error) {
 	return d.selectVMs(ctx, "v.host_id = ? ORDER BY v.name_key, v.id", hostID)
@@ -104,7 +127,8 @@ func (d *DB) HostVMs(ctx context.Context, hostID string) ([]domain.VM, error) {
 // Tags lists every tag in use with how many VMs have it.
 func (d *DB) Tags(ctx context.Context) (map[string]int, error) {
 	var lists []string
-	if err := d.read.SelectContext(ctx, &lists, "SELECT tags FROM vms WHERE tags <> '[]'"); err != nil {
+	cond, args := conditionOfSight(ctx)
+	if err := d.read.SelectContext(ctx, &lists, "SELECT v.tags FROM vms v"+and(append([]string{"v.tags <> '[]'"}, cond...)), args...); err != nil {
 		return nil, edge(err, "VM")
 	}
 	count := map[string]int{}
@@ -131,6 +155,9 @@ func (tx *Tx) CheckVMName(name, exceptID string) error {
 		return nil
 	}
 	msg := "There is a VM “" + name + "” on host " + hosts[0] + " already."
+	if !domain.SightOf(tx.ctx).Full() {
+		msg = "The name “" + name + "” is taken." // by whom and where is not for everybody
+	}
 	return &domain.Error{Code: domain.Conflict, Msg: msg, Fix: "Choose another name.", Fields: []domain.FieldError{{Field: "name", Msg: msg, Want: "a name that no VM has"}}}
 }
 
@@ -165,9 +192,9 @@ func (tx *Tx) insertGuest(vm domain.VM, g domain.Guest) error {
 		return err
 	}
 	_, err = tx.exec(`INSERT INTO vms (id, host_id, uuid, name, name_key, title, state, reason, state_at, autostart, creating, persistent, vcpus, memory_bytes, macs, pending,
-		tags, notes, search, created_at, seen_at, rev, hash, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, 1)`,
+		tags, notes, search, created_at, seen_at, rev, hash, version, tenant) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, 1, ?)`,
 		vm.ID, vm.HostID, g.UUID, g.Name, naturalKey(g.Name), g.Config.Title, string(g.State), g.Reason, ms(vm.StateAt), flag(g.Autostart), flag(vm.Creating), flag(g.Persistent),
-		doc.vcpus, doc.memory, doc.macs, doc.pendingCount, tags, vm.Notes, searchText(g, doc.macs, vm.Tags, vm.Notes), ms(vm.CreatedAt), ms(vm.SeenAt), doc.hash)
+		doc.vcpus, doc.memory, doc.macs, doc.pendingCount, tags, vm.Notes, searchText(g, doc.macs, vm.Tags, vm.Notes), ms(vm.CreatedAt), ms(vm.SeenAt), doc.hash, vm.Tenant)
 	if err != nil {
 		return edge(err, "VM")
 	}

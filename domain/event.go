@@ -15,4 +15,5 @@ type Event struct {
 	JobID    string    `json:"job_id,omitempty"`
 	Actor    string    `json:"actor"`   // person, token, "system", or "host" for what others did on the host
 	Message  string    `json:"message"` // one sentence for people
+	Tenant   string    `json:"tenant,omitempty"`
 }

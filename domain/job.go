@@ -78,6 +78,7 @@ type Job struct {
 	Error     *JobError
 	Help      string // for stuck: what a person should do
 	Actor     string // user or token name, or "system"
+	Tenant    string // whose it is; empty: the estate's
 	CancelAsk bool   // a person asked to cancel
 	CreatedAt time.Time
 	StartedAt time.Time

@@ -26,6 +26,7 @@ type VM struct {
 	UUID      string // libvirt's; unique on a host, not in the estate (copies and test drivers repeat it)
 	HostID    string
 	HostName  string
+	Tenant    string // id of the tenant that it belongs to; empty: the estate's own
 	Name      string
 	State     VMState // VMAway while the host is away
 	LastState VMState // what the host said last

@@ -119,7 +119,7 @@ func (s *server) tokenCreate(c echo.Context) error {
 	var text string
 	var tok domain.Token
 	if err == nil {
-		text, tok, err = s.Auth.CreateToken(c.Request().Context(), name, sub.Actor(), sub.Role, expires)
+		text, tok, err = s.Auth.MakeToken(c.Request().Context(), sub, domain.Token{Name: name, UserID: sub.UserID, ExpiresAt: expires})
 	}
 	switch {
 	case err == nil:

@@ -15,7 +15,7 @@ import (
 	"novacron/views/vms"
 )
 
-// Rows and the tree are most of what a long list costs, and they are the same for everybody with the same role and columns. So they are kept as
+// Rows and the tree are most of what a long list costs, and they are the same for everybody with the same rights and columns. So they are kept as
 // they were drawn until what they show changes.
 
 const (
@@ -50,7 +50,7 @@ type drawnRows struct {
 	clock func() time.Time
 	mu    sync.Mutex
 	m     map[rowLook]drawnRow
-	menus map[string]templ.Component // by role; they never change
+	menus map[string]templ.Component // by rights
 }
 
 func newDrawnRows(clock func() time.Time) *drawnRows {
@@ -77,7 +77,7 @@ func (r *drawnRows) into(ctx context.Context, s layout.Shell, m *vms.List) {
 func (r *drawnRows) menu(ctx context.Context, s layout.Shell) templ.Component {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c := r.menus[s.User.Role]; c != nil {
+	if c := r.menus[s.Look]; c != nil {
 		return c
 	}
 	var buf bytes.Buffer
@@ -85,13 +85,16 @@ func (r *drawnRows) menu(ctx context.Context, s layout.Shell) templ.Component {
 		return nil // the page draws it itself and reports what is wrong
 	}
 	c := templ.Raw(buf.String())
-	r.menus[s.User.Role] = c
+	if len(r.menus) > 200 {
+		clear(r.menus)
+	}
+	r.menus[s.Look] = c
 	return c
 }
 
 // draw gives the drawing of a row for this person's list: as kept, or made now and kept.
 func (r *drawnRows) draw(ctx context.Context, s layout.Shell, m vms.List) func(domain.VM) templ.Component {
-	look := s.User.Role + " " + strconv.FormatBool(m.Dense) + strconv.FormatBool(m.Host != nil) + strings.Join(m.Columns, ",")
+	look := s.Look + " " + strconv.FormatBool(m.Dense) + strconv.FormatBool(m.Host != nil) + strings.Join(m.Columns, ",")
 	return func(vm domain.VM) templ.Component {
 		key, stamp, now := rowLook{vm.ID, look}, stampOf(vm, m.Moving[vm.ID]), r.clock()
 		r.mu.Lock()
@@ -117,7 +120,7 @@ func (r *drawnRows) draw(ctx context.Context, s layout.Shell, m vms.List) func(d
 
 // drawTree keeps the tree of a page as it was drawn at this position of the feed. It is alike for all pages that have the same entry selected.
 func (s *server) drawTree(ctx context.Context, sh *layout.Shell, seq int64) {
-	key := sh.User.Role + " " + strconv.FormatInt(seq, 10) + " " + sh.Tree.Selected
+	key := sh.Look + " " + strconv.FormatInt(seq, 10) + " " + sh.Tree.Selected
 	for _, h := range sh.Tree.Hosts {
 		if h.Open {
 			key += " " + h.ID

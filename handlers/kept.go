@@ -57,7 +57,7 @@ func (s *server) kept(draw pageDrawer) echo.HandlerFunc {
 			return err
 		}
 		key := sheetKey{
-			user: sub.UserID, name: sub.Name, role: sub.Role, prefs: string(prefs), address: c.Request().URL.RequestURI(), packed: takesGzip(c.Request()),
+			user: sub.UserID, name: sub.Name, role: sub.Look(), prefs: string(prefs), address: c.Request().URL.RequestURI(), packed: takesGzip(c.Request()),
 			second: s.Clock().Unix(),
 		}
 		sh, _, err := s.sheets.Get(c.Request().Context(), key, s.DB.Feed().Last(), 0, func(ctx context.Context) (sheet, error) {

@@ -108,16 +108,20 @@ func (s *server) follow(ctx context.Context, r *http.Request, v *viewer, seq int
 			return nil
 		}
 		version = newVersion
+		seeing := v.sub.With(ctx)
+		last := seq
+		if len(evs) > 0 {
+			last = evs[len(evs)-1].Seq
+		}
+		evs, moves = s.inSight(seeing, evs, moves)
 		var body []byte
 		var err error
 		if gap {
 			seq = feed.Last()
-			body, err = s.redraw(ctx, v, seq)
+			body, err = s.redraw(seeing, v, seq)
 		} else {
-			if len(evs) > 0 {
-				seq = evs[len(evs)-1].Seq
-			}
-			body, err = s.draw(ctx, v, evs, moves, seq)
+			seq = last
+			body, err = s.draw(seeing, v, evs, moves, seq)
 		}
 		if err != nil {
 			if ctx.Err() == nil {
@@ -134,6 +138,31 @@ func (s *server) follow(ctx context.Context, r *http.Request, v *viewer, seq int
 		case <-time.After(drawEvery):
 		}
 	}
+}
+
+// inSight leaves out what is about things that the viewer does not see.
+func (s *server) inSight(ctx context.Context, evs []domain.Event, moves map[string]domain.Progress) ([]domain.Event, map[string]domain.Progress) {
+	sight := domain.SightOf(ctx)
+	if sight.Full() {
+		return evs, moves
+	}
+	var seen []domain.Event
+	for _, ev := range evs {
+		vm := ""
+		if domain.IsVM(ev.Resource.ID) {
+			vm = ev.Resource.ID
+		}
+		if sight.SeesOf(ev.Tenant, vm) {
+			seen = append(seen, ev)
+		}
+	}
+	moved := map[string]domain.Progress{}
+	for id, p := range moves {
+		if _, err := s.jobAsOf(ctx, id, 0); err == nil {
+			moved[id] = p
+		}
+	}
+	return seen, moved
 }
 
 // stillThere asks again who watches: a session that ended meanwhile gets nothing more but the word that it did.

@@ -36,7 +36,7 @@ func (s *server) draw(ctx context.Context, v *viewer, evs []domain.Event, moves 
 	if err != nil {
 		return nil, err
 	}
-	d := &drawing{s: s, v: v, need: need, role: v.sub.Role}
+	d := &drawing{s: s, v: v, need: need, role: v.sub.Look()}
 	d.frame(ctx, a)
 	d.page(ctx, a)
 	return d.out.Bytes(), d.err
@@ -277,7 +277,7 @@ func (s *server) redraw(ctx context.Context, v *viewer, need int64) ([]byte, err
 	case strings.HasPrefix(v.on, "job_"):
 		a.jobs[v.on] = true
 	}
-	d := &drawing{s: s, v: v, need: need, role: v.sub.Role}
+	d := &drawing{s: s, v: v, need: need, role: v.sub.Look()}
 	d.frame(ctx, a)
 	d.page(ctx, a)
 	return d.out.Bytes(), d.err

@@ -49,6 +49,7 @@ func (s *server) middleware(e *echo.Echo) {
 		middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: maxBody, Skipper: longBody}),
 		middleware.GzipWithConfig(middleware.GzipConfig{Level: 1, MinLength: notWorthPacking, Skipper: noGzip}),
 		s.loadSession,
+		s.auditRefusals,
 	)
 }
 
@@ -187,6 +188,9 @@ func (s *server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
 		if quietPath(r.URL.Path) {
 			return next(c)
 		}
+		cause := &domain.Cause{Address: c.RealIP(), Browser: r.UserAgent(), Request: requestIDOf(r.Context()), Asked: r.Method + " " + logPath(r.URL.Path)}
+		r = r.WithContext(domain.WithCause(r.Context(), cause))
+		c.SetRequest(r)
 		ctx, err := s.Auth.LoadSession(r)
 		if err != nil {
 			return err
@@ -199,7 +203,8 @@ func (s *server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		c.SetRequest(r.WithContext(auth.WithSubject(ctx, sub)))
+		cause.Actor, cause.Subject, cause.Proof = sub.Actor(), sub.UserID, sub.Proof
+		c.SetRequest(r.WithContext(sub.With(ctx)))
 		if !streams(r.URL.Path) && !strings.HasSuffix(r.URL.Path, ".png") {
 			c.Response().Header().Set("Cache-Control", "no-store") // what one person saw is not for the next one at this browser
 		}

@@ -82,7 +82,7 @@ func TestEveryPageRendersForEveryRole(t *testing.T) {
 			}
 			switch v := viewer.get(p.path); {
 			case p.admin:
-				v.want(t, http.StatusForbidden, "viewer")
+				v.want(t, http.StatusForbidden, "do not allow")
 			default:
 				v.want(t, http.StatusOK, p.says...)
 			}

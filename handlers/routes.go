@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -175,6 +176,29 @@ func (s *server) table() []route {
 	}
 }
 
+// askOf is what the request wants: its route's permission and everything that it names.
+func (s *server) askOf(c echo.Context, r route) auth.Ask {
+	ask := auth.Ask{Permission: r.perm, Route: r.method + " " + r.path}
+	for i, name := range c.ParamNames() {
+		if name != "ticket" { // it was given to who may, and is asked again where it is used
+			ask.Path = append(ask.Path, c.ParamValues()[i])
+		}
+	}
+	if r.path == live.PatConsoleWS {
+		ask.Route = "GET " + live.Live
+	}
+	if auth.SubjectOf(c.Request().Context()).Sight().Full() {
+		return ask
+	}
+	ask.Named = auth.IDs(c.Request().URL.RawQuery)
+	if form := c.Request().Header.Get(echo.HeaderContentType); c.Request().Method != http.MethodGet && !strings.HasPrefix(form, "application/octet-stream") && !longBody(c) {
+		if values, err := c.FormParams(); err == nil { // what cannot be read is the handler's to refuse
+			ask.Named = append(ask.Named, auth.IDs(values.Encode())...)
+		}
+	}
+	return ask
+}
+
 // guard lets the route's handler run only for those who may.
 func (s *server) guard(r route) echo.HandlerFunc {
 	return func(c echo.Context) error {
@@ -182,7 +206,7 @@ func (s *server) guard(r route) echo.HandlerFunc {
 			return r.h(c)
 		}
 		sub := auth.SubjectOf(c.Request().Context())
-		if err := sub.Require(r.perm); err != nil {
+		if err := s.Auth.Authorise(c.Request().Context(), sub, s.askOf(c, r)); err != nil {
 			return err
 		}
 		if sub.MustChange && r.path != live.Password {

@@ -42,7 +42,7 @@ func TestEveryRouteHasARule(t *testing.T) {
 			t.Errorf("%s has a rule and is not served", key)
 		}
 		method, path, _ := strings.Cut(key, " ")
-		line := fmt.Sprintf("%-6s %-34s %-14s", method, path, p)
+		line := fmt.Sprintf("%-6s %-44s %-17s", method, path, p)
 		for _, role := range append([]string{""}, access.Roles...) {
 			sub := auth.Subject{Role: role}
 			if role != "" {
@@ -54,7 +54,7 @@ func TestEveryRouteHasARule(t *testing.T) {
 			if sub.Can(p) {
 				mark = role
 			}
-			line += fmt.Sprintf(" %-8s", mark)
+			line += fmt.Sprintf(" %-15s", mark)
 		}
 		lines = append(lines, strings.TrimRight(line, " "))
 	}

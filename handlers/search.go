@@ -10,6 +10,7 @@ import (
 	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
+	"novacron/views/hosts"
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/search"
@@ -34,9 +35,11 @@ func (s *server) search(c echo.Context) error {
 			return err
 		}
 		m.VMs, m.MoreVMs = p.Items, max(0, p.Total-len(p.Items))
-		rows, err := s.hostRows(ctx)
-		if err != nil {
-			return err
+		var rows []hosts.Row
+		if subject(c).Everywhere(access.HostRead) {
+			if rows, err = s.hostRows(ctx); err != nil {
+				return err
+			}
 		}
 		for _, r := range filterHosts(rows, q) {
 			if len(m.Hosts) < searchOther {

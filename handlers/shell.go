@@ -79,18 +79,29 @@ func (sc *shellCache) load(ctx context.Context) (frame, error) {
 	if err != nil {
 		return f, err
 	}
-	loads, err := sc.db.HostLoads(ctx)
+	seen, err := sc.db.SeenPerHost(ctx)
 	if err != nil {
 		return f, err
+	}
+	if !domain.SightOf(ctx).Full() { // who sees a part of the estate sees the hosts that carry it, by name
+		hosts = slices.DeleteFunc(slices.Clone(hosts), func(h domain.Host) bool { return seen[h.ID] == 0 })
 	}
 	o, err := sc.db.Overview(ctx)
 	if err != nil {
 		return f, err
 	}
 	f.counts = layout.Counts{VMs: o.VMsTotal, Hosts: o.HostsTotal, ActiveTasks: o.ActiveJobs, StuckTasks: o.StuckJobs, HostsAway: o.Hosts[domain.HostAway]}
+	if !domain.SightOf(ctx).Full() {
+		f.counts.Hosts, f.counts.HostsAway = len(hosts), 0
+		for _, h := range hosts {
+			if h.State == domain.HostAway {
+				f.counts.HostsAway++
+			}
+		}
+	}
 	f.hosts = make([]layout.TreeHost, len(hosts))
 	for i := range hosts {
-		f.hosts[i] = treeHost(hosts[i], loads[hosts[i].ID].VMs)
+		f.hosts[i] = treeHost(hosts[i], seen[hosts[i].ID])
 	}
 	slices.SortStableFunc(f.hosts, func(a, b layout.TreeHost) int {
 		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
@@ -130,7 +141,7 @@ func treeVM(v domain.VM) layout.TreeVM { return layout.TreeVM{ID: v.ID, Name: v.
 // treeVMs are the entries below a host, by name.
 func (sc *shellCache) treeVMs(ctx context.Context, hostID string, need int64) ([]layout.TreeVM, error) {
 	out, _, err := sc.trees.Get(ctx, hostID, need, shellFresh, func(ctx context.Context) ([]layout.TreeVM, error) {
-		vms, err := sc.db.HostVMs(ctx, hostID)
+		vms, err := sc.db.SeenHostVMs(ctx, hostID)
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +201,8 @@ func (s *server) shellFor(c echo.Context, p page) (layout.Shell, error) {
 // bareShell is the part of the frame that needs no reading: enough for the parts that the stream sends.
 func (s *server) bareShell(sub auth.Subject) layout.Shell {
 	return layout.Shell{
-		User:    domain.User{ID: sub.UserID, Name: sub.Name, Role: sub.Role, MustChange: sub.MustChange, Prefs: sub.Prefs},
+		User:    domain.User{ID: sub.UserID, Name: sub.Name, MustChange: sub.MustChange, Prefs: sub.Prefs},
+		Look:    sub.Look(),
 		Can:     func(p string) bool { return sub.Can(access.Permission(p)) },
 		Version: s.Version,
 		Now:     s.Clock(),

@@ -1,10 +1,15 @@
-// Package access is the pure permission table: which role may do what. Every route names one permission from here, and a golden file
-// shows the matrix of routes by roles.
+// Package access decides who may do what. Permissions are verbs on kinds; roles are sets of them; bindings give roles to people, groups and tokens
+// at the estate, a tenant, a tag or one object, or take them away there. Every route names one permission from here, and a golden file shows the
+// matrix of routes by built-in roles. The answer and its explanation come from one function.
 //
-// It is not for who somebody is (package auth) nor for what a route does (package handlers); it reads nothing and remembers nothing.
+// It is not for who somebody is (package auth) nor for what a route does (package handlers); it reads nothing and remembers nothing: it is given
+// the roles and bindings, and answers.
 package access
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Permission names one thing that a person or a token may be allowed to do.
 type Permission string
@@ -50,6 +55,15 @@ const (
 	NetworkRead    Permission = "network.read"    // networks, leases, security groups, the picture
 	NetworkManage  Permission = "network.manage"  // create, edit, start, stop, delete networks
 	SecGroupManage Permission = "secgroup.manage" // create, edit, delete security groups
+
+	VMHostFiles  Permission = "vm.hostfiles" // give VMs kernels, disks and devices of the host by their path or address
+	TenantRead   Permission = "tenant.read"  // tenants with quota and usage
+	TenantManage Permission = "tenant.manage"
+	UserRead     Permission = "user.read" // people and groups
+	UserManage   Permission = "user.manage"
+	RoleRead     Permission = "role.read"   // roles, bindings, and why somebody may do something
+	RoleManage   Permission = "role.manage" // make roles, give and take them
+	AuditRead    Permission = "audit.read"
 )
 
 // All lists every permission that a role can hold, in the order of the table.
@@ -60,29 +74,68 @@ var All = []Permission{
 	PoolRead, PoolManage, VolumeRead, VolumeManage, VolumeContent,
 	ImageRead, ImageManage, TemplateRead, TemplateManage,
 	NetworkRead, NetworkManage, SecGroupManage,
+	VMHostFiles, TenantRead, TenantManage, UserRead, UserManage, RoleRead, RoleManage, AuditRead,
 }
 
-// Roles that exist today.
-const (
-	Admin  = "admin"
-	Viewer = "viewer"
-)
-
-// Roles lists them for menus and for the golden matrix.
-var Roles = []string{Admin, Viewer}
-
-var table = map[string][]Permission{
-	Admin:  All,
-	Viewer: {AccountSelf, HostRead, VMRead, GuestRead, JobRead, EventRead, PoolRead, VolumeRead, ImageRead, TemplateRead, NetworkRead},
+// Kind is the part before the dot: what the verb is done to.
+func (p Permission) Kind() string {
+	kind, _, _ := strings.Cut(string(p), ".")
+	return kind
 }
 
-// Allowed reports whether the role holds the permission. An unknown role holds none; Public is open to everybody.
-func Allowed(role string, p Permission) bool {
-	return p == Public || slices.Contains(table[role], p)
-}
-
-// Known reports whether the role exists.
-func Known(role string) bool { return table[role] != nil }
+// Looks reports whether the permission only lets somebody see.
+func (p Permission) Looks() bool { return strings.HasSuffix(string(p), ".read") }
 
 // Valid reports whether p is a permission of this table, so that a route with a typing error fails a test and not a visitor.
-func Valid(p Permission) bool { return p == Public || slices.Contains(All, p) }
+func Valid(p Permission) bool { return p == Public || number[p] > 0 }
+
+// number gives each permission its place in a set, from 1.
+var number = func() map[Permission]int {
+	m := make(map[Permission]int, len(All))
+	for i, p := range All {
+		m[p] = i + 1
+	}
+	return m
+}()
+
+// set is permissions as bits.
+type set [4]uint64
+
+func (s *set) add(p Permission) {
+	if n := number[p]; n > 0 {
+		s[n>>6] |= 1 << (n & 63)
+	}
+}
+
+func (s *set) has(p Permission) bool {
+	n := number[p]
+	return n > 0 && s[n>>6]&(1<<(n&63)) != 0
+}
+
+// Expand gives the permissions that names stand for: themselves, or all of a kind for kind.*. A name that stands for none is told.
+func Expand(names []string) (perms []Permission, unknown []string) {
+	for _, name := range names {
+		kind, all := strings.CutSuffix(name, ".*")
+		found := false
+		for _, p := range All {
+			if string(p) == name || name == "*" || all && p.Kind() == kind {
+				found = true
+				if !slices.Contains(perms, p) {
+					perms = append(perms, p)
+				}
+			}
+		}
+		if !found {
+			unknown = append(unknown, name)
+		}
+	}
+	return perms, unknown
+}
+
+func setOf(names []string) (s set) {
+	perms, _ := Expand(names)
+	for _, p := range perms {
+		s.add(p)
+	}
+	return s
+}

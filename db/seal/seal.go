@@ -6,7 +6,9 @@
 package seal
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"io/fs"
@@ -129,4 +131,13 @@ func (b *Box) Open(text, context string) ([]byte, error) {
 		return nil, bad
 	}
 	return plain, nil
+}
+
+// MAC gives a code of the data that only who has the key can make; the context keeps apart what the codes are for.
+func (b *Box) MAC(context string, data []byte) []byte {
+	derive := hmac.New(sha256.New, b.key[:])
+	derive.Write([]byte("mac\x00" + context))
+	m := hmac.New(sha256.New, derive.Sum(nil))
+	m.Write(data)
+	return m.Sum(nil)
 }

@@ -1,3 +1,29 @@
+CREATE TRIGGER audit_keeps BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is not changed'); END;
+
+CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is not shortened'); END;
+
+CREATE TABLE audit (
+    seq      BIGINT NOT NULL PRIMARY KEY,
+    at       BIGINT NOT NULL,
+    actor    TEXT   NOT NULL,
+    subject  TEXT   NOT NULL,
+    address  TEXT   NOT NULL,
+    proof    TEXT   NOT NULL,
+    action   TEXT   NOT NULL,
+    res_kind TEXT   NOT NULL,
+    res_id   TEXT   NOT NULL,
+    res_name TEXT   NOT NULL,
+    tenant   TEXT   NOT NULL,
+    outcome  TEXT   NOT NULL,
+    job_id   TEXT   NOT NULL,
+    request  TEXT   NOT NULL,
+    message  TEXT   NOT NULL,
+    before   TEXT   NOT NULL,
+    after    TEXT   NOT NULL,
+    prev     TEXT   NOT NULL,
+    hash     TEXT   NOT NULL
+);
+
 CREATE TABLE base_disks (
     id         TEXT   NOT NULL PRIMARY KEY,
     host_id    TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
@@ -8,6 +34,19 @@ CREATE TABLE base_disks (
     format     TEXT   NOT NULL,
     of_vm      TEXT   NOT NULL,
     created_at BIGINT NOT NULL
+);
+
+CREATE TABLE bindings (
+    id           TEXT   NOT NULL PRIMARY KEY,
+    subject_kind TEXT   NOT NULL,
+    subject_id   TEXT   NOT NULL,
+    role         TEXT   NOT NULL,
+    scope        TEXT   NOT NULL,
+    scope_id     TEXT   NOT NULL,
+    deny         BIGINT NOT NULL,
+    condition    TEXT   NOT NULL,
+    created_by   TEXT   NOT NULL,
+    created_at   BIGINT NOT NULL
 );
 
 CREATE TABLE devices (
@@ -48,12 +87,29 @@ CREATE TABLE events (
     job_id   TEXT   NOT NULL,
     actor    TEXT   NOT NULL,
     message  TEXT   NOT NULL
+, tenant TEXT NOT NULL DEFAULT '');
+
+CREATE TABLE factors (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    user_id    TEXT   NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    kind       TEXT   NOT NULL,
+    name       TEXT   NOT NULL,
+    secret     TEXT   NOT NULL,
+    step       BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    last_used  BIGINT NOT NULL
 );
 
 CREATE TABLE filter_sets (
     filter   TEXT NOT NULL,
     group_id TEXT NOT NULL,
     PRIMARY KEY (filter, group_id)
+);
+
+CREATE TABLE group_members (
+    group_id TEXT NOT NULL REFERENCES user_groups (id) ON DELETE CASCADE,
+    user_id  TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    PRIMARY KEY (group_id, user_id)
 );
 
 CREATE TABLE guest_facts (
@@ -207,7 +263,7 @@ CREATE TABLE jobs (
     started_at       BIGINT NOT NULL,
     ended_at         BIGINT NOT NULL,
     attempts         BIGINT NOT NULL
-);
+, tenant TEXT NOT NULL DEFAULT '');
 
 CREATE TABLE leases (
     host_id   TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
@@ -286,6 +342,32 @@ CREATE TABLE pools (
     PRIMARY KEY (host_id, name)
 );
 
+CREATE TABLE quota_holds (
+    job_id        TEXT   NOT NULL REFERENCES jobs (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+    tenant        TEXT   NOT NULL,
+    vms           BIGINT NOT NULL,
+    vcpus         BIGINT NOT NULL,
+    memory_bytes  BIGINT NOT NULL,
+    storage_bytes BIGINT NOT NULL,
+    snapshots     BIGINT NOT NULL,
+    PRIMARY KEY (job_id, tenant)
+);
+
+CREATE TABLE recovery_codes (
+    user_id TEXT   NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    hash    TEXT   NOT NULL,
+    used_at BIGINT NOT NULL,
+    PRIMARY KEY (user_id, hash)
+);
+
+CREATE TABLE roles (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    name        TEXT   NOT NULL,
+    notes       TEXT   NOT NULL,
+    permissions TEXT   NOT NULL,
+    created_at  BIGINT NOT NULL
+);
+
 CREATE TABLE security_groups (
     id          TEXT   NOT NULL PRIMARY KEY,
     name        TEXT   NOT NULL,
@@ -305,6 +387,17 @@ CREATE TABLE sessions (
 CREATE TABLE settings (
     name  TEXT NOT NULL PRIMARY KEY,
     value TEXT NOT NULL
+);
+
+CREATE TABLE signins (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    user_id    TEXT   NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    browser    TEXT   NOT NULL,
+    address    TEXT   NOT NULL,
+    proof      TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    seen_at    BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
 );
 
 CREATE TABLE snapshot_notes (
@@ -371,6 +464,16 @@ CREATE TABLE templates (
     version     BIGINT NOT NULL
 );
 
+CREATE TABLE tenants (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    parent     TEXT   NOT NULL,
+    notes      TEXT   NOT NULL,
+    quota      TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
+);
+
 CREATE TABLE tokens (
     id         TEXT   NOT NULL PRIMARY KEY,
     name       TEXT   NOT NULL,
@@ -381,7 +484,7 @@ CREATE TABLE tokens (
     created_at BIGINT NOT NULL,
     last_used  BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
-);
+, tenant TEXT NOT NULL DEFAULT '', user_id TEXT NOT NULL DEFAULT '', permissions TEXT NOT NULL DEFAULT '[]');
 
 CREATE TABLE uploads (
     job_id     TEXT PRIMARY KEY,
@@ -393,16 +496,22 @@ CREATE TABLE uploads (
     updated_at INTEGER NOT NULL
 );
 
+CREATE TABLE user_groups (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    notes      TEXT   NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
 CREATE TABLE users (
     id            TEXT   NOT NULL PRIMARY KEY,
     name          TEXT   NOT NULL,
     password_hash TEXT   NOT NULL,
     must_change   BIGINT NOT NULL,
-    role          TEXT   NOT NULL,
     prefs         TEXT   NOT NULL,
     created_at    BIGINT NOT NULL,
     last_sign_in  BIGINT NOT NULL
-);
+, full_name TEXT NOT NULL DEFAULT '', email TEXT NOT NULL DEFAULT '', disabled BIGINT NOT NULL DEFAULT 0);
 
 CREATE TABLE vm_chains (
     vm_id TEXT   NOT NULL PRIMARY KEY REFERENCES vms (id) ON DELETE CASCADE,
@@ -449,7 +558,7 @@ CREATE TABLE vms (
     rev          BIGINT NOT NULL,
     hash         TEXT   NOT NULL,
     version      BIGINT NOT NULL
-, addresses TEXT NOT NULL DEFAULT '', moving_to TEXT NOT NULL DEFAULT '');
+, addresses TEXT NOT NULL DEFAULT '', moving_to TEXT NOT NULL DEFAULT '', tenant TEXT NOT NULL DEFAULT '');
 
 CREATE TABLE volume_checksums (
     volume_id TEXT PRIMARY KEY,
@@ -481,7 +590,15 @@ CREATE TABLE volumes (
     PRIMARY KEY (host_id, pool, name)
 );
 
+CREATE INDEX audit_actor ON audit (actor, seq);
+
+CREATE INDEX audit_at ON audit (at);
+
+CREATE INDEX audit_object ON audit (res_id, seq);
+
 CREATE UNIQUE INDEX base_disks_volume ON base_disks (pool_id, volume);
+
+CREATE UNIQUE INDEX bindings_same ON bindings (subject_kind, subject_id, role, scope, scope_id, deny, condition);
 
 CREATE INDEX disk_uses_path ON disk_uses (host_id, path);
 
@@ -494,6 +611,12 @@ CREATE INDEX events_host ON events (host_id, seq);
 CREATE INDEX events_job ON events (job_id, seq);
 
 CREATE INDEX events_resource ON events (res_id, seq);
+
+CREATE INDEX events_tenant ON events (tenant, seq);
+
+CREATE INDEX factors_user ON factors (user_id);
+
+CREATE INDEX group_members_user ON group_members (user_id);
 
 CREATE UNIQUE INDEX hosts_name ON hosts (lower(name));
 
@@ -521,6 +644,8 @@ CREATE INDEX jobs_parent ON jobs (parent_id, id);
 
 CREATE INDEX jobs_resource ON jobs (res_id, id);
 
+CREATE INDEX jobs_tenant ON jobs (tenant, id);
+
 CREATE INDEX jobs_unended ON jobs (state, id) WHERE state IN ('queued', 'running', 'stuck');
 
 CREATE INDEX locks_job ON locks (job_id);
@@ -537,9 +662,15 @@ CREATE UNIQUE INDEX networks_id ON networks (id);
 
 CREATE INDEX pools_id ON pools (id);
 
+CREATE INDEX quota_holds_tenant ON quota_holds (tenant);
+
 CREATE UNIQUE INDEX security_groups_name ON security_groups (lower(name));
 
 CREATE INDEX sessions_expires ON sessions (expires_at);
+
+CREATE INDEX signins_expires ON signins (expires_at);
+
+CREATE INDEX signins_user ON signins (user_id);
 
 CREATE INDEX snapshot_notes_vm ON snapshot_notes (vm_id);
 
@@ -555,9 +686,13 @@ CREATE UNIQUE INDEX template_versions_number ON template_versions (template_id, 
 
 CREATE UNIQUE INDEX templates_name ON templates (name);
 
+CREATE UNIQUE INDEX tenants_name ON tenants (lower(name));
+
 CREATE UNIQUE INDEX tokens_hash ON tokens (hash);
 
 CREATE INDEX uploads_by_volume ON uploads (volume_id);
+
+CREATE UNIQUE INDEX user_groups_name ON user_groups (lower(name));
 
 CREATE UNIQUE INDEX users_name ON users (lower(name));
 
@@ -570,6 +705,8 @@ CREATE UNIQUE INDEX vms_host_uuid ON vms (host_id, uuid);
 CREATE INDEX vms_name ON vms (lower(name));
 
 CREATE INDEX vms_name_key ON vms (name_key, id);
+
+CREATE INDEX vms_tenant ON vms (tenant, name_key, id);
 
 CREATE INDEX volumes_backing ON volumes (host_id, backing);
 

@@ -109,6 +109,8 @@ var snapshotBodies = map[string]string{
 	"POST /api/v1/vms/:id/snapshots/delete":      `{"ids":["x"]}`,
 	"POST /api/v1/vms/:id/snapshots/:sid/revert": `{"safety":false}`,
 	"PATCH /api/v1/snapshot-schedules/:id":       `{"name":"x"}`,
+	"PATCH /api/v1/users/:id":                    `{"full_name":"x"}`,
+	"POST /api/v1/users/:id/reset":               `{}`,
 }
 
 func TestTokensEnd(t *testing.T) {

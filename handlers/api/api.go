@@ -110,6 +110,9 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.jobs()
 	s.events()
 	s.storage()
+	s.people()
+	s.rights()
+	s.audit()
 	s.document(e)
 	return s.ops
 }

@@ -1,14 +1,19 @@
 package api
 
 import (
+	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+	"github.com/labstack/echo/v4"
 
 	"novacron/auth"
 	"novacron/auth/access"
@@ -24,15 +29,23 @@ func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 	}
 	ec := humaecho.Unwrap(ctx)
 	subject, err := s.subject(ec.Request())
+	with := subject.With(ctx.Context())
 	if err == nil {
+		cause := domain.CauseOf(with)
+		if cause == nil {
+			cause = &domain.Cause{Address: ec.RealIP(), Browser: ec.Request().UserAgent(), Asked: ec.Request().Method + " " + ec.Request().URL.Path}
+			with = domain.WithCause(with, cause)
+		}
+		cause.Actor, cause.Subject, cause.Proof = subject.Actor(), cmp.Or(subject.TokenID, subject.UserID), subject.Proof
 		// On echo's request and not only on huma's context, so that the access log names who asked.
-		ec.SetRequest(ec.Request().WithContext(auth.WithSubject(ctx.Context(), subject)))
-		err = allowed(subject, perm)
+		ec.SetRequest(ec.Request().WithContext(with))
+		err = s.allowed(with, subject, s.ask(ec, perm))
 	}
 	if err != nil {
 		s.refuse(ctx, err)
 		return
 	}
+	ctx = huma.WithContext(ctx, with)
 	ctl := http.NewResponseController(ec.Response())
 	lift := func() {
 		if err := ctl.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -63,11 +76,37 @@ func (s *server) subject(r *http.Request) (auth.Subject, error) {
 	return s.Auth.SessionAlive(r)
 }
 
-func allowed(subject auth.Subject, perm access.Permission) error {
+func (s *server) allowed(ctx context.Context, subject auth.Subject, ask auth.Ask) error {
 	if subject.MustChange {
 		return domain.Errorf(domain.Denied, "The one-time password has not been changed yet.").WithFix("Sign in and choose a password first.")
 	}
-	return subject.Require(perm)
+	return s.Auth.Authorise(ctx, subject, ask)
+}
+
+// ask is what the request wants: its operation's permission and everything that it names. A body of JSON is read for it, and put back.
+func (s *server) ask(c echo.Context, perm access.Permission) auth.Ask {
+	r := c.Request()
+	ask := auth.Ask{Permission: perm, Route: r.Method + " " + c.Path(), Path: c.ParamValues(), Named: auth.IDs(r.URL.RawQuery)}
+	if r.Body == nil || r.Method == http.MethodGet || strings.HasSuffix(c.Path(), "/content") || !strings.Contains(r.Header.Get("Content-Type"), "json") {
+		return ask
+	}
+	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
+	ask.Named = append(ask.Named, auth.IDs(string(body))...)
+	if cause := domain.CauseOf(r.Context()); cause != nil {
+		cause.Detail = auth.Redacted(body)
+	}
+	return ask
+}
+
+// failing ends a body as its own reading ended.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) {
+	if f.err != nil {
+		return 0, f.err
+	}
+	return 0, io.EOF
 }
 
 func (s *server) refuse(ctx huma.Context, err error) {

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
 
+	"novacron/auth"
 	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
@@ -107,10 +108,11 @@ func (s *server) stream(hc huma.Context, in eventsInput, seq int64) {
 			return
 		}
 		subject, err := s.subject(r)
-		if err != nil || allowed(subject, access.EventRead) != nil {
+		if err != nil || s.allowed(ctx, subject, auth.Ask{Permission: access.EventRead, Route: "GET " + prefix + "/events"}) != nil {
 			return // what ended may be asked for anew, and is refused in words then
 		}
-		evs, next, err := s.newer(ctx, seq)
+		sight := subject.Sight()
+		evs, next, err := s.newer(domain.WithSight(ctx, nil), seq)
 		if err != nil {
 			s.log.ErrorContext(ctx, "an event stream ends", "error", err)
 			return
@@ -120,7 +122,7 @@ func (s *server) stream(hc huma.Context, in eventsInput, seq int64) {
 			text = message(seq, "gap", Gap{seq, evs[0].Seq})
 		}
 		for i := range evs {
-			if in.wants(&evs[i]) {
+			if in.wants(&evs[i]) && seesEvent(sight, &evs[i]) {
 				text += message(evs[i].Seq, evs[i].Kind, evs[i])
 			}
 		}
@@ -136,6 +138,15 @@ func (s *server) stream(hc huma.Context, in eventsInput, seq int64) {
 		}
 		sent = s.Clock()
 	}
+}
+
+// seesEvent reports whether an event is about something in sight.
+func seesEvent(s *domain.Sight, ev *domain.Event) bool {
+	vm := ""
+	if domain.IsVM(ev.Resource.ID) {
+		vm = ev.Resource.ID
+	}
+	return s.SeesOf(ev.Tenant, vm)
 }
 
 // wait returns when there is something newer or a heartbeat is due; an error means that the stream is over.

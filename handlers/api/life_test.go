@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"novacron/auth/access"
 	"novacron/domain"
 )
 
@@ -200,7 +201,7 @@ func TestManyAtOnceAndTheirJobs(t *testing.T) {
 		cursor = *p.Next
 	}
 	one := want[Job](t, w.do("GET", "/api/v1/jobs/"+j.ID, nil), 200)
-	if one.ID != j.ID || one.State != domain.JobSucceeded || one.Actor != "token admin" {
+	if one.ID != j.ID || one.State != domain.JobSucceeded || one.Actor != "token "+access.Admin {
 		t.Errorf("%+v", one)
 	}
 	log := w.do("GET", "/api/v1/jobs/"+children.Items[0].ID+"/log", nil)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"novacron/auth"
 	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
@@ -18,6 +19,7 @@ import (
 type VMCreate struct {
 	Name           string           `json:"name" doc:"Unique in the estate" example:"web-1"`
 	Host           string           `json:"host,omitempty" default:"any" doc:"A host's id, or any: NovaCron chooses one with room and says why" example:"any"`
+	Tenant         string           `json:"tenant,omitempty" maxLength:"64" doc:"A tenant's id or name; empty: the one tenant in which you may make VMs, else the estate's own"`
 	UUID           string           `json:"uuid,omitempty" doc:"Made when empty"`
 	Title          string           `json:"title,omitempty"`
 	Description    string           `json:"description,omitempty"`
@@ -47,7 +49,7 @@ type VMCreate struct {
 
 func (b VMCreate) ask(key string) fleet.CreateVM {
 	return fleet.CreateVM{
-		Host: b.Host, Start: b.Start, Tags: b.Tags, Notes: b.Notes, Key: key, CloudInit: b.CloudInit, Windows: b.Windows, ExecRules: b.GuestExecAllow,
+		Host: b.Host, Tenant: b.Tenant, Start: b.Start, Tags: b.Tags, Notes: b.Notes, Key: key, CloudInit: b.CloudInit, Windows: b.Windows, ExecRules: b.GuestExecAllow,
 		Spec: domain.VMSpec{
 			Name: b.Name, UUID: strings.ToLower(b.UUID), Title: b.Title, Description: b.Description, VCPUs: b.VCPUs, MaxVCPUs: b.MaxVCPUs, Topology: b.Topology,
 			CPU: b.CPU, MemoryBytes: b.MemoryBytes, MaxMemoryBytes: b.MaxMemoryBytes, Accel: b.Accel, Arch: b.Arch, Machine: b.Machine, Firmware: b.Firmware,
@@ -71,6 +73,7 @@ type vmListInput struct {
 	PageQuery
 	Filter string `query:"filter" maxLength:"500" doc:"Words that the name, UUID, a MAC, a tag, the notes or the host contain; host:b2 state:running tag:ci cpu>4 mem>=8G name:web* narrow, a minus excludes" example:"host:b2 -tag:ci"`
 	Host   string `query:"host" maxLength:"64" doc:"Only VMs of the host with this id"`
+	Tenant string `query:"tenant" maxLength:"64" doc:"Only VMs of the tenant with this id"`
 	State  string `query:"state" enum:"running,stopped,paused,saved,crashed,away" doc:"Only VMs in this state"`
 	Sort   string `query:"sort" default:"name" doc:"name, state, host, vcpus, memory or created; a minus turns it round"`
 }
@@ -85,6 +88,7 @@ type vmList struct {
 // VMEdit is what may change: what NovaCron keeps (tags, notes) at once, what the definition says by a job.
 type VMEdit struct {
 	domain.VMChange
+	Tenant  *string   `json:"tenant,omitempty" maxLength:"64" doc:"Gives the VM to another tenant, or with nothing to the estate; alone in the body, and for who manages tenants"`
 	Tags    *[]string `json:"tags,omitempty" doc:"Replaces all tags"`
 	Notes   *string   `json:"notes,omitempty" maxLength:"20000"`
 	Version *int64    `json:"version,omitempty" minimum:"1" doc:"The version that the edit is based on; when it is stale the answer is 409"`
@@ -227,7 +231,7 @@ func (s *server) vms() {
 func (s *server) vmPage(ctx context.Context, in *vmListInput) ([]byte, error) {
 	order, desc := strings.CutPrefix(in.Sort, "-")
 	page, err := s.DB.VMs(ctx, db.VMQuery{
-		Filter: in.Filter, Host: in.Host, State: domain.VMState(in.State), Sort: order, Desc: desc, After: in.cursor(), Limit: in.limit(),
+		Filter: in.Filter, Host: in.Host, Tenant: in.Tenant, State: domain.VMState(in.State), Sort: order, Desc: desc, After: in.cursor(), Limit: in.limit(),
 	})
 	if err != nil {
 		return nil, ofCursor(err)
@@ -235,10 +239,29 @@ func (s *server) vmPage(ctx context.Context, in *vmListInput) ([]byte, error) {
 	return json.Marshal(pageOf(page.Items, page.Next, page.Total, func(v *domain.VM) VM { return vmOf(v, false) }))
 }
 
+// giveVM gives a VM to another tenant.
+func (s *server) giveVM(ctx context.Context, in *vmPatchInput, base int64) (*vmPatchOutput, error) {
+	if !in.Body.VMChange.Empty() || in.Body.Tags != nil || in.Body.Notes != nil {
+		return nil, domain.InvalidField("tenant", "A VM is given to a tenant in a request of its own.", "only tenant in the body")
+	}
+	sub := auth.SubjectOf(ctx)
+	if !sub.Everywhere(access.TenantManage) {
+		return nil, sub.Lacks(access.TenantManage)
+	}
+	vm, err := s.Fleet.GiveVM(ctx, actor(ctx), in.ID, base, *in.Body.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	return &vmPatchOutput{Status: http.StatusOK, ETag: etag(vm.Version), Body: vmOf(&vm, true)}, nil
+}
+
 func (s *server) patchVM(ctx context.Context, in *vmPatchInput) (*vmPatchOutput, error) {
 	base, fromHeader, err := in.base(in.Body.Version)
 	if err != nil {
 		return nil, err
+	}
+	if in.Body.Tenant != nil {
+		return s.giveVM(ctx, in, base)
 	}
 	describe := fleet.DescribeVM{Tags: in.Body.Tags, Notes: in.Body.Notes}
 	described := describe.Tags != nil || describe.Notes != nil

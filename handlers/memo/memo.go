@@ -8,6 +8,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"novacron/domain"
 )
 
 // Memo remembers a bounded number of values by key. Loads of one key are done once at a time. Safe for concurrent use.
@@ -17,8 +19,17 @@ type Memo[K comparable, V any] struct {
 	most  int
 
 	mu sync.Mutex
-	m  map[K]*entry[V]
+	m  map[seen[K]]*entry[V]
 }
+
+// seen is a key and whose view of it is remembered: who sees only a part of the estate never gets what another read.
+type seen[K comparable] struct {
+	key   K
+	sight string
+}
+
+// sights is how many views of the estate there is room for beside the whole.
+const sights = 20
 
 type entry[V any] struct {
 	mu  sync.Mutex
@@ -30,20 +41,21 @@ type entry[V any] struct {
 
 // New makes a memo of at most so many values; last tells the feed's position.
 func New[K comparable, V any](last func() int64, clock func() time.Time, most int) *Memo[K, V] {
-	return &Memo[K, V]{last: last, clock: clock, most: most, m: map[K]*entry[V]{}}
+	return &Memo[K, V]{last: last, clock: clock, most: most + min(most, 50)*sights, m: map[seen[K]]*entry[V]{}}
 }
 
 // Get gives the value as of at least the event need, loading it when the remembered one is older. The position tells how new it is. A remembered
 // value younger than fresh is good enough whatever need says; 0 asks for exactness.
 func (m *Memo[K, V]) Get(ctx context.Context, key K, need int64, fresh time.Duration, load func(context.Context) (V, error)) (V, int64, error) {
 	m.mu.Lock()
-	e := m.m[key]
+	of := seen[K]{key, domain.SightKey(ctx)}
+	e := m.m[of]
 	if e == nil {
 		if len(m.m) >= m.most {
 			clear(m.m) // rare, and cheaper than keeping an order: the next readers load again
 		}
 		e = &entry[V]{}
-		m.m[key] = e
+		m.m[of] = e
 	}
 	m.mu.Unlock()
 

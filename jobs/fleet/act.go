@@ -163,6 +163,9 @@ func (f *Fleet) bulkItem(ctx context.Context, id string, act domain.VMAction, op
 	if err != nil {
 		return it, id, err
 	}
+	if err := may(ctx, vm, needs(act)); err != nil {
+		return it, vm.Name, err
+	}
 	var req jobs.Request
 	if act == domain.ActDelete {
 		req, err = f.deleteRequest(ctx, vm, opt.Disks)

@@ -42,6 +42,17 @@ func (f *Fleet) changeWith(ctx context.Context, actor string, vm domain.VM, vers
 	if err != nil {
 		return domain.Job{}, err
 	}
+	probe := domain.VMSpec{Disks: change.AddDisks, Hardware: domain.Hardware{Filesystems: change.AddFilesystems, HostDevices: change.AddHostDevices}}
+	if change.Boot != nil {
+		probe.Boot = *change.Boot
+	}
+	if change.Media != nil && change.Media.Source != "" {
+		probe.Disks = append(slices.Clone(probe.Disks), domain.Disk{Device: "cdrom", Source: change.Media.Source})
+	}
+	if err := f.reach(ctx, probe); err != nil {
+		return domain.Job{}, err
+	}
+	more := growth(vm.Config, after, change)
 	disks, refs, versions, err := f.resolveImages(ctx, "add_disks", change.AddDisks)
 	if err != nil {
 		return domain.Job{}, err
@@ -81,7 +92,7 @@ func (f *Fleet) changeWith(ctx context.Context, actor string, vm domain.VM, vers
 	return f.engine.Enqueue(ctx, jobs.Request{
 		Kind: provision.KindChange, Title: title, Resource: ref(vm), Locks: slices.Concat([]string{vm.ID}, devices, provision.Locks(vm.HostID, provision.NewVolumes(made))),
 		Input: provision.Change{VMID: vm.ID, HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name, Change: change, Images: refs, Drop: drop}, Actor: actor, Key: key,
-	}, func(tx *db.Tx, job *domain.Job) error {
+	}, admit(vm, more), func(tx *db.Tx, job *domain.Job) error {
 		for _, v := range versions {
 			if err := tx.HoldImage(job.ID, v.ID); err != nil {
 				return err

@@ -22,6 +22,15 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if err := validNew(req); err != nil {
 		return domain.Job{}, err
 	}
+	tenant, err := f.tenantFor(ctx, req.Tenant)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	if req.Template == nil { // a template's author is trusted with the host
+		if err := f.reach(ctx, req.Spec); err != nil {
+			return domain.Job{}, err
+		}
+	}
 	if err := f.db.Write(ctx, func(tx *db.Tx) error { return tx.CheckVMName(req.Spec.Name, "") }); err != nil {
 		return domain.Job{}, err
 	}
@@ -74,7 +83,7 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 		made = append(made, hv.VolumeSpec{Pool: seed.Pool, Name: seed.Volume})
 		input.Seed = &provision.SeedVolume{Pool: seed.Pool, Volume: seed.Volume}
 	}
-	return f.enqueueNew(ctx, n, req.Tags, req.Notes, jobs.Request{
+	return f.enqueueNew(ctx, n, tenant, req.Tags, req.Notes, jobs.Request{
 		Kind:  provision.KindCreate,
 		Title: "Create " + spec.Name,
 		Locks: append(locks, provision.Locks(d.HostID, made)...),
@@ -111,7 +120,10 @@ func validNew(req CreateVM) error {
 }
 
 // enqueueNew inserts the row of a VM to be made in the transaction that enqueues its job.
-func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tags []string, notes string, req jobs.Request, more ...func(tx *db.Tx, job *domain.Job) error) (domain.Job, error) {
+func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tenant string, tags []string, notes string, req jobs.Request, more ...func(tx *db.Tx, job *domain.Job) error) (domain.Job, error) {
+	if err := mayMake(ctx, tenant); err != nil {
+		return domain.Job{}, err
+	}
 	req.Resource = domain.Ref{Kind: "vm", ID: n.VMID, Name: n.Spec.Name}
 	req.Locks = append([]string{n.VMID, nameLock(n.Spec.Name)}, req.Locks...)
 	return f.engine.Enqueue(ctx, req, func(tx *db.Tx, job *domain.Job) error {
@@ -126,8 +138,13 @@ func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tags []string, 
 			return err
 		}
 		now := f.clock()
-		vm := domain.VM{ID: n.VMID, UUID: n.Spec.UUID, HostID: n.HostID, HostName: h.Name, Name: n.Spec.Name, State: domain.VMStopped, LastState: domain.VMStopped,
+		vm := domain.VM{ID: n.VMID, UUID: n.Spec.UUID, HostID: n.HostID, HostName: h.Name, Tenant: tenant, Name: n.Spec.Name, State: domain.VMStopped, LastState: domain.VMStopped,
 			Creating: true, Config: n.Spec, Tags: tags, Notes: notes, StateAt: now, CreatedAt: now}
+		job.Tenant = tenant
+		all, held := sizeOf(n.Spec)
+		if err := tx.Admit(tenant, all, job.ID, held); err != nil {
+			return err
+		}
 		if err := tx.InsertVM(vm); err != nil {
 			return err
 		}
@@ -298,7 +315,7 @@ func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (d
 	if req.Linked {
 		title = "Clone %s as %s, linked"
 	}
-	return f.enqueueNew(ctx, in.New, vm.Tags, vm.Notes, jobs.Request{
+	return f.enqueueNew(ctx, in.New, vm.Tenant, vm.Tags, vm.Notes, jobs.Request{
 		Kind:  provision.KindClone,
 		Title: fmt.Sprintf(title, vm.Name, req.Name),
 		Locks: locks,

@@ -39,6 +39,7 @@ type Fleet struct {
 	shelf  *images.Library
 
 	memories memories
+	offered  []string // files of the host that every tenant may boot
 
 	placing sync.Mutex // from reading what hosts carry until the new VM's row counts
 }
@@ -99,6 +100,9 @@ func busy(vm domain.VM) error {
 func (f *Fleet) vmFor(ctx context.Context, vmID string, act domain.VMAction) (domain.VM, error) {
 	vm, err := f.db.VM(ctx, vmID)
 	if err != nil {
+		return vm, err
+	}
+	if err := may(ctx, vm, needs(act)); err != nil {
 		return vm, err
 	}
 	if err := busy(vm); err != nil {

@@ -16,6 +16,8 @@ type CreateVM struct {
 	Start bool
 	Tags  []string
 	Notes string
+	// Tenant is whose it is: an id or a name; empty: of the one tenant in which who asks may make VMs, else the estate's.
+	Tenant string
 	// CloudInit or Windows, one of the two, is what the first boot reads; nil: nothing.
 	CloudInit *domain.CloudInit
 	Windows   *domain.Unattend

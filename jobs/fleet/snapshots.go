@@ -28,7 +28,7 @@ func (f *Fleet) TakeSnapshot(ctx context.Context, actor, vmID string, s domain.S
 		return domain.Job{}, err
 	}
 	req.Actor, req.Key = actor, key
-	return f.engine.Enqueue(ctx, req)
+	return f.engine.Enqueue(ctx, req, admit(vm, domain.Usage{Snapshots: 1}))
 }
 
 // freeVM reads a VM that nothing holds.
@@ -229,7 +229,7 @@ func (f *Fleet) CloneSnapshot(ctx context.Context, actor, vmID, id, name, key st
 	for _, c := range copies {
 		locks = append(locks, "volume:"+vm.HostID+"/"+c.Pool+"/"+c.To)
 	}
-	return f.enqueueNew(ctx, n, vm.Tags, fmt.Sprintf("Made from the snapshot %s of %s.", s.Name, vm.Name), jobs.Request{
+	return f.enqueueNew(ctx, n, vm.Tenant, vm.Tags, fmt.Sprintf("Made from the snapshot %s of %s.", s.Name, vm.Name), jobs.Request{
 		Kind: provision.KindFromSnapshot, Title: fmt.Sprintf("Make %s from the snapshot %s of %s", name, s.Name, vm.Name), Locks: locks,
 		Input: provision.FromSnapshot{New: n, From: vm.UUID, Name: vm.Name, Snapshot: s.Name, MACs: macs, Copies: copies, Seed: own}, Actor: actor, Key: key,
 	}, func(tx *db.Tx, _ *domain.Job) error { return keepSeed(tx, n.VMID, seed) })

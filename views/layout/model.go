@@ -33,7 +33,8 @@ type Shell struct {
 	Section Section
 	Crumbs  []Crumb // the way here, without the page itself
 	User    domain.User
-	Can     func(permission string) bool // auth/access.Allowed for the user's role; nil allows everything
+	Can     func(permission string) bool // whether the user may do it anywhere; nil allows everything
+	Look    string                       // alike for all who may do the same
 	Tree    Tree
 	Counts  Counts
 	Tasks   []domain.Job // for the drawer: unfinished first, then the newest ended ones; at most 20

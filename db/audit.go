@@ -1,0 +1,184 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"novacron/domain"
+)
+
+// auditHead is the setting that says which row is the newest, so that a log whose end was cut off is seen too.
+const auditHead = "audit.head"
+
+// Where a row of the log has a hash, it is keyed with the key that seals secrets: who can only write to the database cannot make one.
+func (d *DB) auditHash(r domain.AuditRecord) (string, error) {
+	r.Hash = ""
+	r.At = r.At.UTC().Truncate(time.Millisecond)
+	b, err := json.Marshal(r)
+	if err != nil {
+		return "", domain.Errorf(domain.Internal, "An audit record could not be encoded: %w", err)
+	}
+	return hex.EncodeToString(d.box.MAC("audit", b)), nil
+}
+
+func (d *DB) auditEnd(seq int64, hash string) string {
+	return fmt.Sprintf("%d %s %s", seq, hash, hex.EncodeToString(d.box.MAC("audit head", fmt.Appendf(nil, "%d %s", seq, hash))))
+}
+
+// Audit adds a row to the audit log in this transaction: it is there when what it tells of is. What is not said is taken from the context's cause.
+func (tx *Tx) Audit(r domain.AuditRecord) error {
+	if c := domain.CauseOf(tx.ctx); c != nil {
+		for to, from := range map[*string]string{&r.Subject: c.Subject, &r.Actor: c.Actor, &r.Address: c.Address, &r.Proof: c.Proof, &r.Request: c.Request, &r.After: c.Detail} {
+			if *to == "" {
+				*to = from
+			}
+		}
+	}
+	var last struct {
+		Seq  int64
+		Hash string
+	}
+	err := edge(tx.read().GetContext(tx.ctx, &last, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1"), "audit record")
+	if err != nil && !domain.Is(err, domain.NotFound) {
+		return err
+	}
+	r.Seq, r.Prev, r.At = last.Seq+1, last.Hash, tx.now().UTC().Truncate(time.Millisecond)
+	if r.Outcome == "" {
+		r.Outcome = "ok"
+	}
+	if r.Hash, err = tx.d.auditHash(r); err != nil {
+		return err
+	}
+	_, err = tx.aside("INSERT INTO audit ("+auditColumns+") VALUES ("+marks(19)+")", r.Seq, ms(r.At), r.Actor, r.Subject, r.Address, r.Proof, r.Action,
+		r.Object.Kind, r.Object.ID, r.Object.Name, r.Tenant, r.Outcome, r.JobID, r.Request, r.Message, r.Before, r.After, r.Prev, r.Hash)
+	if err != nil {
+		return edge(err, "audit record")
+	}
+	_, err = tx.aside("INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", auditHead, tx.d.auditEnd(r.Seq, r.Hash))
+	return edge(err, "audit record")
+}
+
+// auditEvent adds what a person or a program did: events that no request stands behind are the server's own and in the feed alone.
+func (tx *Tx) auditEvent(ev domain.Event) error {
+	if domain.CauseOf(tx.ctx) == nil || ev.Kind == domain.EventStep {
+		return nil
+	}
+	return tx.Audit(domain.AuditRecord{Action: ev.Kind, Object: ev.Resource, Tenant: ev.Tenant, JobID: ev.JobID, Message: ev.Message, Before: tx.before})
+}
+
+// Before says how something was, for the audit rows of the events that follow in this transaction. What it says holds no secrets.
+func (tx *Tx) Before(v any) error {
+	s, err := text(v)
+	tx.before = s
+	return err
+}
+
+const auditColumns = "seq, at, actor, subject, address, proof, action, res_kind, res_id, res_name, tenant, outcome, job_id, request, message, before, after, prev, hash"
+
+// AuditQuery asks for rows of the audit log, newest first.
+type AuditQuery struct {
+	Before  int64 // only rows with a smaller number; 0: no bound
+	Actor   string
+	Object  string // id
+	Action  string // the beginning of it, such as vm.
+	Outcome string
+	Words   string // that message, actor, object or address contain
+	From    time.Time
+	To      time.Time
+	Limit   int // 0: 100; at most 1000
+}
+
+func scanAudit(rows *sql.Rows) (r domain.AuditRecord, err error) {
+	var when int64
+	err = rows.Scan(&r.Seq, &when, &r.Actor, &r.Subject, &r.Address, &r.Proof, &r.Action, &r.Object.Kind, &r.Object.ID, &r.Object.Name, &r.Tenant, &r.Outcome, &r.JobID, &r.Request,
+		&r.Message, &r.Before, &r.After, &r.Prev, &r.Hash)
+	r.At = at(when)
+	return r, err
+}
+
+// AuditLog reads the audit log.
+func (d *DB) AuditLog(ctx context.Context, q AuditQuery) ([]domain.AuditRecord, error) {
+	where, args := []string{"seq > 0"}, []any{}
+	add := func(cond string, a ...any) { where, args = append(where, cond), append(args, a...) }
+	if q.Before > 0 {
+		add("seq < ?", q.Before)
+	}
+	if q.Actor != "" {
+		add("(lower(actor) = lower(?) OR subject = ?)", q.Actor, q.Actor)
+	}
+	if q.Object != "" {
+		add("res_id = ?", q.Object)
+	}
+	if q.Action != "" {
+		add("action"+like, escapeLike(q.Action)+"%")
+	}
+	if q.Outcome != "" {
+		add("outcome = ?", q.Outcome)
+	}
+	if !q.From.IsZero() {
+		add("at >= ?", ms(q.From))
+	}
+	if !q.To.IsZero() {
+		add("at < ?", ms(q.To))
+	}
+	for _, w := range strings.Fields(strings.ToLower(q.Words)) {
+		p := "%" + escapeLike(w) + "%"
+		add("(lower(message)"+like+" OR lower(actor)"+like+" OR lower(res_name)"+like+" OR address"+like+" OR action"+like+")", p, p, p, p, p)
+	}
+	var out []domain.AuditRecord
+	err := d.read.each(ctx, func(rows *sql.Rows) error {
+		r, err := scanAudit(rows)
+		out = append(out, r)
+		return err
+	}, "SELECT "+auditColumns+" FROM audit WHERE "+strings.Join(where, " AND ")+" ORDER BY seq DESC LIMIT ?", append(args, limit(q.Limit, defaultLimit))...)
+	return out, edge(err, "audit record")
+}
+
+// VerifyAudit reads the whole log and checks that no row was changed, taken out or put in. A Conflict names the first row that is not right.
+func (d *DB) VerifyAudit(ctx context.Context) (rows int64, err error) {
+	bad := func(seq int64, what string) error {
+		return domain.Errorf(domain.Conflict, "The audit log is not as it was written: row %d %s.", seq, what).
+			WithFix("Compare the database with a backup or with what was exported. Rows before %d are as they were written.", seq)
+	}
+	var prev string
+	for {
+		var page []domain.AuditRecord
+		err := d.read.each(ctx, func(r *sql.Rows) error {
+			rec, err := scanAudit(r)
+			page = append(page, rec)
+			return err
+		}, "SELECT "+auditColumns+" FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", rows, maxLimit)
+		if err != nil {
+			return rows, edge(err, "audit record")
+		}
+		for _, r := range page {
+			switch hash, err := d.auditHash(r); {
+			case err != nil:
+				return rows, err
+			case r.Seq != rows+1:
+				return rows, bad(rows+1, "is missing")
+			case r.Prev != prev:
+				return rows, bad(r.Seq, "does not follow the row before it")
+			case r.Hash != hash:
+				return rows, bad(r.Seq, "was changed")
+			}
+			rows, prev = r.Seq, r.Hash
+		}
+		if len(page) < maxLimit {
+			break
+		}
+	}
+	head, ok, err := d.Setting(ctx, auditHead)
+	if err != nil {
+		return rows, err
+	}
+	if (ok || rows > 0) && head != d.auditEnd(rows, prev) {
+		return rows, bad(rows+1, "and what followed it are missing, or the mark of the log's end was changed")
+	}
+	return rows, nil
+}

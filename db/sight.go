@@ -1,0 +1,159 @@
+package db
+
+import (
+	"context"
+	"strings"
+
+	"novacron/domain"
+)
+
+// conditionOfSight narrows a query on vms v to what the context's sight shows.
+func conditionOfSight(ctx context.Context) (cond []string, args []any) {
+	s := domain.SightOf(ctx)
+	if s.Full() {
+		return nil, nil
+	}
+	if !s.All {
+		var any []string
+		if len(s.Tenants) > 0 {
+			any, args = append(any, "v.tenant IN ("+marks(len(s.Tenants))+")"), append(args, anys(s.Tenants)...)
+		}
+		if len(s.VMs) > 0 {
+			any, args = append(any, "v.id IN ("+marks(len(s.VMs))+")"), append(args, anys(s.VMs)...)
+		}
+		for _, t := range s.Tags {
+			any, args = append(any, "v.tags"+like), append(args, tagged(t))
+		}
+		if len(any) == 0 {
+			return []string{"1 = 0"}, nil
+		}
+		cond = append(cond, "("+strings.Join(any, " OR ")+")")
+	}
+	if len(s.HiddenTenants) > 0 {
+		cond, args = append(cond, "v.tenant NOT IN ("+marks(len(s.HiddenTenants))+")"), append(args, anys(s.HiddenTenants)...)
+	}
+	if len(s.HiddenVMs) > 0 {
+		cond, args = append(cond, "v.id NOT IN ("+marks(len(s.HiddenVMs))+")"), append(args, anys(s.HiddenVMs)...)
+	}
+	for _, t := range s.HiddenTags {
+		cond, args = append(cond, "NOT v.tags"+like), append(args, tagged(t))
+	}
+	return cond, args
+}
+
+// conditionOfOwner narrows a query on jobs or events, which carry their tenant and the thing they are about.
+func conditionOfOwner(ctx context.Context) (cond []string, args []any) {
+	s := domain.SightOf(ctx)
+	if s.Full() {
+		return nil, nil
+	}
+	if !s.All {
+		var any []string
+		if len(s.Tenants) > 0 {
+			any, args = append(any, "tenant IN ("+marks(len(s.Tenants))+")"), append(args, anys(s.Tenants)...)
+		}
+		if len(s.VMs) > 0 {
+			any, args = append(any, "res_id IN ("+marks(len(s.VMs))+")"), append(args, anys(s.VMs)...)
+		}
+		if len(any) == 0 {
+			return []string{"1 = 0"}, nil
+		}
+		cond = append(cond, "("+strings.Join(any, " OR ")+")")
+	}
+	if len(s.HiddenTenants) > 0 {
+		cond, args = append(cond, "tenant NOT IN ("+marks(len(s.HiddenTenants))+")"), append(args, anys(s.HiddenTenants)...)
+	}
+	if len(s.HiddenVMs) > 0 {
+		cond, args = append(cond, "res_id NOT IN ("+marks(len(s.HiddenVMs))+")"), append(args, anys(s.HiddenVMs)...)
+	}
+	return cond, args
+}
+
+// A tag cannot hold a quotation mark, so the JSON text can be searched as it is.
+func tagged(tag string) string {
+	return `%"` + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(tag) + `"%`
+}
+
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+func anys(in []string) []any {
+	out := make([]any, len(in))
+	for i, s := range in {
+		out[i] = s
+	}
+	return out
+}
+
+// Owner is whose something is, for deciding who may do what to it.
+type Owner struct {
+	Tenant string
+	Tags   []string
+}
+
+// OwnerOfVM tells whose a VM is, whoever asks.
+func (d *DB) OwnerOfVM(ctx context.Context, id string) (Owner, error) {
+	var row struct{ Tenant, Tags string }
+	if err := d.read.GetContext(ctx, &row, "SELECT tenant, tags FROM vms WHERE id = ?", id); err != nil {
+		return Owner{}, edge(err, "VM")
+	}
+	o := Owner{Tenant: row.Tenant}
+	return o, parse(row.Tags, &o.Tags)
+}
+
+// OwnerOfJob tells whose a job is, and which VM it is about if it is about one.
+func (d *DB) OwnerOfJob(ctx context.Context, id string) (o Owner, vmID string, err error) {
+	var row struct {
+		Tenant string
+		ResID  string `db:"res_id"`
+	}
+	if err := d.read.GetContext(ctx, &row, "SELECT tenant, res_id FROM jobs WHERE id = ?", id); err != nil {
+		return o, "", edge(err, "job")
+	}
+	if domain.IsVM(row.ResID) {
+		vmID = row.ResID
+		if of, err := d.OwnerOfVM(ctx, vmID); err == nil {
+			return of, vmID, nil
+		}
+	}
+	return Owner{Tenant: row.Tenant}, vmID, nil
+}
+
+// tenantOf finds whose the thing is that a job or an event is about.
+func (tx *Tx) tenantOf(kind, id, jobID string) (string, error) {
+	var tenant []string
+	var err error
+	switch {
+	case domain.IsVM(id):
+		err = tx.read().SelectContext(tx.ctx, &tenant, "SELECT tenant FROM vms WHERE id = ?", id)
+	case kind == "job":
+		jobID = id
+	}
+	if err == nil && len(tenant) == 0 && jobID != "" {
+		err = tx.read().SelectContext(tx.ctx, &tenant, "SELECT tenant FROM jobs WHERE id = ?", jobID)
+	}
+	if err != nil || len(tenant) == 0 {
+		return "", edge(err, "tenant")
+	}
+	return tenant[0], nil
+}
+
+// tenantOfJob finds whose a new job is: that of the VM it is about or holds, else of the job it is a part of, else of who asks.
+func (tx *Tx) tenantOfJob(j domain.Job) (string, error) {
+	for _, id := range append([]string{j.Resource.ID}, j.Locks...) {
+		if !domain.IsVM(id) {
+			continue
+		}
+		if t, err := tx.tenantOf("vm", id, ""); err != nil || t != "" {
+			return t, err
+		}
+	}
+	if j.ParentID != "" {
+		if t, err := tx.tenantOf("job", j.ParentID, ""); err != nil || t != "" {
+			return t, err
+		}
+	}
+	if s := domain.SightOf(tx.ctx); s != nil {
+		return s.Home, nil
+	}
+	return "", nil
+}

@@ -1,0 +1,221 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+
+	"novacron/domain"
+)
+
+type tenantRow struct {
+	ID, Name, Parent, Notes, Quota string
+	CreatedAt                      int64 `db:"created_at"`
+	Version                        int64
+}
+
+const tenantColumns = "id, name, parent, notes, quota, created_at, version"
+
+func (r tenantRow) tenant() (domain.Tenant, error) {
+	t := domain.Tenant{ID: r.ID, Name: r.Name, Parent: r.Parent, Notes: r.Notes, CreatedAt: at(r.CreatedAt), Version: r.Version}
+	return t, parse(r.Quota, &t.Quota)
+}
+
+func readTenants(ctx context.Context, q getter, where string, args ...any) ([]domain.Tenant, error) {
+	var rows []tenantRow
+	if err := q.SelectContext(ctx, &rows, "SELECT "+tenantColumns+" FROM tenants"+where+" ORDER BY lower(name)", args...); err != nil {
+		return nil, edge(err, "tenant")
+	}
+	out := make([]domain.Tenant, len(rows))
+	for i, r := range rows {
+		var err error
+		if out[i], err = r.tenant(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Tenants lists all tenants by name.
+func (d *DB) Tenants(ctx context.Context) ([]domain.Tenant, error) {
+	return readTenants(ctx, d.read, "")
+}
+
+func oneTenant(all []domain.Tenant, err error) (domain.Tenant, error) {
+	if err == nil && len(all) == 0 {
+		err = sql.ErrNoRows
+	}
+	if err != nil {
+		return domain.Tenant{}, edge(err, "tenant")
+	}
+	return all[0], nil
+}
+
+// Tenant reads one tenant, named by its id or its name.
+func (d *DB) Tenant(ctx context.Context, idOrName string) (domain.Tenant, error) {
+	return oneTenant(readTenants(ctx, d.read, " WHERE id = ? OR lower(name) = lower(?)", idOrName, idOrName))
+}
+
+// Tenant reads one tenant within the transaction.
+func (tx *Tx) Tenant(idOrName string) (domain.Tenant, error) {
+	return oneTenant(readTenants(tx.ctx, tx.read(), " WHERE id = ? OR lower(name) = lower(?)", idOrName, idOrName))
+}
+
+// InsertTenant writes a new tenant; an id or a name in use is a Conflict. The tenant above must be one at the top.
+func (tx *Tx) InsertTenant(t domain.Tenant) error {
+	quota, err := text(t.Quota)
+	if err != nil {
+		return err
+	}
+	if t.Parent != "" {
+		up, err := tx.Tenant(t.Parent)
+		if domain.Is(err, domain.NotFound) {
+			return domain.InvalidField("parent", "There is no tenant “"+t.Parent+"”.", "a tenant's id, or nothing for one at the top")
+		}
+		if err != nil {
+			return err
+		}
+		if up.Parent != "" {
+			return domain.InvalidField("parent", up.Name+" is below another tenant already.", "a tenant at the top: they nest two deep")
+		}
+		t.Parent = up.ID
+	}
+	_, err = tx.exec("INSERT INTO tenants ("+tenantColumns+") VALUES (?, ?, ?, ?, ?, ?, 1)", t.ID, t.Name, t.Parent, t.Notes, quota, ms(t.CreatedAt))
+	if err != nil {
+		return edge(err, "tenant")
+	}
+	return tx.touchAccess()
+}
+
+// UpdateTenant writes name, notes and quota when the version is current (0: whichever it is).
+func (tx *Tx) UpdateTenant(t domain.Tenant, version int64) error {
+	quota, err := text(t.Quota)
+	if err != nil {
+		return err
+	}
+	if version != 0 && version != t.Version {
+		return stale("tenant “"+t.Name+"”", t.Version)
+	}
+	if err := tx.one("tenant", "UPDATE tenants SET name = ?, notes = ?, quota = ?, version = version + 1 WHERE id = ?", t.Name, t.Notes, quota, t.ID); err != nil {
+		return err
+	}
+	return tx.touchAccess()
+}
+
+// DeleteTenant forgets a tenant with what was given in it; one that still has VMs, or tenants below it, or tokens, is a Conflict.
+func (tx *Tx) DeleteTenant(id string) error {
+	var n struct{ VMs, Below, Tokens int }
+	err := tx.tx.QueryRowxContext(tx.ctx, tx.tx.Rebind("SELECT (SELECT count(*) FROM vms WHERE tenant = ?), (SELECT count(*) FROM tenants WHERE parent = ?), (SELECT count(*) FROM tokens WHERE tenant = ?)"),
+		id, id, id).Scan(&n.VMs, &n.Below, &n.Tokens)
+	if err != nil {
+		return edge(err, "tenant")
+	}
+	switch {
+	case n.VMs > 0:
+		return domain.Errorf(domain.Conflict, "The tenant has %d VMs.", n.VMs).WithFix("Delete them or give them to another tenant first.")
+	case n.Below > 0:
+		return domain.Errorf(domain.Conflict, "The tenant has %d tenants below it.", n.Below).WithFix("Delete them first.")
+	case n.Tokens > 0:
+		return domain.Errorf(domain.Conflict, "%d service accounts work in the tenant.", n.Tokens).WithFix("Revoke their tokens first.")
+	}
+	if err := tx.one("tenant", "DELETE FROM tenants WHERE id = ?", id); err != nil {
+		return err
+	}
+	if _, err := tx.exec("DELETE FROM bindings WHERE scope = ? AND scope_id = ?", domain.ScopeTenant, id); err != nil {
+		return edge(err, "binding")
+	}
+	return tx.touchAccess()
+}
+
+// SetVMTenant gives a VM to a tenant; empty gives it back to the estate.
+func (tx *Tx) SetVMTenant(vmID, tenant string) error {
+	return tx.one("VM", "UPDATE vms SET tenant = ?, version = version + 1 WHERE id = ?", tenant, vmID)
+}
+
+const usageQuery = `SELECT
+	coalesce((SELECT count(*) FROM vms WHERE tenant = ?), 0),
+	coalesce((SELECT sum(vcpus) FROM vms WHERE tenant = ?), 0),
+	coalesce((SELECT sum(memory_bytes) FROM vms WHERE tenant = ?), 0),
+	coalesce((SELECT sum(x.capacity_bytes) FROM (SELECT DISTINCT u.host_id, u.pool, u.volume, o.capacity_bytes FROM disk_uses u JOIN vms v ON v.id = u.vm_id
+		JOIN volumes o ON o.host_id = u.host_id AND (o.pool = u.pool AND o.name = u.volume OR u.path <> '' AND o.path = u.path) WHERE v.tenant = ? AND u.read_only = 0) x), 0),
+	coalesce((SELECT count(*) FROM snapshots s JOIN vms v ON v.id = s.vm_id WHERE v.tenant = ?), 0),
+	coalesce(sum(h.vms), 0), coalesce(sum(h.vcpus), 0), coalesce(sum(h.memory_bytes), 0), coalesce(sum(h.storage_bytes), 0), coalesce(sum(h.snapshots), 0)
+	FROM quota_holds h JOIN jobs j ON j.id = h.job_id AND j.state IN ('queued', 'running', 'stuck') WHERE h.tenant = ?`
+
+func usage(ctx context.Context, q getter, tenant string) (u domain.Usage, err error) {
+	var h domain.Usage
+	err = q.each(ctx, func(rows *sql.Rows) error {
+		return rows.Scan(&u.VMs, &u.VCPUs, &u.MemoryBytes, &u.StorageBytes, &u.Snapshots, &h.VMs, &h.VCPUs, &h.MemoryBytes, &h.StorageBytes, &h.Snapshots)
+	}, usageQuery, tenant, tenant, tenant, tenant, tenant, tenant)
+	return u.Plus(h), edge(err, "tenant")
+}
+
+func usageBelow(ctx context.Context, q getter, tenant string) (domain.Usage, error) {
+	total, err := usage(ctx, q, tenant)
+	if err != nil {
+		return total, err
+	}
+	below, err := readTenants(ctx, q, " WHERE parent = ?", tenant)
+	if err != nil {
+		return total, err
+	}
+	for _, t := range below {
+		u, err := usage(ctx, q, t.ID)
+		if err != nil {
+			return total, err
+		}
+		total = total.Plus(u)
+	}
+	return total, nil
+}
+
+// TenantUsage is what a tenant and the tenants below it have, with what is being made.
+func (d *DB) TenantUsage(ctx context.Context, tenant string) (domain.Usage, error) {
+	return usageBelow(ctx, d.read, tenant)
+}
+
+// Admit checks that the quotas of a tenant and of the one above it allow more, and with a job holds what the rows of VMs do not say yet until the job
+// ends. It is one transaction with what is made, and there is one writer, so that no two pass together what only one may.
+func (tx *Tx) Admit(tenant string, more domain.Usage, jobID string, hold domain.Usage) error {
+	for id := tenant; id != ""; {
+		t, err := tx.Tenant(id)
+		if domain.Is(err, domain.NotFound) {
+			return domain.InvalidField("tenant", "There is no tenant “"+id+"”.", "a tenant's id")
+		}
+		if err != nil {
+			return err
+		}
+		if t.Quota != (domain.Quota{}) {
+			used, err := usageBelow(tx.ctx, tx.read(), t.ID)
+			if err != nil {
+				return err
+			}
+			if err := t.Quota.Admit(t.Name, used, more); err != nil {
+				return err
+			}
+		}
+		id = t.Parent
+	}
+	if tenant == "" || jobID == "" || !hold.Grows() {
+		return nil
+	}
+	_, err := tx.exec("INSERT INTO quota_holds (job_id, tenant, vms, vcpus, memory_bytes, storage_bytes, snapshots) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		jobID, tenant, hold.VMs, hold.VCPUs, hold.MemoryBytes, hold.StorageBytes, hold.Snapshots)
+	return edge(err, "tenant")
+}
+
+// VMsWithFile gives the VMs that have a file, or a volume of that name, as a disk: whose they are, and no more.
+func (d *DB) VMsWithFile(ctx context.Context, file string) ([]domain.VM, error) {
+	var rows []struct{ ID, Tenant, Tags string }
+	err := d.read.SelectContext(ctx, &rows, "SELECT DISTINCT v.id, v.tenant, v.tags FROM disk_uses u JOIN vms v ON v.id = u.vm_id WHERE u.path = ? OR u.volume = ?", file, file)
+	if err != nil {
+		return nil, edge(err, "VM")
+	}
+	out := make([]domain.VM, len(rows))
+	for i, r := range rows {
+		out[i] = domain.VM{ID: r.ID, Tenant: r.Tenant}
+		if err := parse(r.Tags, &out[i].Tags); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

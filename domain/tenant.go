@@ -1,0 +1,98 @@
+package domain
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Tenant is a team or project that owns VMs and must not see those of others. Its id is a slug that never changes; tenants nest two deep.
+type Tenant struct {
+	ID        string
+	Name      string
+	Parent    string // id of the tenant above; empty: at the top
+	Notes     string
+	Quota     Quota
+	CreatedAt time.Time
+	Version   int64
+}
+
+// Quota bounds what a tenant and the tenants below it have together; 0 means no limit.
+type Quota struct {
+	VMs          int   `json:"vms,omitempty" minimum:"0" doc:"0: no limit"`
+	VCPUs        int   `json:"vcpus,omitempty" minimum:"0" doc:"0: no limit"`
+	MemoryBytes  int64 `json:"memory_bytes,omitempty" minimum:"0" doc:"0: no limit"`
+	StorageBytes int64 `json:"storage_bytes,omitempty" minimum:"0" doc:"Size of the volumes its VMs have as disks; 0: no limit"`
+	Snapshots    int   `json:"snapshots,omitempty" minimum:"0" doc:"0: no limit"`
+}
+
+// Usage is what a tenant has, or what something would add to it.
+type Usage struct {
+	VMs          int   `json:"vms"`
+	VCPUs        int   `json:"vcpus"`
+	MemoryBytes  int64 `json:"memory_bytes"`
+	StorageBytes int64 `json:"storage_bytes"`
+	Snapshots    int   `json:"snapshots"`
+}
+
+// Plus adds two usages.
+func (u Usage) Plus(o Usage) Usage {
+	return Usage{u.VMs + o.VMs, u.VCPUs + o.VCPUs, u.MemoryBytes + o.MemoryBytes, u.StorageBytes + o.StorageBytes, u.Snapshots + o.Snapshots}
+}
+
+// Grows reports whether any part is more than nothing.
+func (u Usage) Grows() bool {
+	return u.VMs > 0 || u.VCPUs > 0 || u.MemoryBytes > 0 || u.StorageBytes > 0 || u.Snapshots > 0
+}
+
+// Admit reports whether a tenant that has used may take more; the error is Exhausted and says for each limit what is left.
+func (q Quota) Admit(tenant string, used, more Usage) error {
+	var reasons []Reason
+	check := func(what string, limit, have, add int64, show func(int64) string) {
+		if limit <= 0 || add <= 0 || have+add <= limit {
+			return
+		}
+		reasons = append(reasons, Reason{Subject: what, Msg: fmt.Sprintf("%s of %s are in use and this needs %s more.", show(have), show(limit), show(add))})
+	}
+	number := func(n int64) string { return fmt.Sprint(n) }
+	check("vms", int64(q.VMs), int64(used.VMs), int64(more.VMs), number)
+	check("vcpus", int64(q.VCPUs), int64(used.VCPUs), int64(more.VCPUs), number)
+	check("memory_bytes", q.MemoryBytes, used.MemoryBytes, more.MemoryBytes, FormatBytes)
+	check("storage_bytes", q.StorageBytes, used.StorageBytes, more.StorageBytes, FormatBytes)
+	check("snapshots", int64(q.Snapshots), int64(used.Snapshots), int64(more.Snapshots), number)
+	if len(reasons) == 0 {
+		return nil
+	}
+	e := Errorf(Exhausted, "The quota of the tenant %s does not allow this: %s", tenant, reasons[0].Msg).
+		WithFix("Delete or shrink what is not needed, or ask an administrator for a larger quota.")
+	e.Reasons = reasons
+	return e
+}
+
+var slugRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`)
+
+// Slug reports whether s can be an id that people write: of a tenant or a role.
+func Slug(s string) bool { return slugRE.MatchString(s) }
+
+var notSlug = regexp.MustCompile(`[^a-z0-9._-]+`)
+
+// Slugged makes an id of a name: "Team A" becomes team-a.
+func Slugged(name string) string {
+	return strings.Trim(notSlug.ReplaceAllString(strings.ToLower(strings.TrimSpace(name)), "-"), "-._")
+}
+
+// CheckTenant validates a tenant.
+func CheckTenant(p *Problems, t Tenant) {
+	if len(t.Name) == 0 || len(t.Name) > 64 || strings.ContainsFunc(t.Name, isControl) || !Slug(t.ID) {
+		p.Add("name", "That is not a name for a tenant.", "1 to 64 characters with letters or digits, such as team-a")
+	}
+	if len(t.Notes) > 20000 {
+		p.Add("notes", "The notes are too long.", "at most 20000 characters")
+	}
+	if t.Quota.VMs < 0 || t.Quota.VCPUs < 0 || t.Quota.MemoryBytes < 0 || t.Quota.StorageBytes < 0 || t.Quota.Snapshots < 0 {
+		p.Add("quota", "A limit cannot be less than nothing.", "0 for no limit, or a number above")
+	}
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
