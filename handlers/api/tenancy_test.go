@@ -17,13 +17,12 @@ import (
 // teams is an estate with two tenants that have a VM each, and one VM of the estate's own.
 type teams struct {
 	*world
-	host       string
-	a, b       string // tokens of tenant admins
-	vmA, vmB   string
-	vmOwn      string
-	jobB       string
-	namesOfB   []string // what nobody but B may read
-	ownVolumes []string
+	host     string
+	a, b     string // tokens of tenant admins
+	vmA, vmB string
+	vmOwn    string
+	jobB     string
+	namesOfB []string // what nobody but B may read
 }
 
 func (w *world) serviceToken(name, role, tenant string) string {
