@@ -47,7 +47,7 @@ const cannotUndo = "What a command did inside the guest cannot be taken back."
 
 func (d Deps) execSteps(in Exec) []jobs.Step {
 	return []jobs.Step{{
-		Name: "start the command", Timeout: time.Minute,
+		Name: "start the command", Timeout: time.Minute, NoRetry: true, // nobody could tell whether it ran
 		Do:   func(ctx context.Context, r *jobs.Run) error { return d.execStart(ctx, r, in) },
 		Undo: func(ctx context.Context, r *jobs.Run) error { return d.execEndUnseen(ctx, r, in) },
 	}, {
