@@ -28,12 +28,17 @@ type Store struct {
 // Receive writes what body gives into the volume from the place on that the upload has reached, and keeps what came also when body breaks off: then the upload goes on with the
 // next request. It gives the upload as it is then.
 func (s Store) Receive(ctx context.Context, jobID string, v Volume, offset int64, body io.Reader) (db.Upload, error) {
-	ctx, done, err := s.Desk.claim(ctx, jobID)
+	request := ctx
+	// A client that leaves is told by body, behind everything that it sent. Were the request's end to end the write, what came last would be lost.
+	ctx, done, err := s.Desk.claim(context.WithoutCancel(request), jobID)
 	if err != nil {
 		return db.Upload{}, err
 	}
 	defer done()
-	up, err := s.ready(ctx, jobID)
+	patience, give := context.WithCancel(ctx)
+	defer give()
+	defer context.AfterFunc(request, give)()
+	up, err := s.ready(patience, jobID)
 	if err != nil {
 		return up, err
 	}
