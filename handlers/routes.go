@@ -120,6 +120,9 @@ func (s *server) table() []route {
 		{get, live.Devices, access.HostRead, s.kept(s.deviceList)},
 		{get, live.PatDeviceAttach, access.VMEdit, s.deviceAsk},
 		{post, live.PatDeviceAttach, access.VMEdit, s.deviceAttach},
+		{get, live.PatDisk, access.VMEdit, s.diskDialog},
+		{post, live.PatDisk, access.VMEdit, s.diskAct},
+
 		{get, live.PatVMMigrate, access.VMMigrate, s.vmMovePage},
 		{post, live.PatVMMigrate, access.VMMigrate, s.vmMove},
 		{get, live.PatHostEvacuate, access.HostMaintain, s.hostEvacuatePage},

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/a-h/templ"
+
 	"novacron/domain"
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/storage"
+	"novacron/views/vms"
 )
 
 func samplePools() []storage.Pool {
@@ -70,6 +73,15 @@ func sampleVolumePage() storage.VolumePage {
 	}
 }
 
+func sampleAskDisk(action string) vms.AskDisk {
+	vm := sampleVMs()[0]
+	v := domain.Volume{ID: "vol_1", Pool: "gv-vms", Name: "web-prod-01.qcow2", Path: vm.Config.Disks[0].Source, Format: "qcow2", AllocationBytes: 11 * domain.GiB, Backing: "/srv/golden.qcow2"}
+	d := vm.Config.Disks[0]
+	d.Tune = domain.DiskTune{TotalIOPS: 500, WriteBytesPerSec: 50 * domain.MiB}
+	return vms.AskDisk{VM: vm, Disk: vms.DiskInfo{Disk: d, Volume: &v}, Action: action, Boots: true, Below: []domain.Volume{{Name: "golden" + evil, Path: "/srv/golden.qcow2", Format: "qcow2"}}, Images: []domain.Volume{{ID: "vol_3", Name: "debian-12.iso", Pool: "isos"}},
+		Form: vms.EditOf(d), Key: "k"}
+}
+
 // storagePages is every page of storage in the states worth looking at.
 func storagePages() []page {
 	sh := func(title string, c ...layout.Crumb) layout.Shell {
@@ -87,7 +99,15 @@ func storagePages() []page {
 	ask := func(action string, form storage.VolumeForm, err *domain.Error) storage.AskVolume {
 		return storage.AskVolume{Volume: vols.Items[0], Pool: pools[1], Action: action, Needs: sampleNeeds(), Pools: pools, Form: form, Key: "k", Err: err}
 	}
+	wrongDisk := sampleAskDisk("change")
+	wrongDisk.Form.ReadIOPS = "many"
+	wrongDisk.Err = invalid(domain.FieldError{Field: "tune.read_iops", Msg: "“many” is not a number.", Want: "a whole number"})
+	disk := func(m vms.AskDisk) templ.Component {
+		return vms.AskDiskPage(shell("Disk vda", layout.SectionVMs, "/vms/vm_00/disks/vda/"+m.Action), m)
+	}
 	return []page{
+		{"disk-change", disk(sampleAskDisk("change"))}, {"disk-wrong", disk(wrongDisk)}, {"disk-detach", disk(sampleAskDisk("detach"))}, {"disk-media", disk(sampleAskDisk("media"))},
+		{"disk-flatten", disk(sampleAskDisk("flatten"))}, {"disk-commit", disk(sampleAskDisk("commit"))},
 		{"pools", storage.PoolsPage(sh("Storage"), storage.PoolList{Items: pools, All: 3, Hosts: 5})},
 		{"pools-empty", storage.PoolsPage(sh("Storage"), storage.PoolList{Hosts: 5})}, {"pools-none", storage.PoolsPage(sh("Storage"), storage.PoolList{Filter: "nothing " + evil, All: 3, Hosts: 5})},
 		{"pool", storage.PoolShow(sh("gv-vms", home), storage.PoolPage{Pool: pools[1], Volumes: inside, Job: &sampleJobs()[0]})},

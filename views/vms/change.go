@@ -11,16 +11,14 @@ import (
 
 // Sections of the hardware tab; each is a form of its own.
 const (
-	SectionCPU        = "cpu"
-	SectionMemory     = "memory"
-	SectionBoot       = "boot"
-	SectionFirmware   = "firmware"
-	SectionOptions    = "options"
-	SectionDiskAdd    = "disk-add"
-	SectionDiskRemove = "disk-remove"
-	SectionMedia      = "media"
-	SectionNICAdd     = "nic-add"
-	SectionNICRemove  = "nic-remove"
+	SectionCPU       = "cpu"
+	SectionMemory    = "memory"
+	SectionBoot      = "boot"
+	SectionFirmware  = "firmware"
+	SectionOptions   = "options"
+	SectionDiskAdd   = "disk-add"
+	SectionNICAdd    = "nic-add"
+	SectionNICRemove = "nic-remove"
 )
 
 // ChangeForm is one section of the hardware tab as typed; the zero value shows the VM as it is.
@@ -79,12 +77,10 @@ func (f ChangeForm) Change(vm domain.VM) (domain.VMChange, error) {
 		if d.Kind == "cdrom" {
 			c.AddDisks = []domain.Disk{{Device: "cdrom", Bus: d.Bus, Source: d.Source, ReadOnly: true}}
 		} else {
-			c.AddDisks = []domain.Disk{d.disk(&p, "add_disks.0.")}
+			disk := d.disk(&p, "add_disks.0.")
+			disk.Encrypted = disk.New() && get("add_disks.0.encrypted") == "1"
+			c.AddDisks = []domain.Disk{disk}
 		}
-	case SectionDiskRemove:
-		c.RemoveDisks = []string{get("target")}
-	case SectionMedia:
-		c.Media = &domain.Media{Target: get("media.target"), Source: get("media.source")}
 	case SectionNICAdd:
 		n := NICForm{Network: get("add_nics.0.network"), Bridge: get("add_nics.0.bridge"), Model: get("add_nics.0.model"), MAC: get("add_nics.0.mac")}
 		c.AddNICs = []domain.NIC{n.nic()}

@@ -120,8 +120,9 @@ func TestChangeAsksOnlyForWhatDiffers(t *testing.T) {
 	if _, err = change(url.Values{"section": {SectionMemory}, "memory_bytes": {"plenty"}}); !slices.Equal(fields(err), []string{"memory_bytes"}) {
 		t.Errorf("memory: %v", err)
 	}
-	if _, err = change(url.Values{"section": {SectionDiskRemove}, "target": {"vdz"}}); !domain.Is(err, domain.Invalid) {
-		t.Errorf("removing a disk that is not there: %v", err)
+	c, err = change(url.Values{"section": {SectionDiskAdd}, "add_disks.0.kind": {"new"}, "add_disks.0.size_bytes": {"1 GiB"}, "add_disks.0.pool": {"default"}, "add_disks.0.encrypted": {"1"}})
+	if err != nil || len(c.AddDisks) != 1 || !c.AddDisks[0].Encrypted {
+		t.Errorf("an encrypted disk: %+v %v", c, err)
 	}
 	if _, err = change(url.Values{"section": {"nonsense"}}); !domain.Is(err, domain.Invalid) {
 		t.Errorf("nonsense: %v", err)
