@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"novacron/e2e/browser"
@@ -28,6 +29,13 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 	}
 	t.Cleanup(func() { e.forgetSnapshots(t, running.ID) })
 	refused := e.api.Change(t, "POST", "/api/v1/hosts", map[string]string{"name": "nobody", "uri": "qemu+tcp://127.0.0.1:1/system"}, "undone")
+
+	pool, disk := "", ""
+	for _, v := range e.vols(t, "host="+e.hosts[0]) {
+		if strings.HasPrefix(v.Name, "web-1") {
+			pool, disk = v.PoolID, v.ID
+		}
+	}
 
 	p := browser.Open(t, e.URL, 1440, 900)
 	type look struct {
@@ -72,6 +80,10 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 		{"vm-definition", "/vms/" + running.ID + "/definition"}, {"vm-stopped", "/vms/" + stopped.ID}, {"vm-stopped-console", "/vms/" + stopped.ID + "/console"},
 		{"vm-new", "/vms/new"}, {"vm-delete", "/vms/" + stopped.ID + "/delete"}, {"vm-rename", "/vms/" + stopped.ID + "/rename"}, {"vm-clone", "/vms/" + stopped.ID + "/clone"},
 		{"vm-stop", "/vms/" + running.ID + "/actions/stop"}, {"hosts", "/hosts"}, {"host-new", "/hosts/new"}, {"host", "/hosts/" + e.hosts[0]},
+		{"storage", "/storage"}, {"storage-pool-new", "/storage/pools/new?type=netfs"}, {"storage-volumes", "/storage/volumes"}, {"storage-orphans", "/storage/volumes?orphans=1"},
+		{"storage-volume-new", "/storage/volumes/new"}, {"storage-upload", "/storage/volumes/upload"}, {"storage-pool", "/storage/pools/" + pool}, {"storage-pool-delete", "/storage/pools/" + pool + "/delete"},
+		{"storage-volume", "/storage/volumes/" + disk}, {"storage-volume-move", "/storage/volumes/" + disk + "/move"}, {"storage-volume-delete", "/storage/volumes/delete?ids=" + disk},
+		{"vm-disk", "/vms/" + running.ID + "/disks/vda/change"}, {"vm-disk-detach", "/vms/" + running.ID + "/disks/vda/detach"},
 		{"host-vms", "/hosts/" + e.hosts[0] + "/vms"}, {"host-storage", "/hosts/" + e.hosts[0] + "/storage"}, {"host-networks", "/hosts/" + e.hosts[0] + "/networks"},
 		{"host-devices", "/hosts/" + e.hosts[0] + "/devices"}, {"host-events", "/hosts/" + e.hosts[0] + "/events"}, {"host-edit", "/hosts/" + e.hosts[0] + "/edit"},
 		{"host-remove", "/hosts/" + e.hosts[0] + "/remove"}, {"images", "/images"}, {"image-new", "/images/new"}, {"image-copies", "/images/copies"}, {"templates", "/templates"}, {"template-new", "/templates/new"}, {"tasks", "/tasks"}, {"task-failed", "/tasks/" + refused.ID}, {"events", "/events"},

@@ -215,6 +215,12 @@ func (p *Page) Click(selector string) {
 	p.Do("click "+selector, chromedp.Click(selector, chromedp.ByQuery, chromedp.NodeVisible))
 }
 
+// Attach chooses files for an input.
+func (p *Page) Attach(selector string, files ...string) {
+	p.t.Helper()
+	p.Do("attach files to "+selector, chromedp.SetUploadFiles(selector, files, chromedp.ByQuery))
+}
+
 // Hover moves the pointer onto the middle of the first match.
 func (p *Page) Hover(selector string) {
 	p.t.Helper()

@@ -1,0 +1,132 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"novacron/e2e/lab"
+	"novacron/e2e/server"
+)
+
+// A raw volume up and down through the API, over the same file through virsh vol-upload and vol-download on the same host; and what a sparse volume of
+// 20 GiB, read from one end to the other, does to the server's memory.
+func BenchmarkVolumeContent(b *testing.B) {
+	const size, sparse = 512 << 20, 20 << 30
+	l := up(b, lab.Options{Hosts: 1})
+	s := server.Start(b)
+	api := s.API()
+	api.HTTP.Timeout = 0
+	host := api.AddHost(b, "h1", l.Hosts[0].URI)
+	pool := struct{ Items []struct{ ID string } }{}
+	api.Change(b, "POST", "/api/v1/pools", map[string]any{"name": "bench", "host": host, "type": "dir", "target": "/var/lib/libvirt/bench"}, "succeeded")
+	if _, err := api.Do("GET", "/api/v1/pools?filter=bench", nil, &pool); err != nil || len(pool.Items) != 1 {
+		b.Fatal(pool, err)
+	}
+	volume := func(name string, bytes int64) string {
+		return api.Change(b, "POST", "/api/v1/volumes", map[string]any{"pool": pool.Items[0].ID, "name": name, "size_bytes": bytes, "format": "raw"}, "succeeded").Resource.ID
+	}
+	file := filepath.Join(b.TempDir(), "content")
+	fill(b, file, size)
+	ours, theirs := volume("ours", size), "theirs"
+	volume(theirs, size)
+	virsh := func(args ...string) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer cancel()
+		if out, err := l.Virsh(ctx, l.Hosts[0], args...); err != nil {
+			b.Fatal(out, err)
+		}
+	}
+	send := func() {
+		f, err := os.Open(file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		call(b, api, http.MethodPut, "/api/v1/volumes/"+ours+"/content?wait=60s", f, size)
+	}
+	const rounds = 3
+	for b.Loop() {
+		var up, down [2][]time.Duration
+		for range rounds {
+			up[1] = append(up[1], timed(func() { virsh("vol-upload", "--pool", "bench", theirs, file) }))
+			up[0] = append(up[0], timed(send))
+			down[1] = append(down[1], timed(func() { virsh("vol-download", "--pool", "bench", theirs, file+".down") }))
+			down[0] = append(down[0], timed(func() { call(b, api, http.MethodGet, "/api/v1/volumes/"+ours+"/content", nil, size) }))
+		}
+		for what, d := range map[string][2][]time.Duration{"upload": up, "download": down} {
+			o, v := quantile(d[0], 0.5), quantile(d[1], 0.5)
+			b.ReportMetric(float64(v)/float64(o), what+"-throughput-ratio")
+			b.Logf("%s of %d MiB: API %.0f MiB/s, virsh %.0f MiB/s, ratio %.2f (medians of %d)", what, size>>20, rate(size, o), rate(size, v), float64(v)/float64(o), rounds)
+		}
+		big := volume(fmt.Sprint("sparse-", b.N), sparse)
+		before, most := rss(b, s.PID()), int64(0)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			call(b, api, http.MethodGet, "/api/v1/volumes/"+big+"/content", nil, sparse)
+		}()
+		look := time.NewTicker(200 * time.Millisecond)
+		for open := true; open; {
+			select {
+			case <-ended:
+				open = false
+			case <-look.C:
+			}
+			most = max(most, rss(b, s.PID()))
+		}
+		look.Stop()
+		b.ReportMetric(float64(most-before)/(1<<20), "sparse-growth-MiB")
+		b.Logf("a sparse volume of %d GiB: the server grew by %.1f MiB at most, from %.1f MiB", int64(sparse)>>30, float64(most-before)/(1<<20), float64(before)/(1<<20))
+	}
+}
+
+func rate(n int64, d time.Duration) float64 { return float64(n) / (1 << 20) / d.Seconds() }
+
+// fill writes a file that does not shrink.
+func fill(b *testing.B, file string, size int64) {
+	b.Helper()
+	f, err := os.Create(file)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := os.Open("/dev/urandom")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.CopyN(f, r, size); err != nil {
+		b.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// call sends or takes n bytes of content and wants them all.
+func call(b *testing.B, api *server.API, method, path string, body io.Reader, n int64) {
+	req, err := http.NewRequest(method, api.Base+path, body)
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	req.Header.Set("Authorization", "Bearer "+api.Token)
+	if body != nil {
+		req.ContentLength = n
+	}
+	res, err := api.HTTP.Do(req)
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer res.Body.Close()
+	got, err := io.Copy(io.Discard, res.Body)
+	if err != nil || res.StatusCode >= 300 || body == nil && got != n {
+		b.Errorf("%s %s: %s, %d bytes, %v", method, path, res.Status, got, err)
+	}
+}
