@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"novacron/e2e/browser"
+	"novacron/e2e/lab"
 	"novacron/e2e/server"
 )
 
@@ -175,5 +176,31 @@ func TestCloudInitComesIntoTheGuest(t *testing.T) {
 	e.api.Change(t, "DELETE", "/api/v1/vms/"+j.Resource.ID+"?disks=true", nil, "succeeded")
 	if files := volumes(t, 0, "seeded"); len(files) != 2 {
 		t.Error("left behind:", files)
+	}
+}
+
+// One click from an empty estate to a guest that shows something: this machine's own libvirt, and the demo guest that make run puts in place.
+func TestOneClickToARunningGuest(t *testing.T) {
+	dir := lab.GuestCache()
+	if _, _, err := lab.Guest(dir); err != nil {
+		t.Fatal(err)
+	}
+	s := server.Start(t, "--demo-dir", dir)
+	t.Cleanup(func() { scrub(t, "demo") })
+	api := s.API()
+	api.AddHost(t, "here", "qemu+unix:///system?socket="+hosts.Hosts[0].Path("/run/libvirt/libvirt-sock"))
+	p := browser.Open(t, s.URL, 1440, 900)
+	p.SignIn(s.Admin, s.Password, password)
+	p.Go("/")
+	p.UntilText("Start a demo guest")
+	p.Picture("one-click")
+	p.Click(`form[action="/vms/demo"] button`)
+	p.Until("its console", `location.pathname.endsWith("/console")`)
+	// The screen's port is on the lab host's own loopback, which only a server in there could reach; the serial line comes through libvirt.
+	p.Go(browser.Eval[string](p, `location.pathname`) + "?kind=serial")
+	p.Within(3*time.Minute, "the heartbeat", `document.body.innerText.includes("tick ")`)
+	all, err := api.VMs()
+	if err != nil || len(all) != 1 || all[0].Name != "demo" || all[0].State != "running" {
+		t.Errorf("%+v %v", all, err)
 	}
 }
