@@ -111,7 +111,7 @@ func sampleEvents() []domain.Event {
 }
 
 func shell(title string, section layout.Section, path string, crumbs ...layout.Crumb) layout.Shell {
-	s := layout.Shell{Title: title, Section: section, Crumbs: crumbs, User: domain.User{ID: "user_1", Name: "lena", Role: "admin"}, Counts: layout.Counts{VMs: 142, Hosts: 5, ActiveTasks: 2, StuckTasks: 1, HostsAway: 1},
+	s := layout.Shell{Title: title, Section: section, Crumbs: crumbs, User: domain.User{ID: "user_1", Name: "lena"}, Counts: layout.Counts{VMs: 142, Hosts: 5, ActiveTasks: 2, StuckTasks: 1, HostsAway: 1},
 		Tasks: sampleJobs(), Live: live.Stream("", "9"), URL: path, Version: "1.0-test", Now: now}
 	for i, h := range sampleHosts() {
 		t := layout.TreeHost{ID: h.ID, Name: h.Name, State: h.State, Maintenance: h.Maintenance, VMCount: 24 + i, Open: i == 0}
