@@ -12,6 +12,7 @@ import (
 // The filter language of VM lists: words and field terms, all of which must hold. A term after "-" must not hold.
 //
 //	web b2                     two words: each occurs in the name, UUID, a MAC, a tag, the notes, the title or the host's name
+//	10.20.1.                   part of an address: also looked for in the addresses of those that run
 //	"two words"                one text with a space
 //	web*                       a word with "*" is a pattern for the whole name
 //	name:web*                  a field matches a pattern; without "*", a text field contains the value and a choice equals it
@@ -84,6 +85,8 @@ const filterWant = "words and terms such as host:b2 state:running -tag:ci cpu>4 
 var (
 	termRE = regexp.MustCompile(`^([A-Za-z_]+)(:|!=|<=|>=|=|<|>)(.*)$`)
 	macRE  = regexp.MustCompile(`^([0-9A-Fa-f]{2}:)+[0-9A-Fa-f]{0,2}$`)
+	// A word that may be part of an IP address: then addresses are looked through too.
+	addressRE = regexp.MustCompile(`^[0-9]{1,3}\.[0-9.]*$|^[0-9a-f]{1,4}:[0-9a-f:.]*$|^[0-9a-f:]*::[0-9a-f:.]*$`)
 )
 
 func badFilter(msg, want string) error { return domain.InvalidField("filter", msg, want) }
@@ -102,7 +105,7 @@ func ParseFilter(s string) ([]Term, error) {
 		}
 		m := termRE.FindStringSubmatchIndex(w.text)
 		// A quote before the operator makes it plain text, as does being a MAC address.
-		if m == nil || w.quoted >= 0 && w.quoted < m[5] || macRE.MatchString(w.text) {
+		if m == nil || w.quoted >= 0 && w.quoted < m[5] || macRE.MatchString(w.text) || addressRE.MatchString(strings.ToLower(w.text)) {
 			t.Values = []string{strings.ToLower(w.text)}
 			terms = append(terms, t)
 			continue
@@ -243,6 +246,10 @@ func (t Term) one(v string) (string, []any) {
 	}
 	if t.Field == "" {
 		p := "%" + pattern + "%"
+		if addressRE.MatchString(v) {
+			f, _ := filterField("ip")
+			return "v.search" + like + " OR lower(h.name)" + like + " OR " + f.column + like, []any{p, p, p}
+		}
 		return "v.search" + like + " OR lower(h.name)" + like, []any{p, p}
 	}
 	f, _ := filterField(t.Field) // parsed, so it exists

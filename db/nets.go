@@ -150,19 +150,29 @@ func (d *DB) NetworkGroup(ctx context.Context, id string) (NetworkGroup, error) 
 	return g, edge(err, "network")
 }
 
-// NetworkGroups lists what each network of a group should be, by group.
-func (d *DB) NetworkGroups(ctx context.Context) (map[string]domain.NetworkSpec, error) {
-	var rows []struct{ ID, Spec string }
-	if err := d.read.SelectContext(ctx, &rows, "SELECT id, spec FROM network_groups"); err != nil {
+// NetworkGroups lists all groups with their hosts.
+func (d *DB) NetworkGroups(ctx context.Context) ([]domain.NetworkGroupSpec, error) {
+	var rows []struct {
+		ID, Name, Spec string
+		HostID         sql.NullString `db:"host_id"`
+	}
+	err := d.read.SelectContext(ctx, &rows, `SELECT g.id, g.name, g.spec, m.host_id FROM network_groups g LEFT JOIN network_group_hosts m ON m.group_id = g.id ORDER BY g.id, m.host_id`)
+	if err != nil {
 		return nil, edge(err, "network")
 	}
-	out := make(map[string]domain.NetworkSpec, len(rows))
+	var out []domain.NetworkGroupSpec
 	for _, r := range rows {
-		var s domain.NetworkSpec
-		if err := parse(r.Spec, &s); err != nil {
-			return nil, err
+		if len(out) == 0 || out[len(out)-1].ID != r.ID {
+			g := domain.NetworkGroupSpec{ID: r.ID, Name: r.Name}
+			if err := parse(r.Spec, &g.Spec); err != nil {
+				return nil, err
+			}
+			out = append(out, g)
 		}
-		out[r.ID] = s
+		if r.HostID.Valid {
+			g := &out[len(out)-1]
+			g.HostIDs = append(g.HostIDs, r.HostID.String)
+		}
 	}
 	return out, nil
 }
@@ -212,9 +222,25 @@ func (tx *Tx) ReplaceLeases(hostID string, byNetwork map[string][]domain.Lease) 
 func (d *DB) Leases(ctx context.Context, hostID, network string) ([]domain.Lease, error) {
 	var rows []leaseRow
 	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, network, mac, ip, prefix, hostname, client_id, expires FROM leases WHERE host_id = ? AND network = ? ORDER BY ip", hostID, network)
-	return each(rows, func(r leaseRow) domain.Lease {
-		return domain.Lease{MAC: r.MAC, IP: r.IP, Prefix: r.Prefix, Hostname: r.Hostname, ClientID: r.ClientID, Expires: r.Expires}
-	}), edge(err, "lease")
+	return each(rows, leaseRow.lease), edge(err, "lease")
+}
+
+// LeasesNamed lists what all networks of one name gave out, by host.
+func (d *DB) LeasesNamed(ctx context.Context, network string) (map[string][]domain.Lease, error) {
+	var rows []leaseRow
+	err := d.read.SelectContext(ctx, &rows, "SELECT host_id, network, mac, ip, prefix, hostname, client_id, expires FROM leases WHERE network = ? ORDER BY host_id, ip", network)
+	if err != nil {
+		return nil, edge(err, "lease")
+	}
+	out := map[string][]domain.Lease{}
+	for _, r := range rows {
+		out[r.HostID] = append(out[r.HostID], r.lease())
+	}
+	return out, nil
+}
+
+func (r leaseRow) lease() domain.Lease {
+	return domain.Lease{MAC: r.MAC, IP: r.IP, Prefix: r.Prefix, Hostname: r.Hostname, ClientID: r.ClientID, Expires: r.Expires}
 }
 
 // SetAddresses writes what is known of a VM's addresses; changed is false, and nothing is written, when that is known already.

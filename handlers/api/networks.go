@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"novacron/auth"
 	"novacron/auth/access"
 	"novacron/domain"
 	"novacron/jobs/fleet"
@@ -42,11 +43,24 @@ type NetworkCreate struct {
 	Autostart *bool    `json:"autostart,omitempty" doc:"Start it with its host; true when left out"`
 }
 
-// NetworkEdit is what a network should be. What is left out stays.
+// NetworkEdit is what a network should be. What is left out stays; null takes away.
 type NetworkEdit struct {
-	NetworkBody
-	Autostart *bool `json:"autostart,omitempty" doc:"Alone in a request: start it with its host, or not"`
-	Only      bool  `json:"only_this_host,omitempty" doc:"Change it on its host alone although it was made on several as one"`
+	Name        *string                   `json:"name,omitempty" doc:"A network keeps its name"`
+	Mode        *string                   `json:"mode,omitempty" enum:"nat,route,isolated,open,bridge,ovs,macvtap"`
+	Bridge      Patch[string]             `json:"bridge,omitempty"`
+	Device      Patch[string]             `json:"device,omitempty"`
+	MacvtapMode Patch[string]             `json:"macvtap_mode,omitempty"`
+	IPv4        Patch[domain.Subnet]      `json:"ipv4,omitempty"`
+	IPv6        Patch[domain.Subnet]      `json:"ipv6,omitempty"`
+	Domain      Patch[string]             `json:"domain,omitempty"`
+	DNS         Patch[domain.NetworkDNS]  `json:"dns,omitempty"`
+	MTU         Patch[int]                `json:"mtu,omitempty"`
+	VLAN        Patch[domain.VLAN]        `json:"vlan,omitempty"`
+	PortGroups  Patch[[]domain.PortGroup] `json:"port_groups,omitempty"`
+	Inbound     Patch[domain.Bandwidth]   `json:"bandwidth_in,omitempty"`
+	Outbound    Patch[domain.Bandwidth]   `json:"bandwidth_out,omitempty"`
+	Autostart   *bool                     `json:"autostart,omitempty" doc:"Alone in a request: start it with its host, or not"`
+	Only        bool                      `json:"only_this_host,omitempty" doc:"Change it on its host alone although it was made on several as one"`
 }
 
 // EstateNetwork is a network as the API shows it.
@@ -156,7 +170,7 @@ func (s *server) networks() {
 			return &struct{ Body EstateNetwork }{n}, err
 		})
 	register(s, op{id: "edit-network", method: http.MethodPatch, path: "/networks/{id}", tag: "Networks", perm: access.NetworkManage, status: 202, summary: "Change a network",
-		doc: "Fields that are left out stay. Leases, ranges, names and port groups change while it runs; the rest applies when it is started again, and is listed as pending."},
+		doc: "Fields that are left out stay, null takes away. Leases, ranges, names and port groups change while it runs; the rest applies when it is started again, and is listed as pending."},
 		func(ctx context.Context, in *struct {
 			networkPath
 			ChangeParams
@@ -178,12 +192,22 @@ func (s *server) networks() {
 			})
 		})
 	register(s, op{id: "delete-network", method: http.MethodDelete, path: "/networks/{id}", tag: "Networks", perm: access.NetworkManage, status: 202, summary: "Delete a network",
-		doc: "Refused while VMs have cards on it; the answer names them."},
+		doc: "Refused while VMs have cards on it; the answer names them. With ?vms=true and ?confirm= with the network's name they are deleted first."},
 		func(ctx context.Context, in *struct {
 			networkPath
 			ChangeParams
+			VMs     bool   `query:"vms" doc:"Delete the VMs that have a card on it, too"`
+			Disks   bool   `query:"disks" doc:"With vms: and their disks"`
+			Confirm string `query:"confirm" maxLength:"64" doc:"With vms: the network's name"`
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) { return s.Fleet.DeleteNetwork(ctx, actor(ctx), in.ID, key) })
+			if in.VMs {
+				if err := auth.SubjectOf(ctx).Require(access.VMDelete); err != nil {
+					return nil, err
+				}
+			}
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
+				return s.Fleet.DeleteNetworks(ctx, actor(ctx), []string{in.ID}, fleet.DeleteNetworks{VMs: in.VMs, Disks: in.Disks, Confirm: in.Confirm, Key: key})
+			})
 		})
 	for _, a := range []struct {
 		act          fleet.NetworkAct
@@ -281,36 +305,25 @@ func vmRefs(vms []domain.VM) []NetworkVM {
 
 // over lays what was sent over what is there.
 func (b NetworkEdit) over(s domain.NetworkSpec) domain.NetworkSpec {
-	text := func(dst *string, v string) {
-		if v != "" {
-			*dst = v
-		}
+	if b.Name != nil {
+		s.Name = *b.Name
 	}
-	text(&s.Name, b.Name)
-	text(&s.Mode, b.Mode)
-	text(&s.Bridge, b.Bridge)
-	text(&s.Device, b.Device)
-	text(&s.MacvtapMode, b.MacvtapMode)
-	text(&s.Domain, b.Domain)
-	over(&s.IPv4, b.IPv4)
-	over(&s.IPv6, b.IPv6)
-	over(&s.DNS, b.DNS)
-	over(&s.VLAN, b.VLAN)
-	over(&s.Inbound, b.Inbound)
-	over(&s.Outbound, b.Outbound)
-	if b.MTU != 0 {
-		s.MTU = b.MTU
+	if b.Mode != nil {
+		s.Mode = *b.Mode
 	}
-	if b.PortGroups != nil {
-		s.PortGroups = b.PortGroups
-	}
+	b.Bridge.to(&s.Bridge)
+	b.Device.to(&s.Device)
+	b.MacvtapMode.to(&s.MacvtapMode)
+	b.Domain.to(&s.Domain)
+	b.MTU.to(&s.MTU)
+	b.PortGroups.to(&s.PortGroups)
+	b.IPv4.at(&s.IPv4)
+	b.IPv6.at(&s.IPv6)
+	b.DNS.at(&s.DNS)
+	b.VLAN.at(&s.VLAN)
+	b.Inbound.at(&s.Inbound)
+	b.Outbound.at(&s.Outbound)
 	return s
-}
-
-func over[T any](dst **T, v *T) {
-	if v != nil {
-		*dst = v
-	}
 }
 
 func (s *server) secgroups() {

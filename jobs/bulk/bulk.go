@@ -6,6 +6,7 @@
 package bulk
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,6 +25,9 @@ type Input struct {
 	Verb    string          `json:"verb"` // what the action is called in a sentence: "started"
 	Items   []Item          `json:"items"`
 	Refused []domain.Reason `json:"refused"` // found before the parent existed
+	// One and Many name what the items are, when they are no VMs.
+	One  string `json:"one,omitempty"`
+	Many string `json:"many,omitempty"`
 }
 
 // Item is one child to be.
@@ -120,7 +124,7 @@ func finish(ctx context.Context, r *jobs.Run, in Input) error {
 		r.Log("%d %s.", len(res.Done), in.Verb)
 		return nil
 	}
-	e := domain.Errorf(domain.Conflict, "%s.", Sentence(len(bad), len(in.Items), in.Verb))
+	e := domain.Errorf(domain.Conflict, "%s.", in.sentence(len(bad)))
 	e.Fix = "Look at the reasons, put them right, and do it again for these."
 	e.Reasons = bad[:min(len(bad), most)]
 	if len(res.Done) == 0 {
@@ -133,15 +137,14 @@ func finish(ctx context.Context, r *jobs.Run, in Input) error {
 	return nil
 }
 
-// Sentence says how many were not done: "2 of 10 VMs were not started".
-func Sentence(bad, all int, verb string) string {
-	were := "were"
+// sentence says how many were not done: "2 of 10 VMs were not started".
+func (in Input) sentence(bad int) string {
+	were, things := "were", cmp.Or(in.Many, "VMs")
 	if bad == 1 {
 		were = "was"
 	}
-	vms := "VMs"
-	if all == 1 {
-		vms = "VM"
+	if len(in.Items) == 1 {
+		things = cmp.Or(in.One, "VM")
 	}
-	return strings.TrimSpace(fmt.Sprintf("%d of %d %s %s not %s", bad, all, vms, were, verb))
+	return strings.TrimSpace(fmt.Sprintf("%d of %d %s %s not %s", bad, len(in.Items), things, were, in.Verb))
 }

@@ -121,7 +121,7 @@ func (f *Fleet) ChangeNetwork(ctx context.Context, actor, id string, spec domain
 		return domain.Job{}, domain.InvalidField("name", "A network keeps its name.", n.Name)
 	}
 	spec.UUID = ""
-	if spec.Bridge == "" && spec.OwnBridge() {
+	if spec.OwnBridge() && spec.Bridge == n.Spec.Bridge {
 		spec.Bridge = "" // each host keeps its own
 	}
 	if err := spec.Validate(); err != nil {
@@ -315,26 +315,6 @@ func vmNames(vms []domain.VM) []string {
 		names[i] = vm.Name
 	}
 	return names
-}
-
-// DeleteNetwork enqueues the removal of a network that no VM uses; else the error names them.
-func (f *Fleet) DeleteNetwork(ctx context.Context, actor, id, key string) (domain.Job, error) {
-	if job, ok, err := f.again(ctx, actor, key); ok || err != nil {
-		return job, err
-	}
-	n, h, err := f.network(ctx, id)
-	if err != nil {
-		return domain.Job{}, err
-	}
-	vms, err := f.db.NetworkVMs(ctx, h.ID, n.Name)
-	if err != nil {
-		return domain.Job{}, err
-	}
-	if err := nets.InUse(n.Name, h.Name, vmNames(vms)); err != nil {
-		return domain.Job{}, err
-	}
-	return f.engine.Enqueue(ctx, jobs.Request{Kind: nets.KindDelete, Title: fmt.Sprintf("Delete the network %s on %s", n.Name, h.Name), Resource: networkRef(h.ID, n.Name),
-		Locks: []string{id}, Input: nets.One{HostID: h.ID, HostName: h.Name, Name: n.Name}, Actor: actor, Key: key})
 }
 
 // settleCards gives cards their filters instead of the groups they name.

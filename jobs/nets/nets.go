@@ -1,5 +1,6 @@
 // Package nets makes, changes, starts, stops and removes libvirt networks on one host or on many at once, and keeps the filters of security groups on
-// the hosts: network.create, network.change, network.start, network.stop, network.autostart, network.delete, secgroup.apply.
+// the hosts: network.create, network.change, network.start, network.stop, network.autostart, network.delete, network.purge,
+// secgroup.apply.
 //
 // Networks of several hosts that are made as one are made on all of them or on none: each host is a step with an undo of its own. What a network was
 // before is written down before it is changed. Two loops belong here too: one asks hosts for leases and addresses, one sees that filters follow the
@@ -106,6 +107,7 @@ func Kinds(d Deps) []jobs.Kind {
 		one(KindStop, "stop", func(ctx context.Context, h hv.Host, in One) error { return h.StopNetwork(ctx, in.Name) }),
 		one(KindAutostart, "set whether it starts with the host", func(ctx context.Context, h hv.Host, in One) error { return h.SetNetworkAutostart(ctx, in.Name, in.On) }),
 		{Name: KindDelete, StuckHelp: look, Steps: bind(d.deleteSteps)},
+		{Name: KindPurge, StuckHelp: look, Steps: bind(d.purgeSteps)},
 		{Name: KindApply, StuckHelp: "Look at the filters on the host that the last error names, then try the job again.", Steps: bind(d.applySteps)},
 	}
 }

@@ -84,7 +84,7 @@ func TestANetworkFromCreationToDeletion(t *testing.T) {
 	vmSpec := fleettest.Spec("web-1")
 	vmSpec.NICs = []domain.NIC{{Network: "lan"}}
 	vm := w.Make(t, vmSpec, true)
-	if _, err := w.Fleet.DeleteNetwork(t.Context(), fleettest.Actor, id, ""); !domain.Is(err, domain.Conflict) || !strings.Contains(err.Error(), "web-1") {
+	if _, err := w.Fleet.DeleteNetworks(t.Context(), fleettest.Actor, []string{id}, fleet.DeleteNetworks{}); !domain.Is(err, domain.Conflict) || !strings.Contains(err.Error(), "web-1") {
 		t.Errorf("deleting what web-1 uses: %v", err)
 	}
 	if _, err := w.Fleet.ActNetwork(t.Context(), fleettest.Actor, id, fleet.NetStop, false, ""); !domain.Is(err, domain.Conflict) || !strings.Contains(err.Error(), "web-1") {
@@ -92,7 +92,7 @@ func TestANetworkFromCreationToDeletion(t *testing.T) {
 	}
 	job, err = w.Fleet.DetachNIC(t.Context(), fleettest.Actor, vm.ID, vm.Config.NICs[0].MAC, "")
 	w.Succeed(t, job, err)
-	job, err = w.Fleet.DeleteNetwork(t.Context(), fleettest.Actor, id, "")
+	job, err = w.Fleet.DeleteNetworks(t.Context(), fleettest.Actor, []string{id}, fleet.DeleteNetworks{})
 	w.Succeed(t, job, err)
 	if _, ok := has(f, "lan"); ok {
 		t.Error("the host still has the network")
@@ -227,7 +227,7 @@ func TestSweeps(t *testing.T) {
 		jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
 			w, a, _, id, was := made(t)
 			return w.Swept(func(ctx context.Context, f *fleet.Fleet) (domain.Job, error) {
-				return f.DeleteNetwork(ctx, fleettest.Actor, id, "")
+				return f.DeleteNetworks(ctx, fleettest.Actor, []string{id}, fleet.DeleteNetworks{})
 			}, func(t testing.TB, job domain.Job) {
 				n, ok := has(a, "lan")
 				if ok == (job.State == domain.JobSucceeded) || ok && (!n.Active || !n.Autostart || n.XML != was.XML) {
