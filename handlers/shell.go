@@ -50,6 +50,8 @@ type shellCache struct {
 	jobs   *memo.Memo[string, domain.Job]
 	totals *memo.Memo[string, int]
 	parts  *memo.Memo[string, []byte]
+
+	nets *memo.Memo[struct{}, estateNets]
 }
 
 func newShellCache(d *db.DB, clock func() time.Time) *shellCache {
@@ -65,6 +67,7 @@ func newShellCache(d *db.DB, clock func() time.Time) *shellCache {
 		jobs:       memo.New[string, domain.Job](d.Feed().Last, clock, 500),
 		totals:     memo.New[string, int](d.Feed().Last, clock, 100),
 		parts:      memo.New[string, []byte](d.Feed().Last, clock, 2000),
+		nets:       memo.New[struct{}, estateNets](d.Feed().Last, clock, 1),
 	}
 }
 

@@ -250,6 +250,7 @@ func pages() []page {
 	pg = append(pg, imagePages()...)
 	pg = append(pg, devicePages(vmShell)...)
 	pg = append(pg, guestPages(vmShell)...)
+	pg = append(pg, networkPages()...)
 	return append(pg,
 		page{"move", migrate.MovePage(sh("Move web-prod-01", layout.SectionVMs, "/vms/vm_1/migrate"), sampleMove())},
 		page{"evacuate", migrate.EvacuatePage(sh("Evacuate hv-ams-01", layout.SectionHosts, "/hosts/host_1/evacuate"), sampleEvacuate())},

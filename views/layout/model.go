@@ -22,6 +22,7 @@ const (
 	SectionHosts   Section = "hosts"
 	SectionStorage Section = "storage"
 	SectionImages  Section = "images"
+	SectionNets    Section = "networks"
 	SectionTasks   Section = "tasks"
 	SectionEvents  Section = "events"
 	SectionAccount Section = "account"

@@ -38,6 +38,13 @@ func TakeTyping(url, id string) templ.Attributes {
 	return a
 }
 
+// TakeChosen is Take for a form of menus: it asks when one is changed.
+func TakeChosen(url, id string) templ.Attributes {
+	a := Take(url, id)
+	a["hx-trigger"] = "submit, change"
+	return a
+}
+
 // More makes a link append the next page's rows below these, and the pager after it.
 func More(url string) templ.Attributes {
 	return templ.Attributes{
