@@ -35,7 +35,7 @@ type rowStamp struct {
 	busy, busyTitle     string
 	creating            bool
 	pending             int
-	tags                string
+	tags, addresses     string
 	movedJob, movedText string
 	movedPercent        float64
 }
@@ -60,13 +60,21 @@ func newDrawnRows(clock func() time.Time) *drawnRows {
 func stampOf(vm domain.VM, moved vms.Moved) rowStamp {
 	st := rowStamp{
 		name: vm.Name, host: vm.HostName, state: vm.State, last: vm.LastState, at: vm.StateAt.UnixMilli(), version: vm.Version,
-		busy: vm.BusyJob, busyTitle: vm.BusyTitle, creating: vm.Creating, pending: len(vm.Pending), tags: strings.Join(vm.Tags, ","),
+		busy: vm.BusyJob, busyTitle: vm.BusyTitle, creating: vm.Creating, pending: len(vm.Pending), tags: strings.Join(vm.Tags, ","), addresses: addressText(vm),
 		movedJob: moved.JobID, movedText: moved.Text, movedPercent: moved.Percent,
 	}
 	if vm.State == domain.VMAway {
 		st.seen = vm.SeenAt.UnixMilli()
 	}
 	return st
+}
+
+func addressText(vm domain.VM) string {
+	var b strings.Builder
+	for _, a := range vm.Addresses {
+		b.WriteString(a.IP + " ")
+	}
+	return b.String()
 }
 
 // into gives a list what is drawn of it already.

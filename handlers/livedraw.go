@@ -65,7 +65,7 @@ func (d *drawing) page(ctx context.Context, a affected) {
 		d.library(ctx, a)
 	case on == "templates" || strings.HasPrefix(on, "tmpl_"):
 		d.templates(ctx, a)
-	case on == live.OnNetworks, on == live.OnTopology, strings.HasPrefix(on, "net_"):
+	case on == live.OnNetworks, on == live.OnTopology, on == live.OnSecGroups, strings.HasPrefix(on, "net_"), strings.HasPrefix(on, "sg_"):
 		d.networks(ctx, a)
 	case strings.HasPrefix(on, "vm_"):
 		d.vm(ctx, a)

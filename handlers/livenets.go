@@ -12,6 +12,7 @@ import (
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/networks"
+	"novacron/views/secgroups"
 )
 
 // networkNews tells whether networks may look different after this.
@@ -48,6 +49,16 @@ func (d *drawing) networks(ctx context.Context, a affected) {
 		case live.OnTopology:
 			m, err := d.s.topologyFor(ctx, d.v.at)
 			return networks.StreamTopology(d.shell(), m), err
+		case live.OnSecGroups:
+			m, err := d.s.secGroupsModel(ctx)
+			return secgroups.StreamList(d.shell(), m), err
+		}
+		if strings.HasPrefix(on, "sg_") {
+			m, err := d.s.secGroupModel(ctx, on)
+			if domain.Is(err, domain.NotFound) {
+				return layout.ToastPartial(layout.Toast{Tone: layout.ToneWarning, Text: "This security group is no more.", URL: live.SecGroups, Link: "All security groups"}), nil
+			}
+			return secgroups.StreamShow(d.shell(), m), err
 		}
 		m, err := d.s.networkModel(ctx, on, d.need)
 		if domain.Is(err, domain.NotFound) {

@@ -110,6 +110,9 @@ func (s *server) vmModel(ctx context.Context, sub auth.Subject, id, tab, kind st
 		if m.Devices, err = s.deviceInfo(ctx, m.VM.HostID); err != nil {
 			return m, err
 		}
+		if m.Cards, err = s.cardsOf(ctx); err != nil {
+			return m, err
+		}
 		m.Choices, err = s.choices(ctx, m.VM.HostID)
 	case live.SnapshotsTab:
 		m.Snapshots, err = s.snapshotsOf(ctx, m.VM)

@@ -202,6 +202,19 @@ func (f *Fleet) DeleteGroup(ctx context.Context, actor, id, key string) (domain.
 	return f.applyGroup(ctx, actor, g, "Delete the security group "+g.Name, key, func(tx *db.Tx) error { return tx.DeleteSecurityGroup(g.ID) })
 }
 
+// GroupMembers gives the VMs that are in each group, by the group's id.
+func (f *Fleet) GroupMembers(ctx context.Context) (map[string][]domain.VM, error) {
+	e, err := nets.ReadEstate(ctx, f.db)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string][]domain.VM, len(e.Groups))
+	for _, g := range e.Groups {
+		out[g.ID] = e.In(g.ID)
+	}
+	return out, nil
+}
+
 // CardGroups gives the names of the groups that each filter stands for, for showing cards.
 func (f *Fleet) CardGroups(ctx context.Context) (map[string][]string, error) {
 	sets, err := f.db.FilterSets(ctx)

@@ -20,6 +20,7 @@ const (
 	NetworkBody    = "network"  // what is live on a network's page
 	TopologyRegion = "topology" // the picture with its table
 	CardsRegion    = "hw-nics"
+	VMAddresses    = "vm-addresses"
 	NetworkFormID  = "net"
 	SecGroupFormID = "sg"
 )

@@ -197,9 +197,18 @@ func (d drawing) vmLabel(v drawnVM) string {
 		on = append(on, name)
 	}
 	if len(on) == 0 {
-		return fmt.Sprintf("VM %s, %s, without a card", v.VM.Name, v.VM.State)
+		on = append(on, "nothing")
 	}
-	return fmt.Sprintf("VM %s, %s, on %s", v.VM.Name, v.VM.State, strings.Join(on, " and "))
+	// What the box shows comes first, as it is written there.
+	shown := clip(v.VM.Name, v.w-34-roomFor(v))
+	if a := aside(v); a != "" {
+		shown += " " + a
+	}
+	out := fmt.Sprintf("VM %s, %s, on %s", shown, v.VM.State, strings.Join(on, " and "))
+	if !strings.HasPrefix(shown, v.VM.Name) {
+		out += ", in full " + v.VM.Name
+	}
+	return out
 }
 
 func dotTone(s domain.VMState) string {

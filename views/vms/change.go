@@ -11,14 +11,12 @@ import (
 
 // Sections of the hardware tab; each is a form of its own.
 const (
-	SectionCPU       = "cpu"
-	SectionMemory    = "memory"
-	SectionBoot      = "boot"
-	SectionFirmware  = "firmware"
-	SectionOptions   = "options"
-	SectionDiskAdd   = "disk-add"
-	SectionNICAdd    = "nic-add"
-	SectionNICRemove = "nic-remove"
+	SectionCPU      = "cpu"
+	SectionMemory   = "memory"
+	SectionBoot     = "boot"
+	SectionFirmware = "firmware"
+	SectionOptions  = "options"
+	SectionDiskAdd  = "disk-add"
 )
 
 // ChangeForm is one section of the hardware tab as typed; the zero value shows the VM as it is.
@@ -81,11 +79,6 @@ func (f ChangeForm) Change(vm domain.VM) (domain.VMChange, error) {
 			disk.Encrypted = disk.New() && get("add_disks.0.encrypted") == "1"
 			c.AddDisks = []domain.Disk{disk}
 		}
-	case SectionNICAdd:
-		n := NICForm{Network: get("add_nics.0.network"), Bridge: get("add_nics.0.bridge"), Model: get("add_nics.0.model"), MAC: get("add_nics.0.mac")}
-		c.AddNICs = []domain.NIC{n.nic()}
-	case SectionNICRemove:
-		c.RemoveNICs = []string{get("mac")}
 	default:
 		if f.devices(&p, &c, cfg) {
 			break

@@ -14,8 +14,8 @@ import (
 
 // Columns of the list, in the default order. "name" and "state" cannot be hidden.
 var (
-	AllColumns     = []string{"name", "state", "host", "vcpus", "memory", "disk", "nets", "since", "tags", "firmware", "uuid", "created"}
-	DefaultColumns = []string{"name", "state", "host", "vcpus", "memory", "disk", "nets", "since", "tags"}
+	AllColumns     = []string{"name", "state", "host", "vcpus", "memory", "disk", "nets", "address", "since", "tags", "firmware", "uuid", "created"}
+	DefaultColumns = []string{"name", "state", "host", "vcpus", "memory", "disk", "nets", "address", "since", "tags"}
 )
 
 // Table is the name of the list in domain.Prefs.Columns.
@@ -88,6 +88,7 @@ type Page struct {
 	Screenshot  bool           // the VM runs and its host can take pictures
 	Console     ConsoleInfo    // tab console
 	Edit        ChangeForm     // tab hardware
+	Cards       Cards          // tab hardware
 	Snapshots   Snapshots      // tab snapshots
 	Guest       Guest          // tab guest
 	Devices     []DeviceInfo   // tab hardware: what the host could give it

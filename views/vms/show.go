@@ -118,7 +118,7 @@ func mainActs(vm domain.VM) []act {
 }
 
 var columnLabel = map[string]string{
-	"name": "Name", "state": "State", "host": "Host", "vcpus": "vCPU", "memory": "Memory", "disk": "Disks", "nets": "Networks", "since": "In this state",
+	"name": "Name", "state": "State", "host": "Host", "vcpus": "vCPU", "memory": "Memory", "disk": "Disks", "nets": "Networks", "address": "Address", "since": "In this state",
 	"tags": "Tags", "firmware": "Firmware", "uuid": "UUID", "created": "First seen",
 }
 
