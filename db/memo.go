@@ -62,9 +62,11 @@ func (m *memo[K, V]) get(ctx context.Context, key K, read func() (V, error)) (V,
 }
 
 func (m *memo[K, V]) claim(key seenKey[K]) (e *memoEntry[V], fill bool) {
-	now := m.generation.Load()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	// Under the lock, so that a reader that was held up cannot throw out a newer entry: two would be read for one generation then, and the one that
+	// was read first could be given out last.
+	now := m.generation.Load()
 	if e := m.entries[key]; e != nil && e.generation == now {
 		return e, false
 	}
