@@ -236,6 +236,25 @@ func TestSweeps(t *testing.T) {
 			})
 		})
 	})
+	t.Run("delete with its VMs", func(t *testing.T) {
+		jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
+			w, a, _, id, _ := made(t)
+			spec := fleettest.Spec("web-1")
+			spec.NICs = []domain.NIC{{Network: "lan"}}
+			if vm := w.Make(t, spec, true); vm.HostName != "b1" {
+				t.Fatalf("the VM is on %s", vm.HostName)
+			}
+			return w.Swept(func(ctx context.Context, f *fleet.Fleet) (domain.Job, error) {
+				return f.DeleteNetworks(ctx, fleettest.Actor, []string{id}, fleet.DeleteNetworks{VMs: true, Disks: true, Confirm: "lan"})
+			}, func(t testing.TB, job domain.Job) {
+				_, ok := has(a, "lan")
+				_, vm := fleettest.Guest(a, "web-1")
+				if done := job.State == domain.JobSucceeded; ok == done || done && vm {
+					t.Errorf("the job is %s, the network is there: %t, the VM: %t", job.State, ok, vm)
+				}
+			})
+		})
+	})
 	t.Run("stop", func(t *testing.T) {
 		jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
 			w, a, _, id, _ := made(t)
