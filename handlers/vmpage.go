@@ -107,8 +107,10 @@ func (s *server) vmModel(ctx context.Context, sub auth.Subject, id, tab, kind st
 			return m, err
 		}
 		m.Edit.Version = m.VM.Version
-		if m.Devices, err = s.deviceInfo(ctx, m.VM.HostID); err != nil {
-			return m, err
+		if sub.Everywhere(access.HostRead) && sub.Sight().Full() { // it names who else has what
+			if m.Devices, err = s.deviceInfo(ctx, m.VM.HostID); err != nil {
+				return m, err
+			}
 		}
 		if m.Cards, err = s.cardsOf(ctx); err != nil {
 			return m, err
