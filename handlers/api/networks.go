@@ -111,16 +111,19 @@ type VMNIC struct {
 	Attached  bool             `json:"attached" doc:"The VM runs and has it now"`
 }
 
-type networkPath struct {
+// NetworkPath names a network. Embedded types that hold parameters must be exported, or they are not read.
+type NetworkPath struct {
 	ID string `path:"id" maxLength:"64" doc:"The network's id"`
 }
 
-type nicPath struct {
+// NICPath names a card of a VM.
+type NICPath struct {
 	VMPath
 	MAC string `path:"mac" maxLength:"17" doc:"The card's MAC address"`
 }
 
-type groupPath struct {
+// SecGroupPath names a security group.
+type SecGroupPath struct {
 	ID string `path:"id" maxLength:"64" doc:"The security group's id or name"`
 }
 
@@ -165,14 +168,14 @@ func (s *server) networks() {
 			})
 		})
 	register(s, op{id: "get-network", method: http.MethodGet, path: "/networks/{id}", tag: "Networks", perm: access.NetworkRead, status: 200, summary: "Show a network, who is on it and how it differs from those made with it"},
-		func(ctx context.Context, in *networkPath) (*struct{ Body EstateNetwork }, error) {
+		func(ctx context.Context, in *NetworkPath) (*struct{ Body EstateNetwork }, error) {
 			n, err := s.oneNetwork(ctx, in.ID)
 			return &struct{ Body EstateNetwork }{n}, err
 		})
 	register(s, op{id: "edit-network", method: http.MethodPatch, path: "/networks/{id}", tag: "Networks", perm: access.NetworkManage, status: 202, summary: "Change a network",
 		doc: "Fields that are left out stay, null takes away. Leases, ranges, names and port groups change while it runs; the rest applies when it is started again, and is listed as pending."},
 		func(ctx context.Context, in *struct {
-			networkPath
+			NetworkPath
 			ChangeParams
 			Body NetworkEdit
 		}) (*changeOutput, error) {
@@ -194,7 +197,7 @@ func (s *server) networks() {
 	register(s, op{id: "delete-network", method: http.MethodDelete, path: "/networks/{id}", tag: "Networks", perm: access.NetworkManage, status: 202, summary: "Delete a network",
 		doc: "Refused while VMs have cards on it; the answer names them. With ?vms=true and ?confirm= with the network's name they are deleted first."},
 		func(ctx context.Context, in *struct {
-			networkPath
+			NetworkPath
 			ChangeParams
 			VMs     bool   `query:"vms" doc:"Delete the VMs that have a card on it, too"`
 			Disks   bool   `query:"disks" doc:"With vms: and their disks"`
@@ -217,7 +220,7 @@ func (s *server) networks() {
 	} {
 		register(s, op{id: string(a.act) + "-network", method: http.MethodPost, path: "/networks/{id}/" + string(a.act), tag: "Networks", perm: access.NetworkManage, status: 202, summary: a.summary, doc: a.doc},
 			func(ctx context.Context, in *struct {
-				networkPath
+				NetworkPath
 				ChangeParams
 				Force bool `query:"force" doc:"Stop it although running VMs use it"`
 			}) (*changeOutput, error) {
@@ -228,7 +231,7 @@ func (s *server) networks() {
 	}
 	register(s, op{id: "equal-network", method: http.MethodPost, path: "/networks/{id}/equal", tag: "Networks", perm: access.NetworkManage, status: 202, summary: "Make the networks that were made as one equal again"},
 		func(ctx context.Context, in *struct {
-			networkPath
+			NetworkPath
 			ChangeParams
 			Like bool `query:"like" doc:"Make the others like this one, instead of all as they were made"`
 		}) (*changeOutput, error) {
@@ -242,7 +245,7 @@ func (s *server) networks() {
 		})
 	register(s, op{id: "list-leases", method: http.MethodGet, path: "/networks/{id}/leases", tag: "Networks", perm: access.NetworkRead, status: 200, summary: "List what a network's DHCP server gave out"},
 		func(ctx context.Context, in *struct {
-			networkPath
+			NetworkPath
 			PageQuery
 		}) (*inventoryList[domain.Lease], error) {
 			n, err := s.DB.Network(ctx, in.ID)
@@ -327,7 +330,7 @@ func (b NetworkEdit) over(s domain.NetworkSpec) domain.NetworkSpec {
 }
 
 func (s *server) secgroups() {
-	get := func(ctx context.Context, in *groupPath) (*struct{ Body domain.SecurityGroup }, error) {
+	get := func(ctx context.Context, in *SecGroupPath) (*struct{ Body domain.SecurityGroup }, error) {
 		g, err := s.DB.SecurityGroup(ctx, in.ID)
 		return &struct{ Body domain.SecurityGroup }{g}, err
 	}
@@ -366,13 +369,13 @@ func (s *server) secgroups() {
 		return g
 	}
 	type groupInput struct {
-		groupPath
+		SecGroupPath
 		Body SecurityGroupBody
 	}
 	register(s, op{id: "edit-security-group", method: http.MethodPatch, path: "/security-groups/{id}", tag: "Networks", perm: access.SecGroupManage, status: 202, summary: "Replace a security group's rules",
 		doc: "It is enforced at once where its members run. Preview says what it will do."},
 		func(ctx context.Context, in *struct {
-			groupPath
+			SecGroupPath
 			ChangeParams
 			Body SecurityGroupBody
 		}) (*changeOutput, error) {
@@ -386,7 +389,7 @@ func (s *server) secgroups() {
 		})
 	register(s, op{id: "delete-security-group", method: http.MethodDelete, path: "/security-groups/{id}", tag: "Networks", perm: access.SecGroupManage, status: 202, summary: "Delete a security group that nothing uses"},
 		func(ctx context.Context, in *struct {
-			groupPath
+			SecGroupPath
 			ChangeParams
 		}) (*changeOutput, error) {
 			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) { return s.Fleet.DeleteGroup(ctx, actor(ctx), in.ID, key) })
@@ -436,7 +439,7 @@ func (s *server) nics() {
 	register(s, op{id: "edit-nic", method: http.MethodPatch, path: "/vms/{id}/nics/{mac}", tag: "VMs", perm: access.VMEdit, status: 202, summary: "Change a network card",
 		doc: "Link, limits, security groups and where it is plugged in change while the VM runs; the model from the next start."},
 		func(ctx context.Context, in *struct {
-			nicPath
+			NICPath
 			ChangeParams
 			Body NICEdit
 		}) (*changeOutput, error) {
@@ -446,7 +449,7 @@ func (s *server) nics() {
 		})
 	register(s, op{id: "detach-nic", method: http.MethodDelete, path: "/vms/{id}/nics/{mac}", tag: "VMs", perm: access.VMEdit, status: 202, summary: "Detach a network card"},
 		func(ctx context.Context, in *struct {
-			nicPath
+			NICPath
 			ChangeParams
 		}) (*changeOutput, error) {
 			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
