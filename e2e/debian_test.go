@@ -53,12 +53,22 @@ func TestDebianTakesItsCloudInit(t *testing.T) {
 		return nil
 	})
 	t.Logf("the agent answers after %s", time.Since(began).Round(time.Second))
-	server.Wait(t, 10*time.Minute, "cloud-init to end", func() error {
-		if r := e.runs(t, v.ID, 60, "cloud-init", "status"); !strings.Contains(r.Result.Stdout, "done") {
-			return server.Not("done", r.Result.Stdout+r.Result.Stderr)
+	var waits ran
+	if _, err := e.api.Do("POST", "/api/v1/vms/"+v.ID+"/guest/exec", map[string]any{"argv": []string{"cloud-init", "status", "--wait", "--long"}, "timeout_s": 900}, &waits); err != nil {
+		t.Fatal(err)
+	}
+	server.Wait(t, 16*time.Minute, "cloud-init to end", func() error {
+		if _, err := e.api.Do("GET", "/api/v1/jobs/"+waits.ID, nil, &waits); err != nil {
+			return err
+		}
+		if waits.State == "queued" || waits.State == "running" {
+			return server.Not("an ended command", waits.State)
 		}
 		return nil
 	})
+	if !strings.Contains(waits.Result.Stdout, "status: done") {
+		t.Errorf("cloud-init ended with %+v", waits)
+	}
 	t.Logf("cloud-init is done after %s", time.Since(began).Round(time.Second))
 	for _, look := range []struct {
 		argv []string
