@@ -78,7 +78,7 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(stop)
 	ctx, stopTab := chromedp.NewContext(alloc)
 	t.Cleanup(stopTab)
-	ctx, stopTime := context.WithTimeout(ctx, 8*time.Minute)
+	ctx, stopTime := context.WithTimeout(ctx, 18*time.Minute)
 	t.Cleanup(stopTime)
 	return ctx
 }
