@@ -99,7 +99,7 @@ func BenchmarkPower(b *testing.B) {
 }
 
 // lists are the pages and answers that an estate of 1,000 VMs, 5,000 volumes and 300 networks must not make slow.
-var lists = []string{"/api/v1/vms?limit=100", "/vms", "/", "/hosts", "/events", "/images", "/templates", "/storage", "/storage/volumes", "/api/v1/pools", "/api/v1/volumes?limit=100", "/api/v1/networks?limit=100"}
+var lists = []string{"/api/v1/vms?limit=100", "/vms", "/", "/hosts", "/events", "/images", "/templates", "/storage", "/storage/volumes", "/networks", "/api/v1/pools", "/api/v1/volumes?limit=100", "/api/v1/networks?limit=100"}
 
 // 100 hosts with 10 guests, 50 volumes and 3 networks each on libvirt's test driver: the time to a complete inventory, list pages under readers, memory and
 // idle processor time.
