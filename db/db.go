@@ -87,7 +87,6 @@ func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.
 	}
 	d.pages, d.jobPages = newMemo[VMQuery, VMPage](&d.generation), newMemo[JobQuery, JobPage](&d.generation)
 	d.pools, d.volumePages = newMemo[struct{}, []PoolItem](&d.generation), newMemo[VolumeQuery, VolumePage](&d.generation)
-	d.pools, d.volumePages = newMemo[struct{}, []PoolItem](&d.generation), newMemo[VolumeQuery, VolumePage](&d.generation)
 	d.overviews, d.hosts = newMemo[struct{}, Overview](&d.generation), newMemo[struct{}, []domain.Host](&d.generation)
 	if d.write, err = sqlx.Open("sqlite", dsn(abs, "_txlock=immediate", "_pragma=synchronous("+o.sync+")")); err != nil {
 		return nil, edge(err, "database")

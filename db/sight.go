@@ -9,51 +9,36 @@ import (
 
 // conditionOfSight narrows a query on vms v to what the context's sight shows.
 func conditionOfSight(ctx context.Context) (cond []string, args []any) {
-	s := domain.SightOf(ctx)
-	if s.Full() {
-		return nil, nil
-	}
-	if !s.All {
-		var any []string
-		if len(s.Tenants) > 0 {
-			any, args = append(any, "v.tenant IN ("+marks(len(s.Tenants))+")"), append(args, anys(s.Tenants)...)
-		}
-		if len(s.VMs) > 0 {
-			any, args = append(any, "v.id IN ("+marks(len(s.VMs))+")"), append(args, anys(s.VMs)...)
-		}
-		for _, t := range s.Tags {
-			any, args = append(any, "v.tags"+like), append(args, tagged(t))
-		}
-		if len(any) == 0 {
-			return []string{"1 = 0"}, nil
-		}
-		cond = append(cond, "("+strings.Join(any, " OR ")+")")
-	}
-	if len(s.HiddenTenants) > 0 {
-		cond, args = append(cond, "v.tenant NOT IN ("+marks(len(s.HiddenTenants))+")"), append(args, anys(s.HiddenTenants)...)
-	}
-	if len(s.HiddenVMs) > 0 {
-		cond, args = append(cond, "v.id NOT IN ("+marks(len(s.HiddenVMs))+")"), append(args, anys(s.HiddenVMs)...)
-	}
-	for _, t := range s.HiddenTags {
-		cond, args = append(cond, "NOT v.tags"+like), append(args, tagged(t))
-	}
-	return cond, args
+	return narrowed(ctx, "v.tenant", "v.id", "v.tags")
 }
 
-// conditionOfOwner narrows a query on jobs or events, which carry their tenant and the thing they are about.
+// conditionOfOwner narrows a query on jobs or events, which carry their tenant and the thing they are about, but no tags.
 func conditionOfOwner(ctx context.Context) (cond []string, args []any) {
+	return narrowed(ctx, "tenant", "res_id", "")
+}
+
+// narrowed compiles the context's sight over the columns of a tenant, a VM's id and, if there is one, its tags.
+func narrowed(ctx context.Context, tenant, vm, tags string) (cond []string, args []any) {
 	s := domain.SightOf(ctx)
 	if s.Full() {
 		return nil, nil
 	}
+	among := func(column, in string, of []string) string {
+		args = append(args, anys(of)...)
+		return column + in + "(" + marks(len(of)) + ")"
+	}
 	if !s.All {
 		var any []string
 		if len(s.Tenants) > 0 {
-			any, args = append(any, "tenant IN ("+marks(len(s.Tenants))+")"), append(args, anys(s.Tenants)...)
+			any = append(any, among(tenant, " IN ", s.Tenants))
 		}
 		if len(s.VMs) > 0 {
-			any, args = append(any, "res_id IN ("+marks(len(s.VMs))+")"), append(args, anys(s.VMs)...)
+			any = append(any, among(vm, " IN ", s.VMs))
+		}
+		if tags != "" {
+			for _, t := range s.Tags {
+				any, args = append(any, tags+like), append(args, tagged(t))
+			}
 		}
 		if len(any) == 0 {
 			return []string{"1 = 0"}, nil
@@ -61,10 +46,15 @@ func conditionOfOwner(ctx context.Context) (cond []string, args []any) {
 		cond = append(cond, "("+strings.Join(any, " OR ")+")")
 	}
 	if len(s.HiddenTenants) > 0 {
-		cond, args = append(cond, "tenant NOT IN ("+marks(len(s.HiddenTenants))+")"), append(args, anys(s.HiddenTenants)...)
+		cond = append(cond, among(tenant, " NOT IN ", s.HiddenTenants))
 	}
 	if len(s.HiddenVMs) > 0 {
-		cond, args = append(cond, "res_id NOT IN ("+marks(len(s.HiddenVMs))+")"), append(args, anys(s.HiddenVMs)...)
+		cond = append(cond, among(vm, " NOT IN ", s.HiddenVMs))
+	}
+	if tags != "" {
+		for _, t := range s.HiddenTags {
+			cond, args = append(cond, "NOT "+tags+like), append(args, tagged(t))
+		}
 	}
 	return cond, args
 }
