@@ -200,16 +200,11 @@ func (r *Run) Child(ctx context.Context, req Request) (domain.Job, error) {
 // WaitChildren waits until every child has ended and gives them, oldest first. Meanwhile this job uses no worker and its step no time. When the
 // job is cancelled its children are too; WaitChildren then still waits for their end and returns the context's error beside them.
 func (r *Run) WaitChildren(ctx context.Context) ([]domain.Job, error) {
-	r.mu.Lock()
-	limit := r.limit
-	r.mu.Unlock()
-	if limit != nil {
-		limit.hold()
-		defer limit.resume()
-	}
-	<-r.e.slots
-	children, err := r.waitChildren(r.base)
-	r.e.slots <- struct{}{} // also when the engine stops: our caller will give it back
+	var children []domain.Job
+	err := r.Idle(r.base, func(base context.Context) (err error) {
+		children, err = r.waitChildren(base)
+		return err
+	})
 	if err == nil {
 		err = ctx.Err()
 	}
