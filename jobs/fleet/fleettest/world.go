@@ -212,7 +212,7 @@ func Detail(err error) string {
 	return fmt.Sprint(err)
 }
 
-// Until waits for a level that events of the database lead to.
+// Until waits for a level. It looks again at every event of the database, and between events too, since not all that is written makes one.
 func (w *World) Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -223,7 +223,10 @@ func (w *World) Until(t testing.TB, what string, ok func() bool) {
 		if ok() {
 			return
 		}
-		if err := feed.Wait(ctx, seq); err != nil {
+		look, done := context.WithTimeout(ctx, 20*time.Millisecond)
+		_ = feed.Wait(look, seq) // at its end too it is time to look again
+		done()
+		if ctx.Err() != nil {
 			t.Fatalf("it did not come about that %s", what)
 		}
 	}
