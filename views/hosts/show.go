@@ -92,13 +92,7 @@ func sortURL(m List, col string) string {
 }
 
 func sorted(m List, col string) string {
-	switch {
-	case m.Sort != col && !(m.Sort == "" && col == "name"):
-		return "none"
-	case m.Desc:
-		return "descending"
-	}
-	return "ascending"
+	return ui.Sorted(m.Sort == col || m.Sort == "" && col == "name", m.Desc)
 }
 
 func versionText(f domain.HostFacts) string {

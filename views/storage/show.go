@@ -168,13 +168,7 @@ func poolSortURL(m PoolList, col string) string {
 }
 
 func ordered(by string, desc bool, col string) string {
-	switch {
-	case by != col && (by != "" || col != "name"):
-		return "none"
-	case desc:
-		return "descending"
-	}
-	return "ascending"
+	return ui.Sorted(by == col || by == "" && col == "name", desc)
 }
 
 func (m VolumeList) url(pairs ...string) string {

@@ -205,13 +205,7 @@ func sortURL(m List, col string) string {
 }
 
 func (m List) sorted(col string) string {
-	switch {
-	case m.Sort != col && !(m.Sort == "" && col == "name"):
-		return "none"
-	case m.Desc:
-		return "descending"
-	}
-	return "ascending"
+	return ui.Sorted(m.Sort == col || m.Sort == "" && col == "name", m.Desc)
 }
 
 func (m List) url(pairs ...string) string {

@@ -132,3 +132,14 @@ func Plural(n int, one, many string) string {
 	}
 	return fmt.Sprintf("%d %s", n, many)
 }
+
+// Sorted gives a column head's aria-sort: whether the table is sorted by it, and which way.
+func Sorted(on, desc bool) string {
+	switch {
+	case !on:
+		return "none"
+	case desc:
+		return "descending"
+	}
+	return "ascending"
+}

@@ -175,13 +175,7 @@ func (m List) sortURL(col string) string {
 }
 
 func (m List) sorted(col string) string {
-	switch {
-	case m.Sort != col && !(m.Sort == "" && col == "name"):
-		return "none"
-	case m.Desc:
-		return "descending"
-	}
-	return "ascending"
+	return ui.Sorted(m.Sort == col || m.Sort == "" && col == "name", m.Desc)
 }
 
 func colClass(c string) string {
