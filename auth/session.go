@@ -85,6 +85,9 @@ func (a *Auth) CommitSession(ctx context.Context, w http.ResponseWriter) error {
 
 // BeginSession signs the person in with the password alone.
 func (a *Auth) BeginSession(ctx context.Context, u domain.User) error {
+	if proof := a.sessions.m.GetString(ctx, keyProof); proof != "" && a.sessions.m.GetString(ctx, keyUser) == u.ID {
+		return a.beginSession(ctx, u, proof, false) // a new password in a session that has shown more
+	}
 	return a.beginSession(ctx, u, "password", false)
 }
 

@@ -87,7 +87,7 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 		{"host-vms", "/hosts/" + e.hosts[0] + "/vms"}, {"host-storage", "/hosts/" + e.hosts[0] + "/storage"}, {"host-networks", "/hosts/" + e.hosts[0] + "/networks"},
 		{"host-devices", "/hosts/" + e.hosts[0] + "/devices"}, {"host-events", "/hosts/" + e.hosts[0] + "/events"}, {"host-edit", "/hosts/" + e.hosts[0] + "/edit"},
 		{"host-remove", "/hosts/" + e.hosts[0] + "/remove"}, {"images", "/images"}, {"image-new", "/images/new"}, {"image-copies", "/images/copies"}, {"templates", "/templates"}, {"template-new", "/templates/new"}, {"tasks", "/tasks"}, {"task-failed", "/tasks/" + refused.ID}, {"events", "/events"},
-		{"account", "/account"}, {"search", "/search?q=web"}, {"not-found", "/vms/vm_nowhere"},
+		{"account", "/account"}, {"mfa", "/account/mfa"}, {"search", "/search?q=web"}, {"not-found", "/vms/vm_nowhere"},
 	} {
 		check(page.name, page.path)
 	}

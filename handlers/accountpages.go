@@ -33,6 +33,17 @@ func (s *server) showAccount(c echo.Context, status int, touch func(*account.Acc
 			return err
 		}
 	}
+	ctx := c.Request().Context()
+	if m.Factors, err = s.Auth.Factors(ctx, sub.UserID); err != nil {
+		return err
+	}
+	if m.CodesLeft, err = s.Auth.RecoveryCodesLeft(ctx, sub.UserID); err != nil {
+		return err
+	}
+	if m.Sessions, err = s.Auth.Sessions(ctx, sub.UserID); err != nil {
+		return err
+	}
+	m.Session = sub.Session
 	touch(&m)
 	return s.render(c, status, account.AccountPage(sh, m))
 }

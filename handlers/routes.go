@@ -24,6 +24,8 @@ func (s *server) table() []route {
 	return []route{
 		{get, live.SignIn, access.Public, s.signInPage},
 		{post, live.SignIn, access.Public, s.signIn},
+		{get, live.SignInCode, access.Public, s.codePage},
+		{post, live.SignInCode, access.Public, s.checkCode},
 		{post, live.SignOut, access.Public, s.signOut},
 		{get, live.Password, access.AccountSelf, s.passwordPage},
 		{post, live.Password, access.AccountSelf, s.changeForcedPassword},
@@ -195,6 +197,12 @@ func (s *server) table() []route {
 		{get, live.Account, access.AccountSelf, s.accountPage},
 		{post, live.Prefs, access.AccountSelf, s.savePrefs},
 		{post, live.AccountPwd, access.AccountSelf, s.changePassword},
+		{get, live.MFA, access.AccountSelf, s.mfaPage},
+		{post, live.MFA, access.AccountSelf, s.mfaAdd},
+		{post, live.MFACodes, access.AccountSelf, s.mfaCodes},
+		{post, live.PatMFARemove, access.AccountSelf, s.mfaRemove},
+		{post, live.PatSessEnd, access.AccountSelf, s.sessionEnd},
+		{post, live.SessEndAll, access.AccountSelf, s.sessionsEnd},
 		{post, live.Tokens, access.TokenManage, s.tokenCreate},
 		{post, live.PatTokenRevoke, access.TokenManage, s.tokenRevoke},
 	}

@@ -42,16 +42,23 @@ func (s *server) signIn(c echo.Context) error {
 		retryAfter(c, status, err)
 		return s.render(c, status, account.SignInPage(account.SignIn{Name: name, Next: next, Err: strings.TrimSpace(e.Msg + " " + e.Fix), Version: s.Version}))
 	}
+	owes, err := s.Auth.NeedsFactor(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	if owes {
+		if err := s.Auth.HalfSession(ctx, u); err != nil {
+			return err
+		}
+		if err := s.Auth.CommitSession(ctx, c.Response().Writer); err != nil {
+			return err
+		}
+		return s.move(c, withNext(live.SignInCode, next))
+	}
 	if err := s.Auth.BeginSession(ctx, u); err != nil {
 		return err
 	}
-	if err := s.Auth.CommitSession(ctx, c.Response().Writer); err != nil {
-		return err
-	}
-	if u.MustChange {
-		return s.move(c, withNext(live.Password, next))
-	}
-	return s.move(c, orHome(next))
+	return s.signedIn(c, u, next)
 }
 
 func (s *server) signOut(c echo.Context) error {
@@ -114,7 +121,7 @@ const (
 )
 
 // secrets are fields that are never kept, not even for the time it takes to sign in again.
-var secrets = []string{"password", "admin_password", "current", "again", "key", "client_key", "ssh_key", "clientkey", "sshkey", "ClientKey", "SSHKey"}
+var secrets = []string{"password", "secret", "code", "admin_password", "current", "again", "key", "client_key", "ssh_key", "clientkey", "sshkey", "ClientKey", "SSHKey"}
 
 // sendToSignIn asks to sign in and comes back. A form that arrives without a session is kept under a key that only this browser has, and
 // its page shows it again afterwards.

@@ -37,5 +37,10 @@ type Account struct {
 	TokenErr *domain.Error
 	Password Password
 	Saved    string // "Preferences saved." and the like
-	Now      time.Time
+
+	Factors   []domain.Factor
+	CodesLeft int
+	Sessions  []domain.SignIn
+	Session   string // id of the one that looks
+	Now       time.Time
 }
