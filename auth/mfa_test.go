@@ -33,9 +33,6 @@ func TestACodeWorksOnce(t *testing.T) {
 	if pic, err := QR(address); err != nil || !strings.HasPrefix(pic, "data:image/png;base64,") {
 		t.Errorf("%.40s %v", pic, err)
 	}
-	if _, err := QR("rubbish"); err == nil {
-		t.Error("rubbish was drawn")
-	}
 	if _, err := a.AddTOTP(t.Context(), me, "phone", secret, "000000"); !domain.Is(err, domain.Invalid) {
 		t.Errorf("a wrong code: %v", err)
 	}
