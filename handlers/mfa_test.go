@@ -15,6 +15,7 @@ import (
 	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
+	"novacron/views/live"
 )
 
 var secretRE = regexp.MustCompile(`name="secret" value="([A-Z2-7]{32})"`)
@@ -100,7 +101,7 @@ func TestATenantsPages(t *testing.T) {
 	}
 	ann.post("/vms/"+other.ID+"/actions/stop", nil).want(t, http.StatusNotFound)
 	ann.post("/vms/bulk", url.Values{"action": {"start"}, "ids": {other.ID}}).want(t, http.StatusNotFound)
-	for _, path := range []string{"/hosts", "/schedules"} {
+	for _, path := range []string{"/hosts", live.Schedules} {
 		if a := ann.get(path); a.StatusCode != http.StatusForbidden {
 			t.Errorf("%s: %d", path, a.StatusCode)
 		}
