@@ -235,6 +235,9 @@ func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	return nil
 }
 
+// Generation counts the commits of this process that may show in a list. What was read at one generation is what would be read again at the same.
+func (d *DB) Generation() int64 { return d.generation.Load() }
+
 // publish tells the feed. When another process wrote events meanwhile (a token made on the command line), they are fetched first.
 func (d *DB) publish(tx *Tx) {
 	if len(tx.events) == 0 {

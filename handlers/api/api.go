@@ -60,15 +60,11 @@ const (
 
 type server struct {
 	Deps
-	log *slog.Logger
-	api huma.API
-	ops []Operation
-	// pages are pages of the VM list. With tenants the key must say whose view it is.
-	pages *memo.Memo[vmListInput, []byte]
+	log   *slog.Logger
+	api   huma.API
+	ops   []Operation
+	pages *memo.Memo[pageKey, []byte]
 }
-
-// pagesMost bounds the remembered pages: 500 VMs make about half a megabyte.
-const pagesMost = 32
 
 // Register mounts every operation and the OpenAPI document on e, and lists them.
 func Register(e *echo.Echo, deps Deps) []Operation {
@@ -93,7 +89,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 		RejectUnknownQueryParameters: true,
 	}
 	s := &server{Deps: deps, log: deps.Log, api: humaecho.New(e, cfg)}
-	s.pages = memo.New[vmListInput, []byte](func() int64 { return s.DB.Feed().Last() }, deps.Clock, pagesMost)
+	s.pages = memo.New[pageKey, []byte](deps.DB.Generation, deps.Clock, pagesMost)
 	s.api.UseMiddleware(s.authorise)
 	s.hosts()
 	s.inventory()

@@ -39,8 +39,6 @@ type hostOutput struct {
 
 func hostAnswer(h domain.Host) *hostOutput { return &hostOutput{etag(h.Version), hostOf(&h, true)} }
 
-type hostList struct{ Body Page[Host] }
-
 type hostListInput struct {
 	PageQuery
 	Filter string `query:"filter" maxLength:"500" doc:"Words that the name, the URI, a label or the notes contain; state:away, maintenance:yes and label:key=value narrow, a minus excludes"`
@@ -64,28 +62,24 @@ type HostEdit struct {
 }
 
 func (s *server) hosts() {
-	register(s, op{id: "list-hosts", method: http.MethodGet, path: "/hosts", tag: "Hosts", perm: access.HostRead, status: 200, summary: "List hosts"},
-		func(ctx context.Context, in *hostListInput) (*hostList, error) {
+	registerPage(s, op{id: "list-hosts", method: http.MethodGet, path: "/hosts", tag: "Hosts", perm: access.HostRead, status: 200, summary: "List hosts"},
+		func(ctx context.Context, in *hostListInput) (Page[Host], error) {
 			all, err := s.DB.Hosts(ctx)
 			if err != nil {
-				return nil, err
+				return Page[Host]{}, err
 			}
 			match, err := hostFilter(in.Filter)
 			if err != nil {
-				return nil, err
+				return Page[Host]{}, err
 			}
 			all = slices.DeleteFunc(all, func(h domain.Host) bool { return !match(&h) })
-			page, err := paged(all, in.PageQuery, in.Sort, sortKeys[domain.Host]{
+			return paged(all, in.PageQuery, in.Sort, sortKeys[domain.Host]{
 				"name":    func(h *domain.Host) string { return strings.ToLower(h.Name) },
 				"state":   func(h *domain.Host) string { return string(h.State) },
 				"created": func(h *domain.Host) string { return padded(h.CreatedAt.UnixMilli()) },
 				"vcpus":   func(h *domain.Host) string { return padded(int64(h.Facts.CPUs)) },
 				"memory":  func(h *domain.Host) string { return padded(h.Facts.MemoryBytes) },
 			}, func(h *domain.Host) string { return h.ID }, func(h *domain.Host) Host { return hostOf(h, false) })
-			if err != nil {
-				return nil, err
-			}
-			return &hostList{page}, nil
 		})
 
 	register(s, op{id: "add-host", method: http.MethodPost, path: "/hosts", tag: "Hosts", perm: access.HostAdd, status: 202, summary: "Add a host",

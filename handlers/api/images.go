@@ -210,19 +210,19 @@ type imageOutput struct {
 
 func (s *server) images() {
 	const tag = "Images"
-	register(s, op{id: "list-images", method: http.MethodGet, path: "/images", tag: tag, perm: access.ImageRead, status: 200, summary: "List the image library"},
+	registerPage(s, op{id: "list-images", method: http.MethodGet, path: "/images", tag: tag, perm: access.ImageRead, status: 200, summary: "List the image library"},
 		func(ctx context.Context, in *struct {
 			PageQuery
 			Filter string `query:"filter" maxLength:"200" doc:"Words that the name or the description contains"`
 			State  string `query:"state" enum:"importing,draft,published,deprecated" doc:"Only images with a version in this state"`
 			Sort   string `query:"sort" default:"name" doc:"name or created; a minus turns it round"`
-		}) (*struct{ Body Page[Image] }, error) {
+		}) (Page[Image], error) {
 			order, desc := strings.CutPrefix(in.Sort, "-")
 			page, err := s.DB.Images(ctx, db.ImageQuery{Filter: in.Filter, State: domain.ImageState(in.State), Sort: order, Desc: desc, After: in.cursor(), Limit: in.limit()})
 			if err != nil {
-				return nil, ofCursor(err)
+				return Page[Image]{}, ofCursor(err)
 			}
-			return &struct{ Body Page[Image] }{pageOf(page.Items, page.Next, page.Total, imageOf)}, nil
+			return pageOf(page.Items, page.Next, page.Total, imageOf), nil
 		})
 
 	register(s, op{id: "create-image", method: http.MethodPost, path: "/images", tag: tag, perm: access.ImageManage, status: 202, summary: "Import an image",

@@ -128,28 +128,24 @@ type SecGroupPath struct {
 }
 
 func (s *server) networks() {
-	register(s, op{id: "list-all-networks", method: http.MethodGet, path: "/networks", tag: "Networks", perm: access.NetworkRead, status: 200, summary: "List networks"},
+	registerPage(s, op{id: "list-all-networks", method: http.MethodGet, path: "/networks", tag: "Networks", perm: access.NetworkRead, status: 200, summary: "List networks"},
 		func(ctx context.Context, in *struct {
 			PageQuery
 			Host string `query:"host" maxLength:"64" doc:"Only networks of the host with this id"`
 			Sort string `query:"sort" default:"name" doc:"name, host or mode; a minus turns it round"`
-		}) (*inventoryList[EstateNetwork], error) {
+		}) (Page[EstateNetwork], error) {
 			all, err := s.DB.Networks(ctx, in.Host)
 			if err != nil {
-				return nil, err
+				return Page[EstateNetwork]{}, err
 			}
 			names, err := s.hostNames(ctx)
 			if err != nil {
-				return nil, err
+				return Page[EstateNetwork]{}, err
 			}
-			page, err := paged(all, in.PageQuery, in.Sort, sortKeys[domain.Network]{
+			return paged(all, in.PageQuery, in.Sort, sortKeys[domain.Network]{
 				"name": func(n *domain.Network) string { return strings.ToLower(n.Name) }, "host": func(n *domain.Network) string { return names[n.HostID] + " " + n.Name },
 				"mode": func(n *domain.Network) string { return n.Mode },
 			}, func(n *domain.Network) string { return n.ID }, func(n *domain.Network) EstateNetwork { return EstateNetwork{Network: *n, Host: names[n.HostID]} })
-			if err != nil {
-				return nil, err
-			}
-			return &inventoryList[EstateNetwork]{page}, nil
 		})
 	register(s, op{id: "create-network", method: http.MethodPost, path: "/networks", tag: "Networks", perm: access.NetworkManage, status: 202, summary: "Create a network",
 		doc: "On one host, or the same on several: then it is made on all of them or on none."},
@@ -334,21 +330,17 @@ func (s *server) secgroups() {
 		g, err := s.DB.SecurityGroup(ctx, in.ID)
 		return &struct{ Body domain.SecurityGroup }{g}, err
 	}
-	register(s, op{id: "list-security-groups", method: http.MethodGet, path: "/security-groups", tag: "Networks", perm: access.NetworkRead, status: 200, summary: "List security groups"},
+	registerPage(s, op{id: "list-security-groups", method: http.MethodGet, path: "/security-groups", tag: "Networks", perm: access.NetworkRead, status: 200, summary: "List security groups"},
 		func(ctx context.Context, in *struct {
 			PageQuery
 			Sort string `query:"sort" default:"name" doc:"name; -name turns it round"`
-		}) (*inventoryList[domain.SecurityGroup], error) {
+		}) (Page[domain.SecurityGroup], error) {
 			all, err := s.DB.SecurityGroups(ctx)
 			if err != nil {
-				return nil, err
+				return Page[domain.SecurityGroup]{}, err
 			}
-			page, err := paged(all, in.PageQuery, in.Sort, sortKeys[domain.SecurityGroup]{"name": func(g *domain.SecurityGroup) string { return strings.ToLower(g.Name) }},
+			return paged(all, in.PageQuery, in.Sort, sortKeys[domain.SecurityGroup]{"name": func(g *domain.SecurityGroup) string { return strings.ToLower(g.Name) }},
 				func(g *domain.SecurityGroup) string { return g.ID }, func(g *domain.SecurityGroup) domain.SecurityGroup { return *g })
-			if err != nil {
-				return nil, err
-			}
-			return &inventoryList[domain.SecurityGroup]{page}, nil
 		})
 	register(s, op{id: "create-security-group", method: http.MethodPost, path: "/security-groups", tag: "Networks", perm: access.SecGroupManage, status: 202, summary: "Create a security group",
 		doc: "The job's resource is the group."},

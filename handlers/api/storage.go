@@ -194,8 +194,6 @@ type volumeListInput struct {
 	Sort    string `query:"sort" default:"name" doc:"name, size or used; a minus turns it round"`
 }
 
-type poolList struct{ Body Page[StoragePool] }
-type volumeList struct{ Body Page[StorageVolume] }
 type poolOutput struct{ Body StoragePool }
 type volumeOutput struct{ Body VolumeDetail }
 
@@ -230,19 +228,19 @@ func (s *server) storage() {
 
 func (s *server) poolOps() {
 	const tag = "Storage"
-	register(s, op{id: "list-storage-pools", method: http.MethodGet, path: "/pools", tag: tag, perm: access.PoolRead, status: 200, summary: "List storage pools",
+	registerPage(s, op{id: "list-storage-pools", method: http.MethodGet, path: "/pools", tag: tag, perm: access.PoolRead, status: 200, summary: "List storage pools",
 		doc: "Every pool of the estate. Storage that several hosts share is one pool, whatever it is called on each."},
-		func(ctx context.Context, in *poolListInput) (*poolList, error) {
+		func(ctx context.Context, in *poolListInput) (Page[StoragePool], error) {
 			all, err := s.DB.StoragePools(ctx)
 			if err != nil {
-				return nil, err
+				return Page[StoragePool]{}, err
 			}
 			word := strings.ToLower(in.Filter)
 			all = slices.DeleteFunc(all, func(p db.PoolItem) bool {
 				return in.Type != "" && p.Type != in.Type || word != "" && !strings.Contains(strings.ToLower(p.Name+"\n"+p.Target+"\n"+p.Identity), word) ||
 					in.Host != "" && !slices.ContainsFunc(p.Hosts, func(h db.PoolHost) bool { return h.HostID == in.Host })
 			})
-			page, err := paged(all, in.PageQuery, in.Sort, sortKeys[db.PoolItem]{
+			return paged(all, in.PageQuery, in.Sort, sortKeys[db.PoolItem]{
 				"name":       func(p *db.PoolItem) string { return strings.ToLower(p.Name) },
 				"type":       func(p *db.PoolItem) string { return p.Type },
 				"capacity":   func(p *db.PoolItem) string { return padded(p.CapacityBytes) },
@@ -250,10 +248,6 @@ func (s *server) poolOps() {
 				"overcommit": func(p *db.PoolItem) string { return padded(int64(p.Overcommit() * 1e6)) },
 				"volumes":    func(p *db.PoolItem) string { return padded(int64(p.Volumes)) },
 			}, func(p *db.PoolItem) string { return p.ID }, poolOf)
-			if err != nil {
-				return nil, err
-			}
-			return &poolList{page}, nil
 		})
 
 	register(s, op{id: "create-pool", method: http.MethodPost, path: "/pools", tag: tag, perm: access.PoolManage, status: 202, summary: "Make a storage pool",
@@ -314,19 +308,19 @@ func (s *server) poolOps() {
 
 func (s *server) volumeOps() {
 	const tag = "Storage"
-	register(s, op{id: "list-storage-volumes", method: http.MethodGet, path: "/volumes", tag: tag, perm: access.VolumeRead, status: 200, summary: "List volumes",
+	registerPage(s, op{id: "list-storage-volumes", method: http.MethodGet, path: "/volumes", tag: tag, perm: access.VolumeRead, status: 200, summary: "List volumes",
 		doc: "Every volume of the estate, with the VMs that have it. A volume on shared storage is there once."},
-		func(ctx context.Context, in *volumeListInput) (*volumeList, error) {
+		func(ctx context.Context, in *volumeListInput) (Page[StorageVolume], error) {
 			pool, err := s.poolID(ctx, in.Pool, in.Host)
 			if err != nil {
-				return nil, err
+				return Page[StorageVolume]{}, err
 			}
 			order, desc := strings.CutPrefix(in.Sort, "-")
 			page, err := s.DB.StorageVolumes(ctx, db.VolumeQuery{Pool: pool, Host: in.Host, Search: in.Filter, Orphans: in.Orphans, Sort: order, Desc: desc, After: in.cursor(), Limit: in.limit()})
 			if err != nil {
-				return nil, ofCursor(err)
+				return Page[StorageVolume]{}, ofCursor(err)
 			}
-			return &volumeList{pageOf(page.Items, page.Next, page.Total, volumeOf)}, nil
+			return pageOf(page.Items, page.Next, page.Total, volumeOf), nil
 		})
 
 	register(s, op{id: "create-volume", method: http.MethodPost, path: "/volumes", tag: tag, perm: access.VolumeManage, status: 202, summary: "Make a volume",

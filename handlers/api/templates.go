@@ -142,18 +142,18 @@ func (s *server) newTemplate(ctx context.Context, id, name, description string, 
 
 func (s *server) templates() {
 	const tag = "Templates"
-	register(s, op{id: "list-templates", method: http.MethodGet, path: "/templates", tag: tag, perm: access.TemplateRead, status: 200, summary: "List templates"},
+	registerPage(s, op{id: "list-templates", method: http.MethodGet, path: "/templates", tag: tag, perm: access.TemplateRead, status: 200, summary: "List templates"},
 		func(ctx context.Context, in *struct {
 			PageQuery
 			Filter string `query:"filter" maxLength:"200" doc:"Words that the name or the description contains"`
 			Sort   string `query:"sort" default:"name" doc:"name or created; a minus turns it round"`
-		}) (*struct{ Body Page[Template] }, error) {
+		}) (Page[Template], error) {
 			order, desc := strings.CutPrefix(in.Sort, "-")
 			page, err := s.DB.Templates(ctx, db.TemplateQuery{Filter: in.Filter, Sort: order, Desc: desc, After: in.cursor(), Limit: in.limit()})
 			if err != nil {
-				return nil, ofCursor(err)
+				return Page[Template]{}, ofCursor(err)
 			}
-			return &struct{ Body Page[Template] }{pageOf(page.Items, page.Next, page.Total, templateOf)}, nil
+			return pageOf(page.Items, page.Next, page.Total, templateOf), nil
 		})
 	register(s, op{id: "create-template", method: http.MethodPost, path: "/templates", tag: tag, perm: access.TemplateManage, status: 201, summary: "Make a template"},
 		func(ctx context.Context, in *struct{ Body TemplateNew }) (*templateOutput, error) {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -80,11 +79,6 @@ type vmListInput struct {
 
 // vmList is a page of VMs as JSON. It is the same for everybody who may read VMs, so readers who ask for the same page share it until an event
 // says that something changed: reading and encoding 100 VMs costs milliseconds, and scripts ask often.
-type vmList struct {
-	ContentType string `header:"Content-Type"`
-	Body        []byte
-}
-
 // VMEdit is what may change: what NovaCron keeps (tags, notes) at once, what the definition says by a job.
 type VMEdit struct {
 	domain.VMChange
@@ -137,18 +131,7 @@ type PlanFile struct {
 }
 
 func (s *server) vms() {
-	page := func(h *huma.Operation) {
-		list := schemaOf[Page[VM]](s.api.OpenAPI().Components.Schemas)
-		h.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: list}}}}
-	}
-	registerWith(s, op{id: "list-vms", method: http.MethodGet, path: "/vms", tag: "VMs", perm: access.VMRead, status: 200, summary: "List VMs"}, page,
-		func(ctx context.Context, in *vmListInput) (*vmList, error) {
-			body, _, err := s.pages.Get(ctx, *in, s.DB.Feed().Last(), 0, func(ctx context.Context) ([]byte, error) { return s.vmPage(ctx, in) })
-			if err != nil {
-				return nil, err
-			}
-			return &vmList{"application/json", body}, nil
-		})
+	registerPage(s, op{id: "list-vms", method: http.MethodGet, path: "/vms", tag: "VMs", perm: access.VMRead, status: 200, summary: "List VMs"}, s.vmPage)
 
 	register(s, op{id: "create-vm", method: http.MethodPost, path: "/vms", tag: "VMs", perm: access.VMCreate, status: 202, summary: "Create a VM",
 		doc: "The job's resource is the VM: its id is settled at once, so GET /api/v1/vms/{id} works from now on. When the job fails, what it made is taken back."},
@@ -228,15 +211,15 @@ func (s *server) vms() {
 		})
 }
 
-func (s *server) vmPage(ctx context.Context, in *vmListInput) ([]byte, error) {
+func (s *server) vmPage(ctx context.Context, in *vmListInput) (Page[VM], error) {
 	order, desc := strings.CutPrefix(in.Sort, "-")
 	page, err := s.DB.VMs(ctx, db.VMQuery{
 		Filter: in.Filter, Host: in.Host, Tenant: in.Tenant, State: domain.VMState(in.State), Sort: order, Desc: desc, After: in.cursor(), Limit: in.limit(),
 	})
 	if err != nil {
-		return nil, ofCursor(err)
+		return Page[VM]{}, ofCursor(err)
 	}
-	return json.Marshal(pageOf(page.Items, page.Next, page.Total, func(v *domain.VM) VM { return vmOf(v, false) }))
+	return pageOf(page.Items, page.Next, page.Total, func(v *domain.VM) VM { return vmOf(v, false) }), nil
 }
 
 // giveVM gives a VM to another tenant.
