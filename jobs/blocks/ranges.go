@@ -8,7 +8,8 @@ import (
 	"novacron/domain"
 )
 
-// ContentRange reads the header of one part of an upload, "bytes 0-99/1000". Without the header, length is everything there is.
+// ContentRange reads the header of one part of an upload, "bytes 0-99/1000". Without the header, length is everything there is. "bytes */1000" brings nothing and
+// says that all of it is there: what a client sends that did not hear the answer to its last part.
 func ContentRange(header string, length int64) (offset, total int64, err error) {
 	if header == "" {
 		return 0, length, nil
@@ -16,6 +17,9 @@ func ContentRange(header string, length int64) (offset, total int64, err error) 
 	bad := domain.Errorf(domain.Invalid, "“%s” is not the range of an upload.", header).WithFix("Send Content-Range: bytes FIRST-LAST/TOTAL")
 	rest, ok := strings.CutPrefix(header, "bytes ")
 	span, all, ok2 := strings.Cut(rest, "/")
+	if n, err := strconv.ParseInt(all, 10, 64); ok && span == "*" && err == nil && n > 0 && length <= 0 {
+		return n, n, nil
+	}
 	first, last, ok3 := strings.Cut(span, "-")
 	from, err1 := strconv.ParseInt(first, 10, 64)
 	to, err2 := strconv.ParseInt(last, 10, 64)
