@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 	"novacron/e2e/server"
 )
 
-// A raw volume up and down through the API, over the same file through virsh vol-upload and vol-download on the same host; and what a sparse volume of
+// A file up into a new raw volume and down again through the API, over the same through virsh vol-upload and vol-download on the same host; and what a sparse volume of
 // 20 GiB, read from one end to the other, does to the server's memory.
 func BenchmarkVolumeContent(b *testing.B) {
 	const size, sparse = 512 << 20, 20 << 30
@@ -33,8 +34,6 @@ func BenchmarkVolumeContent(b *testing.B) {
 	}
 	file := filepath.Join(b.TempDir(), "content")
 	fill(b, file, size)
-	ours, theirs := volume("ours", size), "theirs"
-	volume(theirs, size)
 	virsh := func(args ...string) {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 		defer cancel()
@@ -42,22 +41,44 @@ func BenchmarkVolumeContent(b *testing.B) {
 			b.Fatal(out, err)
 		}
 	}
-	send := func() {
+	send := func(id string) {
 		f, err := os.Open(file)
 		if err != nil {
 			b.Fatal(err)
 		}
 		defer f.Close()
-		call(b, api, http.MethodPut, "/api/v1/volumes/"+ours+"/content?wait=60s", f, size)
+		call(b, api, http.MethodPut, "/api/v1/volumes/"+id+"/content?wait=60s", f, io.Discard, size)
 	}
-	const rounds = 3
+	take := func(id string) {
+		f, err := os.Create(file + ".down")
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		call(b, api, http.MethodGet, "/api/v1/volumes/"+id+"/content", nil, f, size)
+	}
+	// Each round into new volumes, in turns, and what is dirty in memory goes to the disk between: nobody pays for the other's pages.
+	settle := func() {
+		if err := os.RemoveAll(file + ".down"); err != nil {
+			b.Fatal(err)
+		}
+		syscall.Sync()
+	}
+	const rounds = 5
 	for b.Loop() {
 		var up, down [2][]time.Duration
-		for range rounds {
-			up[1] = append(up[1], timed(func() { virsh("vol-upload", "--pool", "bench", theirs, file) }))
-			up[0] = append(up[0], timed(send))
-			down[1] = append(down[1], timed(func() { virsh("vol-download", "--pool", "bench", theirs, file+".down") }))
-			down[0] = append(down[0], timed(func() { call(b, api, http.MethodGet, "/api/v1/volumes/"+ours+"/content", nil, size) }))
+		for n := range rounds {
+			name := fmt.Sprintf("theirs-%d-%d", b.N, n)
+			id := volume(fmt.Sprintf("ours-%d-%d", b.N, n), size)
+			volume(name, size)
+			for _, who := range [][]int{{0, 1}, {1, 0}}[n%2] {
+				settle()
+				up[who] = append(up[who], timed([]func(){func() { send(id) }, func() { virsh("vol-upload", "--pool", "bench", name, file) }}[who]))
+			}
+			for _, who := range [][]int{{0, 1}, {1, 0}}[n%2] {
+				settle()
+				down[who] = append(down[who], timed([]func(){func() { take(id) }, func() { virsh("vol-download", "--pool", "bench", name, file+".down") }}[who]))
+			}
 		}
 		for what, d := range map[string][2][]time.Duration{"upload": up, "download": down} {
 			o, v := quantile(d[0], 0.5), quantile(d[1], 0.5)
@@ -69,7 +90,7 @@ func BenchmarkVolumeContent(b *testing.B) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			call(b, api, http.MethodGet, "/api/v1/volumes/"+big+"/content", nil, sparse)
+			call(b, api, http.MethodGet, "/api/v1/volumes/"+big+"/content", nil, io.Discard, sparse)
 		}()
 		look := time.NewTicker(200 * time.Millisecond)
 		for open := true; open; {
@@ -109,7 +130,7 @@ func fill(b *testing.B, file string, size int64) {
 }
 
 // call sends or takes n bytes of content and wants them all.
-func call(b *testing.B, api *server.API, method, path string, body io.Reader, n int64) {
+func call(b *testing.B, api *server.API, method, path string, body io.Reader, to io.Writer, n int64) {
 	req, err := http.NewRequest(method, api.Base+path, body)
 	if err != nil {
 		b.Error(err)
@@ -125,7 +146,7 @@ func call(b *testing.B, api *server.API, method, path string, body io.Reader, n 
 		return
 	}
 	defer res.Body.Close()
-	got, err := io.Copy(io.Discard, res.Body)
+	got, err := io.Copy(to, res.Body)
 	if err != nil || res.StatusCode >= 300 || body == nil && got != n {
 		b.Errorf("%s %s: %s, %d bytes, %v", method, path, res.Status, got, err)
 	}

@@ -404,25 +404,62 @@ func (w *volumeWriter) listen(doing string) {
 	}
 }
 
-// copy sends everything; srcErr is the source's, err the connection's.
+// ahead is how many pieces of a source are read while earlier ones are on their way.
+const ahead = 4
+
+// piece is what was read of a source, and how it ended there.
+type piece struct {
+	data []byte
+	err  error
+}
+
+// copy sends everything; srcErr is the source's, err the connection's. The source is read while the connection is written to: both take time, and often
+// another processor's. When copy returns nobody reads the source any more.
 func (w *volumeWriter) copy(src io.Reader) (srcErr, err error) {
-	buf := make([]byte, transferChunk)
-	for {
-		n, srcErr := fill(src, buf)
-		if n > 0 {
-			if w.holes && bytes.Equal(buf[:n], zeros[:n]) {
-				w.hole += int64(n)
-			} else if err := w.data(buf[:n]); err != nil {
-				return nil, err
+	free, full, stop := make(chan []byte, ahead), make(chan piece, ahead), make(chan struct{})
+	for range ahead {
+		free <- make([]byte, transferChunk)
+	}
+	go func() {
+		defer close(full)
+		for {
+			select {
+			case <-stop:
+				return
+			case buf := <-free:
+				n, err := fill(src, buf)
+				full <- piece{buf[:n], err}
+				if err != nil {
+					return
+				}
 			}
 		}
-		if srcErr == io.EOF {
-			srcErr = nil
-		} else if srcErr == nil {
-			continue
+	}()
+	for p := range full {
+		if err := w.piece(p.data); err != nil {
+			close(stop)
+			for range full { // the reader is at its last
+			}
+			return nil, err
 		}
-		return srcErr, w.flush(w.end)
+		srcErr = p.err
+		free <- p.data[:transferChunk]
 	}
+	if srcErr == io.EOF {
+		srcErr = nil
+	}
+	return srcErr, w.flush(w.end)
+}
+
+func (w *volumeWriter) piece(p []byte) error {
+	switch {
+	case len(p) == 0:
+		return nil
+	case w.holes && bytes.Equal(p, zeros[:len(p)]):
+		w.hole += int64(len(p))
+		return nil
+	}
+	return w.data(p)
 }
 
 // fill is io.ReadFull that keeps a source which ended apart from one which says that it ended too early.
