@@ -123,7 +123,13 @@ func (e *edit) oneDevice(ctx context.Context, live string, unasked bool, want, w
 	case there && want == "":
 		return e.unplug(ctx, old, what, find)
 	case !there && want != "":
-		return e.plug(ctx, want, what)
+		err := e.plug(ctx, want, what)
+		// A running q35 machine has no slot left for a card of conventional PCI; libvirt calls that an internal error. The definition was taken.
+		if number(err) == golibvirt.ErrInternalError {
+			e.note("%s appears at the next start: %s", upper(what), sentence(message(err)))
+			return nil
+		}
+		return err
 	case there:
 		e.note("%s changes at the next start.", upper(what))
 	}
