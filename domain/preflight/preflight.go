@@ -30,6 +30,7 @@ type Input struct {
 	Networks  map[string]string // by name: network or bridge on the target
 	Policy    domain.MigrationPolicy
 	Snapshots int
+	CPU       domain.CPUMatch // what the target says to the processor that the VM runs with; empty: it was not asked, or cannot tell
 }
 
 // Disk is what happens to one disk.
@@ -198,6 +199,10 @@ func (l *look) cpu() {
 		l.pass("cpu", "Its processor is emulated, so it is the same everywhere.")
 	case l.spec.Accel == domain.AccelKVM && !to.KVM.OK && from.KVM.OK:
 		l.fail("cpu", "Choose a host with KVM.", "%s has no KVM: %s", l.To.Host.Name, to.KVM.Why)
+	case live && l.spec.CPU != "host-passthrough" && l.CPU == domain.CPUIncompatible:
+		l.fail("cpu", "Give it a processor that both hosts have in common (a CPU baseline) and restart it, or move it cold.", "%s cannot give the processor that it runs with (%s).", l.To.Host.Name, cpuWords(l.spec.CPU, from.CPUModel))
+	case live && l.spec.CPU != "host-passthrough" && l.CPU.Fits():
+		l.pass("cpu", "%s can give the processor that it runs with.", l.To.Host.Name)
 	case same:
 		l.pass("cpu", "Both hosts have the same processor, %s.", to.CPUModel)
 	case l.spec.CPU == "host-passthrough" && live:
@@ -212,6 +217,13 @@ func (l *look) cpu() {
 	} else {
 		l.pass("machine", "It has the machine type %s.", l.spec.Machine)
 	}
+}
+
+func cpuWords(model, host string) string {
+	if model == "" || model == "host-model" || model == "maximum" {
+		return host
+	}
+	return model
 }
 
 func (l *look) capacity() {

@@ -94,6 +94,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.hosts()
 	s.inventory()
 	s.devices()
+	s.cpus()
 	s.vms()
 	s.networks()
 	s.actions()

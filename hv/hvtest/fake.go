@@ -43,8 +43,9 @@ type machine struct {
 	files   files
 	built   map[string]bool // pools whose devices were written, by UUID
 
-	blockSteps int
-	secrets    map[string]string // by UUID
+	blockSteps  int
+	cpuFeatures []string          // of its processor, beside its model
+	secrets     map[string]string // by UUID
 
 	nets    map[string]domain.Network
 	netrun  map[string]domain.NetworkSpec // what runs, where the definition was changed since

@@ -14,6 +14,7 @@ import (
 	"novacron/jobs"
 	"novacron/jobs/blocks"
 	"novacron/jobs/bulk"
+	"novacron/jobs/cpus"
 	"novacron/jobs/guest"
 	"novacron/jobs/hosts"
 	"novacron/jobs/images"
@@ -40,6 +41,7 @@ type Fleet struct {
 
 	memories memories
 	offered  []string // files of the host that every tenant may boot
+	matches  matches
 
 	placing sync.Mutex // from reading what hosts carry until the new VM's row counts
 }
@@ -61,6 +63,7 @@ func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconcil
 	f.engine.Register(hosts.Kinds(hosts.Deps{DB: f.db, Pool: p, Dialer: dialer, Reconciler: rec, Trials: f.trials})...)
 	f.engine.Register(migrate.Kinds(migrate.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Clock: f.clock, Look: f.lookAgain})...)
 	f.engine.Register(snapshot.Kinds(snapshot.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
+	f.engine.Register(cpus.Kinds(rec.Hosts(p))...)
 	f.engine.Register(bulk.Kinds()...)
 	f.bytes = NewContent(f, rec.Hosts(p))
 	f.engine.Register(blocks.Kinds(blocks.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Desk: f.desk, Clock: f.clock})...)

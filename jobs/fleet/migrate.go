@@ -42,7 +42,8 @@ type terrain struct {
 	all     []placement.Candidate
 	volumes map[string][]domain.Volume
 	vms     map[string][]domain.VM
-	shots   map[string]int // snapshots, by VM
+	shots   map[string]int             // snapshots, by VM
+	cpus    map[string]domain.CPUMatch // what hosts say to the VM's processor, by id
 }
 
 func (f *Fleet) terrain(ctx context.Context, vm domain.VM) (*terrain, error) {
@@ -88,7 +89,7 @@ func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, re
 		}
 		t.shots[t.vm.ID] = len(all)
 	}
-	in.Snapshots = t.shots[t.vm.ID]
+	in.Snapshots, in.CPU = t.shots[t.vm.ID], t.cpus[to.Host.ID]
 	in.There = slices.DeleteFunc(slices.Clone(t.vms[to.Host.ID]), func(vm domain.VM) bool { return vm.ID == t.vm.ID })
 	return preflight.Look(in), nil
 }
@@ -209,6 +210,8 @@ func (f *Fleet) Foreseen(ctx context.Context, vmID string, req MigrateVM) (targe
 			return &memory, nil
 		}
 		return nil, nil
+	}, func(vm domain.VM, _ []placement.Candidate) (map[string]domain.CPUMatch, error) {
+		return f.matches.get(vm, f.clock()), nil
 	})
 	return targets, measured, err
 }
@@ -231,10 +234,13 @@ func (f *Fleet) Forecast(ctx context.Context, actor, vmID string, targets []stri
 	if err != nil {
 		return nil, err
 	}
-	return f.forecasts(ctx, vm, targets, req, func() (*hv.GuestMemory, error) { return f.measured(ctx, actor, vm) })
+	return f.forecasts(ctx, vm, targets, req, func() (*hv.GuestMemory, error) { return f.measured(ctx, actor, vm) },
+		func(vm domain.VM, to []placement.Candidate) (map[string]domain.CPUMatch, error) {
+			return f.compared(ctx, actor, vm, to)
+		})
 }
 
-func (f *Fleet) forecasts(ctx context.Context, vm domain.VM, targets []string, req MigrateVM, measure func() (*hv.GuestMemory, error)) ([]domain.MigrationTarget, error) {
+func (f *Fleet) forecasts(ctx context.Context, vm domain.VM, targets []string, req MigrateVM, measure func() (*hv.GuestMemory, error), compare func(domain.VM, []placement.Candidate) (map[string]domain.CPUMatch, error)) ([]domain.MigrationTarget, error) {
 	if vm.State == domain.VMAway {
 		return nil, vm.State.Can(domain.ActMigrate)
 	}
@@ -252,6 +258,9 @@ func (f *Fleet) forecasts(ctx context.Context, vm domain.VM, targets []string, r
 	}
 	if len(targets) == 0 {
 		to = slices.DeleteFunc(slices.Clone(t.all), func(c placement.Candidate) bool { return c.Host.ID == vm.HostID })
+	}
+	if t.cpus, err = compare(vm, to); err != nil {
+		return nil, err
 	}
 	var memory *hv.GuestMemory
 	out := []domain.MigrationTarget{}
@@ -321,6 +330,7 @@ func (f *Fleet) MigrateVM(ctx context.Context, actor, vmID string, req MigrateVM
 	if !ok {
 		return domain.Job{}, domain.InvalidField("host", "There is no host “"+req.Host+"”.", "a host's id or name, or any")
 	}
+	t.cpus = f.matches.get(vm, f.clock())
 	plan, err := f.look(ctx, t, to, req)
 	if err != nil {
 		return domain.Job{}, err
@@ -344,6 +354,7 @@ func (f *Fleet) moveRequest(t *terrain, to placement.Candidate, plan preflight.P
 	if m, ok := f.memories.get(vm.ID, f.clock()); ok {
 		in.Memory = &m
 	}
+	in.CPU = t.cpus[to.Host.ID]
 	locks := []string{vm.ID}
 	for _, d := range plan.Disks {
 		if !d.Stays {
@@ -387,6 +398,7 @@ func (f *Fleet) lookAgain(ctx context.Context, in migrate.Move, memory *hv.Guest
 	if !ok {
 		return preflight.Plan{}, nil, domain.Errorf(domain.NotFound, "%s is not in the fleet any more.", in.ToName)
 	}
+	t.cpus = map[string]domain.CPUMatch{in.ToID: in.CPU}
 	plan, err := f.look(ctx, t, to, MigrateVM{Mode: in.Mode, Disks: in.Disks, Networks: in.Networks, Policy: in.Policy})
 	if err != nil || !plan.Allowed() {
 		return plan, nil, err

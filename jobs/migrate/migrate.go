@@ -22,6 +22,7 @@ import (
 	"novacron/domain/preflight"
 	"novacron/hv"
 	"novacron/jobs"
+	"novacron/jobs/cpus"
 	"novacron/jobs/reconcile"
 )
 
@@ -56,6 +57,7 @@ type Move struct {
 	Disks    map[string]string      `json:"disks,omitempty"`
 	Networks map[string]string      `json:"networks,omitempty"`
 	Policy   domain.MigrationPolicy `json:"policy"`
+	CPU      domain.CPUMatch        `json:"cpu,omitempty"`    // what the target says to the processor that the VM runs with; empty: it is asked before the VM moves
 	Memory   *hv.GuestMemory        `json:"memory,omitempty"` // measured just before it was asked for; nil: it is measured before it moves
 }
 
@@ -199,6 +201,9 @@ func (d Deps) check(in Move) jobs.Step {
 		if memory == nil && in.Mode == domain.MigrateLive {
 			memory = measure(ctx, r, from, in)
 		}
+		if in.CPU == "" {
+			in.CPU = d.compare(ctx, r, in, g)
+		}
 		plan, forecast, err := d.Look(ctx, in, memory)
 		if err != nil {
 			return err
@@ -228,6 +233,18 @@ func (d Deps) check(in Move) jobs.Step {
 		}
 		return d.DB.Write(ctx, func(tx *db.Tx) error { return tx.SetMigrationForecast(r.Job().ID, rate, forecast) })
 	}}
+}
+
+// compare asks the target for the processor that the guest runs with; nothing is known when it cannot tell.
+func (d Deps) compare(ctx context.Context, r *jobs.Run, in Move, g domain.Guest) domain.CPUMatch {
+	if in.Mode != domain.MigrateLive || g.Live == nil || g.Live.Accel != domain.AccelKVM {
+		return "" // what is emulated is so everywhere
+	}
+	found, err := cpus.Matches(ctx, d.Hosts, cpus.Compare{HostID: in.FromID, UUID: in.UUID, Accel: g.Live.Accel, To: []cpus.Host{{ID: in.ToID, Name: in.ToName}}})
+	if err != nil {
+		r.Log("The processors could not be compared: %s", err.Error())
+	}
+	return found[in.ToID]
 }
 
 // measureWindow is how long a guest's writing is watched before it moves.
