@@ -55,15 +55,17 @@ func TestHardwareThatIsWrong(t *testing.T) {
 		"pages":            {func(s *VMSpec) { s.Hugepages.SizeBytes = 3 * MiB }, "hugepages.size_bytes"},
 		"module":           {func(s *VMSpec) { s.MemoryDevices[0].SizeBytes = 100 * MiB }, "memory_devices.0.size_bytes"},
 		"module's node":    {func(s *VMSpec) { s.MemoryDevices[0].Node = 1 }, "memory_devices.0.node"},
-		"slot":             {func(s *VMSpec) { s.MemoryDevices = []MemoryDevice{{SizeBytes: GiB, Slot: 1}, {SizeBytes: GiB, Slot: 1}} }, "memory_devices.1.slot"},
-		"no room":          {func(s *VMSpec) { s.HotplugMemory = nil }, "hotplug_memory"},
-		"slots":            {func(s *VMSpec) { s.HotplugMemory.Slots = 0 }, "hotplug_memory.slots"},
-		"little room":      {func(s *VMSpec) { s.HotplugMemory.MaxBytes = 3 * GiB }, "hotplug_memory.max_bytes"},
-		"node's CPUs":      {func(s *VMSpec) { s.NUMA[0].CPUs = "some" }, "numa.0.cpus"},
-		"node's vCPU":      {func(s *VMSpec) { s.NUMA[0].CPUs = "0-9" }, "numa.0.cpus"},
-		"node's memory":    {func(s *VMSpec) { s.NUMA[0].MemoryBytes = 0 }, "numa.0.memory_bytes"},
-		"nodes' sum":       {func(s *VMSpec) { s.NUMA[0].MemoryBytes = GiB }, "numa"},
-		"vCPU in no node":  {func(s *VMSpec) { s.NUMA[0].CPUs = "0-2" }, "numa"},
+		"slot": {func(s *VMSpec) {
+			s.MemoryDevices = []MemoryDevice{{SizeBytes: GiB, Slot: 1}, {SizeBytes: GiB, Slot: 1}}
+		}, "memory_devices.1.slot"},
+		"no room":         {func(s *VMSpec) { s.HotplugMemory = nil }, "hotplug_memory"},
+		"slots":           {func(s *VMSpec) { s.HotplugMemory.Slots = 0 }, "hotplug_memory.slots"},
+		"little room":     {func(s *VMSpec) { s.HotplugMemory.MaxBytes = 3 * GiB }, "hotplug_memory.max_bytes"},
+		"node's CPUs":     {func(s *VMSpec) { s.NUMA[0].CPUs = "some" }, "numa.0.cpus"},
+		"node's vCPU":     {func(s *VMSpec) { s.NUMA[0].CPUs = "0-9" }, "numa.0.cpus"},
+		"node's memory":   {func(s *VMSpec) { s.NUMA[0].MemoryBytes = 0 }, "numa.0.memory_bytes"},
+		"nodes' sum":      {func(s *VMSpec) { s.NUMA[0].MemoryBytes = GiB }, "numa"},
+		"vCPU in no node": {func(s *VMSpec) { s.NUMA[0].CPUs = "0-2" }, "numa"},
 	} {
 		s := machine()
 		c.alter(&s)
