@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,4 +57,17 @@ func TestHotPlugWithARealGuest(t *testing.T) {
 		t.Errorf("%+v %v", g, err)
 	}
 	must(t, h.DeleteVolume(ctx, "default", v.Name))
+
+	// The default machine has no slot left for a card of conventional PCI while it runs: such a watchdog waits for the next start, and is there then.
+	notes, err = h.Change(ctx, spec.UUID, domain.VMChange{HardwareChange: domain.HardwareChange{Watchdog: &domain.Watchdog{Model: "i6300esb"}}})
+	must(t, err)
+	t.Log(notes)
+	if g, err = h.Guest(ctx, spec.UUID); err != nil || g.Live.Watchdog != nil || g.Config.Watchdog == nil || !slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "at the next start") }) {
+		t.Errorf("the watchdog does not wait: live %+v, config %+v, %q, %v", g.Live, g.Config.Watchdog, notes, err)
+	}
+	must(t, h.Stop(ctx, spec.UUID))
+	must(t, h.Start(ctx, spec.UUID))
+	if g, err = h.Guest(ctx, spec.UUID); err != nil || g.Live == nil || g.Live.Watchdog == nil {
+		t.Errorf("after a restart: %+v %v", g.Live, err)
+	}
 }
