@@ -22,7 +22,7 @@ type Ask struct {
 // without an id is for who has its permission everywhere: so a new one tells a tenant nothing until somebody has thought about it.
 var partial = map[string]bool{
 	"GET /": true, "GET /search": true, "GET /live": true, "GET /vms": true, "POST /vms": true, "GET /vms/new": true, "POST /vms/bulk": true, "GET /tasks": true, "GET /events": true,
-	"GET /vms/snapshots/bulk": true, "POST /vms/snapshots/bulk": true, "GET /images": true, "GET /templates": true, "GET /tenants": true,
+	"GET /vms/snapshots/bulk": true, "POST /vms/snapshots/bulk": true, "GET /images": true, "GET /templates": true, "GET /access/tenants": true,
 	"GET /api/v1/vms": true, "POST /api/v1/vms": true, "GET /api/v1/jobs": true, "GET /api/v1/events": true, "GET /api/v1/images": true, "GET /api/v1/templates": true,
 	"GET /api/v1/tenants": true, "GET /api/v1/tokens": true, "POST /api/v1/tokens": true, "GET /api/v1/sessions": true, "POST /api/v1/cloud-init/preview": true,
 }
@@ -156,7 +156,7 @@ func (a *Auth) Object(ctx context.Context, id string) (access.Object, error) {
 	if err != nil {
 		return o, err
 	}
-	if t, ok := p.Tenant(id); ok && !strings.Contains(id, "_") {
+	if t, ok := p.Tenant(id); ok && reads[prefix(id)] == "" {
 		o.Kind, o.Tenant = "tenant", t.ID
 	}
 	return o, nil

@@ -108,8 +108,8 @@ func mayGive(by Subject, r domain.Role, scope, scopeID string) error {
 	return nil
 }
 
-// Bind gives somebody a role.
-func (a *Auth) Bind(ctx context.Context, by Subject, b domain.Binding) (domain.Binding, error) {
+// CheckBinding judges a binding before it is made: what it names is there, and who asks may give it. It comes back as it would be written.
+func (a *Auth) CheckBinding(ctx context.Context, by Subject, b domain.Binding) (domain.Binding, error) {
 	p, err := a.Policy(ctx)
 	if err != nil {
 		return b, err
@@ -153,7 +153,13 @@ func (a *Auth) Bind(ctx context.Context, by Subject, b domain.Binding) (domain.B
 	if err := probs.Err(); err != nil {
 		return b, err
 	}
-	if err := mayGive(by, role, b.Scope, b.ScopeID); err != nil {
+	return b, mayGive(by, role, b.Scope, b.ScopeID)
+}
+
+// Bind gives somebody a role.
+func (a *Auth) Bind(ctx context.Context, by Subject, b domain.Binding) (domain.Binding, error) {
+	b, err := a.CheckBinding(ctx, by, b)
+	if err != nil {
 		return b, err
 	}
 	now := a.clock().UTC()

@@ -50,6 +50,7 @@ var FilterFields = []FilterField{
 	{Name: "host", Help: "name or id of its host", kind: equalling, column: "lower(h.name)"},
 	{Name: "state", Help: "state as shown", Values: stateNames(), kind: equalling, column: stateColumn},
 	{Name: "tag", Help: "has the tag", kind: listing, column: "lower(v.tags)"},
+	{Name: "tenant", Help: "id of the tenant that owns it", kind: equalling, column: "lower(v.tenant)"},
 	{Name: "label", Help: "its host has the label, such as label:site=ams", kind: labelling, column: "lower(h.labels)"},
 	{Name: "cpu", Aliases: []string{"vcpus", "cpus"}, Help: "number of virtual CPUs", kind: number, column: "v.vcpus"},
 	{Name: "mem", Aliases: []string{"memory"}, Help: "memory, such as mem>=8G", kind: size, column: "v.memory_bytes"},

@@ -88,6 +88,12 @@ func commands(sub auth.Subject, q string) []search.Command {
 		{access.NetworkManage, search.Command{Label: "New network", URL: live.NetworkNew, Icon: "plus"}},
 		{access.JobRead, search.Command{Label: "Tasks", URL: live.Tasks, Icon: "list-check", Keys: "g t"}},
 		{access.EventRead, search.Command{Label: "Events", URL: live.Events, Icon: "history", Keys: "g e"}},
+		{access.UserRead, search.Command{Label: "Users", URL: live.AccessUsers, Icon: "user"}},
+		{access.UserRead, search.Command{Label: "Groups", URL: live.AccessGroups, Icon: "user"}},
+		{access.TenantRead, search.Command{Label: "Tenants and quotas", URL: live.Tenants, Icon: "shield"}},
+		{access.RoleRead, search.Command{Label: "Roles and bindings", URL: live.Roles, Icon: "shield"}},
+		{access.RoleRead, search.Command{Label: "Explain: who may do what, and why", URL: live.Explain, Icon: "help-circle"}},
+		{access.AuditRead, search.Command{Label: "Audit log", URL: live.Audit, Icon: "history"}},
 		{access.AccountSelf, search.Command{Label: "Account, password and API tokens", URL: live.Account, Icon: "user"}},
 	}
 	var out []search.Command

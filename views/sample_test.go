@@ -252,6 +252,7 @@ func pages() []page {
 	pg = append(pg, guestPages(vmShell)...)
 	pg = append(pg, networkPages()...)
 	pg = append(pg, secGroupPages()...)
+	pg = append(pg, accessPages()...)
 	pg = append(pg, page{"vm-cards", vms.ShowPage(vmShell("hardware", 1), withCards(vmPage("hardware", 1)))}, page{"vm-addresses", vms.ShowPage(vmShell("", 1), withCards(vmPage("summary", 1)))})
 	return append(pg,
 		page{"move", migrate.MovePage(sh("Move web-prod-01", layout.SectionVMs, "/vms/vm_1/migrate"), sampleMove())},

@@ -275,7 +275,7 @@ for (const d of $$("dialog")) d.addEventListener("click", (e) => { if (e.target 
 
 // ---- Keys. Not while typing, and never with a modifier that the browser wants.
 let g = 0;
-const go = { h: "/", v: "/vms", o: "/hosts", s: "/storage", i: "/images", t: "/tasks", e: "/events", a: "/account", w: "/networks" };
+const go = { h: "/", v: "/vms", o: "/hosts", s: "/storage", i: "/images", t: "/tasks", e: "/events", a: "/account", r: "/access", w: "/networks" };
 addEventListener("keydown", (e) => {
   if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === "k") { e.preventDefault(); return openPalette(); }
   if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest?.("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], .console-view") || $("dialog[open]") || document.body.classList.contains("bare")) return;

@@ -25,6 +25,7 @@ const (
 	SectionNets    Section = "networks"
 	SectionTasks   Section = "tasks"
 	SectionEvents  Section = "events"
+	SectionAccess  Section = "access"
 	SectionAccount Section = "account"
 )
 
