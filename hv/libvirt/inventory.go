@@ -48,12 +48,32 @@ func each[T, R any](ctx context.Context, in []T, fn func(ctx context.Context, v 
 
 func (h *host) Inventory(ctx context.Context) (domain.Inventory, error) {
 	var inv domain.Inventory
-	var err error
-	if inv.Pools, err = h.pools(ctx); err != nil {
-		return inv, err
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		inv.Pools, inv.Volumes, err = h.storage(ctx)
+		return err
+	})
+	g.Go(func() (err error) {
+		inv.Networks, err = h.networks(ctx)
+		return err
+	})
+	g.Go(func() (err error) {
+		inv.Devices, err = h.devices(ctx)
+		return err
+	})
+	err := g.Wait()
+	return inv, err
+}
+
+// storage lists pools and what is in those that are active, after a look into them.
+func (h *host) storage(ctx context.Context) ([]domain.Pool, []domain.Volume, error) {
+	pools, err := h.pools(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
+	var volumes []domain.Volume
 	looked := false
-	for _, p := range inv.Pools {
+	for _, p := range pools {
 		if !p.Active {
 			continue
 		}
@@ -62,30 +82,24 @@ func (h *host) Inventory(ctx context.Context) (domain.Inventory, error) {
 			continue
 		}
 		if err != nil {
-			return inv, err
+			return nil, nil, err
 		}
 		if refreshed(p.Type) {
 			if err := h.refresh(ctx, ref); err != nil {
-				return inv, err
+				return nil, nil, err
 			}
 			looked = true
 		}
 		vols, err := h.volumes(ctx, ref)
 		if err != nil {
-			return inv, err
+			return nil, nil, err
 		}
-		inv.Volumes = append(inv.Volumes, vols...)
+		volumes = append(volumes, vols...)
 	}
 	if looked { // a look changes what is known of the space
-		if inv.Pools, err = h.pools(ctx); err != nil {
-			return inv, err
-		}
+		pools, err = h.pools(ctx)
 	}
-	if inv.Networks, err = h.networks(ctx); err != nil {
-		return inv, err
-	}
-	inv.Devices, err = h.devices(ctx)
-	return inv, err
+	return pools, volumes, err
 }
 
 func (h *host) volumes(ctx context.Context, p golibvirt.StoragePool) ([]domain.Volume, error) {

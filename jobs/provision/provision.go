@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"novacron/db"
 	"novacron/domain"
 	"novacron/hv"
@@ -160,11 +162,14 @@ func abandon(tx *db.Tx, job domain.Job) error {
 
 // made writes the finished VM's row from the host, and what its volumes took.
 func (d Deps) made(ctx context.Context, r *jobs.Run, host hv.Host, n New, sentence string) error {
-	vm, err := d.Mirror.Guest(ctx, host, n.HostID, n.Spec.UUID, cause(r, ""))
-	if err != nil {
+	var vm domain.VM
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		vm, err = d.Mirror.Guest(gctx, host, n.HostID, n.Spec.UUID, cause(r, ""))
 		return err
-	}
-	if err := d.Mirror.Inventory(ctx, host, n.HostID, cause(r, "")); err != nil {
+	})
+	g.Go(func() error { return d.Mirror.Inventory(gctx, host, n.HostID, cause(r, "")) })
+	if err := g.Wait(); err != nil {
 		return err
 	}
 	if !vm.Creating {
