@@ -59,6 +59,7 @@ type HostFacts struct {
 	TPM               Capability       `json:"tpm"`
 	Machines          []string         `json:"machines"` // canonical and alias names for Arch, newest first
 	DefaultMachine    string           `json:"default_machine"`
+	CPUModels         []string         `json:"cpu_models"` // by name, those that guests can have
 	Emulator          string           `json:"emulator"`
 	MaxVCPUs          int              `json:"max_vcpus"`
 	Console           string           `json:"console"`              // how a guest's screen is reached from here, in words

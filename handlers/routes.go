@@ -91,6 +91,8 @@ func (s *server) table() []route {
 		{post, live.Hosts, access.HostAdd, s.hostAdd},
 		{get, live.HostNew, access.HostAdd, s.hostNew},
 		{post, live.HostTry, access.HostAdd, s.hostTry},
+		{get, live.CommonCPU, access.HostRead, s.commonCPU},
+		{post, live.CommonCPU, access.HostRead, s.findCommonCPU},
 		{get, live.PatHost, access.HostRead, s.kept(s.hostPage)},
 		{get, live.PatHostTab, access.HostRead, s.kept(s.hostPage)},
 		{get, live.PatHostEdit, access.HostEdit, s.hostEditPage},

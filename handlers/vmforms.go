@@ -70,6 +70,9 @@ func (s *server) vmNew(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if ch.Common, err = s.commonCPUs(ctx, subject(c)); err != nil {
+		return err
+	}
 	return s.createPage(c, http.StatusOK, vms.Create{Form: vms.PrefillCreate(values, ch), Choices: ch, Preview: previewOfNew(values)})
 }
 
@@ -94,6 +97,9 @@ func (s *server) vmCreate(c echo.Context) error {
 	form := vms.DecodeCreate(values)
 	ch, err := s.choices(ctx, form.Host)
 	if err != nil {
+		return err
+	}
+	if ch.Common, err = s.commonCPUs(ctx, subject(c)); err != nil {
 		return err
 	}
 	job, err := s.createFrom(ctx, c, form, ch)

@@ -30,6 +30,8 @@ func (s *server) vmPage(c echo.Context) error {
 	kept, ok := s.takeDraft(c)
 	return s.showVM(c, http.StatusOK, c.Param("tab"), func(m *vms.Page) {
 		switch {
+		case !ok && m.Tab == "hardware" && c.QueryParam("cpu") != "":
+			m.Edit = vms.OfferCPU(c.QueryParam("cpu"))
 		case !ok:
 		case m.Tab == "hardware":
 			m.Edit = vms.DecodeChange(kept)
@@ -115,7 +117,10 @@ func (s *server) vmModel(ctx context.Context, sub auth.Subject, id, tab, kind st
 		if m.Cards, err = s.cardsOf(ctx); err != nil {
 			return m, err
 		}
-		m.Choices, err = s.choices(ctx, m.VM.HostID)
+		if m.Choices, err = s.choices(ctx, m.VM.HostID); err != nil {
+			return m, err
+		}
+		m.Choices.Common, err = s.commonCPUs(ctx, sub)
 	case live.SnapshotsTab:
 		m.Snapshots, err = s.snapshotsOf(ctx, m.VM)
 	case live.GuestTab:
@@ -254,6 +259,11 @@ func addFacts(ch *vms.Choices, f domain.HostFacts, first bool) {
 	for _, m := range f.Machines {
 		if !slices.Contains(ch.Machines, m) {
 			ch.Machines = append(ch.Machines, m)
+		}
+	}
+	for _, m := range f.CPUModels {
+		if !slices.Contains(ch.CPUs, m) {
+			ch.CPUs = append(ch.CPUs, m)
 		}
 	}
 	ch.MaxVCPUs = max(ch.MaxVCPUs, f.MaxVCPUs)

@@ -37,9 +37,19 @@ func devicePages(vmShell func(tab string, i int) layout.Shell) []page {
 	sh := shell("Devices", layout.SectionHosts, live.Devices, crumbs...)
 	return []page{
 		{"vm-devices", vms.ShowPage(vmShell("hardware", 1), full)}, {"vm-devices-wrong", vms.ShowPage(vmShell("hardware", 1), wrong)},
+		{"common-cpu", hosts.CommonPage(shell("Common processor", layout.SectionHosts, live.CommonCPU, crumbs...), commonCPU())},
+		{"common-cpu-wrong", hosts.CommonPage(shell("Common processor", layout.SectionHosts, live.CommonCPU, crumbs...), hosts.Common{All: commonCPU().All, Accel: "auto", Err: invalid(domain.FieldError{Field: "hosts", Msg: "No hosts are chosen. " + evil, Want: "ids or names of hosts"})})},
 		{"devices", hosts.DevicesPage(sh, hosts.Devices{Items: sampleDevices()[:2], Classes: []string{"gpu", "network"}, All: 5})},
 		{"devices-none", hosts.DevicesPage(sh, hosts.Devices{All: 5})}, {"devices-filtered", hosts.DevicesPage(sh, hosts.Devices{Class: evil, Free: true, All: 5})},
 		{"device-attach", hosts.AttachPage(sh, hosts.Attach{Device: sampleDevices()[1], VMs: sampleVMs()[:6], Key: "k"})},
 		{"device-attach-none", hosts.AttachPage(sh, hosts.Attach{Device: sampleDevices()[1], Err: invalid(domain.FieldError{Field: "vm", Msg: "No VM of the host is chosen."}), Key: "k"})},
 	}
+}
+
+func commonCPU() hosts.Common {
+	vm := vmPage("hardware", 1).VM
+	found := domain.CPUBaseline{CPUModel: domain.CPUModel{Model: "EPYC-Rome", Vendor: "AMD", Features: []domain.CPUFeature{{Name: "aes", Policy: "require"}, {Name: "svm", Policy: "disable"}}}, Accel: domain.AccelKVM,
+		Hosts: []domain.CPUHost{{ID: "host_1", Name: "hv-ams-01", Model: "EPYC-Milan", Match: domain.CPUSuperset}, {ID: "host_2", Name: "hv-ams-02 " + evil, Model: "EPYC-Rome", Match: domain.CPUIdentical}}}
+	return hosts.Common{All: []hosts.CommonHost{{ID: "host_1", Name: "hv-ams-01", CPU: "EPYC-Milan"}, {ID: "host_2", Name: "hv-ams-02 " + evil, CPU: "EPYC-Rome"}, {ID: "host_3", Name: "hv-ams-03", Why: "away"}},
+		Chosen: []string{"host_1", "host_2"}, Accel: "kvm", VM: &vm, Found: &found, VMs: []domain.VM{vm}, More: 12}
 }

@@ -93,7 +93,7 @@ type Host struct {
 	Accel       domain.Accel      `json:"accel" enum:"auto,kvm,tcg" doc:"What auto means for new VMs here; kvm and tcg were set by hand"`
 	Labels      map[string]string `json:"labels"`
 	Notes       string            `json:"notes"`
-	Facts       domain.HostFacts  `json:"facts" doc:"What the host says of itself; lists leave the machine types out"`
+	Facts       domain.HostFacts  `json:"facts" doc:"What the host says of itself; lists leave machine types and CPU models out"`
 	LastSeen    *time.Time        `json:"last_seen"`
 	CreatedAt   *time.Time        `json:"created_at"`
 	Version     int64             `json:"version" doc:"Grows with every edit; also the ETag"`
@@ -107,9 +107,9 @@ func hostOf(h *domain.Host, single bool) Host {
 	if out.Labels == nil {
 		out.Labels = map[string]string{}
 	}
-	out.Facts.Machines = list(h.Facts.Machines)
+	out.Facts.Machines, out.Facts.CPUModels = list(h.Facts.Machines), list(h.Facts.CPUModels)
 	if !single {
-		out.Facts.Machines = []string{}
+		out.Facts.Machines, out.Facts.CPUModels = []string{}, []string{}
 	}
 	return out
 }

@@ -111,7 +111,8 @@ func NewFake(opt FakeOptions) *Fake {
 func usualFacts() domain.HostFacts {
 	yes := func(why string) domain.Capability { return domain.Capability{OK: true, Why: why} }
 	return domain.HostFacts{
-		Hostname: "fake", UUID: domain.NewUUID(), Driver: "QEMU", LibvirtVersion: "9.0.0", HypervisorVersion: "7.2.0", Arch: "x86_64", CPUModel: "EPYC-Milan", CPUVendor: "AMD",
+		CPUModels: slices.Clone(ladder),
+		Hostname:  "fake", UUID: domain.NewUUID(), Driver: "QEMU", LibvirtVersion: "9.0.0", HypervisorVersion: "7.2.0", Arch: "x86_64", CPUModel: "EPYC-Milan", CPUVendor: "AMD",
 		CPUMHz: 3000, CPUs: 16, Sockets: 1, CoresPerSocket: 8, ThreadsPerCore: 2, NUMANodes: 1, MemoryBytes: 64 * domain.GiB,
 		KVM: yes("The host's CPU has svm."), KVMOffered: true, UEFI: yes("The host has UEFI firmware for VMs."), SecureBoot: yes("The host has UEFI firmware with secure boot."), TPM: yes("The host emulates a TPM 2.0."),
 		Machines: []string{"q35", "pc", "pc-q35-7.2"}, DefaultMachine: "q35", Emulator: "/usr/bin/qemu-system-x86_64", MaxVCPUs: 288, Console: "loopback of the host",

@@ -14,6 +14,7 @@ const (
 	VMBulk     = "/vms/bulk"            // POST action, ids (repeated) or all=1 with filter, confirm=1 once confirmed, disks=1 for delete
 	Hosts      = "/hosts"               // GET list; POST adds
 	HostNew    = "/hosts/new"           // GET form
+	CommonCPU  = "/hosts/cpu-baseline"  // GET form and what was found: job, vm, host; POST hosts, accel
 	HostTry    = "/hosts/try"           // POST the same form: answers the form with the trial's result
 	Tasks      = "/tasks"               // GET state, after
 	Events     = "/events"              // GET before, kind, q

@@ -110,8 +110,12 @@ func (f ChangeForm) cpu(p *domain.Problems, c *domain.VMChange, cfg domain.VMSpe
 			c.Topology = &n
 		}
 	}
-	c.CPU = differs(get("cpu"), cfg.CPU)
-	if now := featuresOf(p, get("cpu_features")); f.Values.Has("cpu_features") && !slices.Equal(now, cfg.CPUFeatures) && (len(now) > 0 || len(cfg.CPUFeatures) > 0) {
+	model, features := splitCPU(get("cpu"))
+	c.CPU = differs(model, cfg.CPU)
+	if features == "" {
+		features = get("cpu_features")
+	}
+	if now := featuresOf(p, features); f.Values.Has("cpu_features") && !slices.Equal(now, cfg.CPUFeatures) && (len(now) > 0 || len(cfg.CPUFeatures) > 0) {
 		c.CPUFeatures = &now
 	}
 }

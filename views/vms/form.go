@@ -77,7 +77,7 @@ func NewCreateForm(c Choices, host string) CreateForm {
 func PrefillCreate(v url.Values, c Choices) CreateForm {
 	if !v.Has("vcpus") {
 		f := NewCreateForm(c, v.Get("host"))
-		f.Name = v.Get("name")
+		f.Name, f.CPU = v.Get("name"), strings.TrimSpace(v.Get("cpu"))
 		if ref := v.Get("library"); ref != "" {
 			f.begin(ref, c)
 		}
@@ -149,9 +149,12 @@ func nicField(i int, k string) string  { return fmt.Sprintf("nics.%d.%s", i, k) 
 func (f CreateForm) Request(c Choices) (spec domain.VMSpec, tags []string, err error) {
 	var p domain.Problems
 	spec = domain.VMSpec{
-		Name: f.Name, CPU: f.CPU, Accel: domain.Accel(f.Accel), Machine: f.Machine, Firmware: f.Firmware, TPM: f.TPM == "1", Serial: true,
+		Name: f.Name, Accel: domain.Accel(f.Accel), Machine: f.Machine, Firmware: f.Firmware, TPM: f.TPM == "1", Serial: true,
 		VCPUs: number(&p, "vcpus", f.VCPUs), MemoryBytes: size(&p, "memory_bytes", f.Memory),
 	}
+	var features string
+	spec.CPU, features = splitCPU(f.CPU)
+	spec.CPUFeatures = featuresOf(&p, features)
 	if f.Sockets+f.Cores+f.Threads != "" {
 		t := domain.Topology{Sockets: 1, Cores: 1, Threads: 1}
 		for _, x := range []struct {

@@ -127,7 +127,9 @@ type Choices struct {
 	Library  []domain.Image   // with versions that a VM can begin as
 	Networks []domain.Network // active ones
 	Machines []string
-	Guests   []GuestKernel // kernels with initrd that the server offers for trying things
+	CPUs     []string             // models that guests can have by name
+	Common   []domain.CPUBaseline // processors found for several hosts, newest first
+	Guests   []GuestKernel        // kernels with initrd that the server offers for trying things
 	KVM      domain.Capability
 	UEFI     domain.Capability
 	Secure   domain.Capability

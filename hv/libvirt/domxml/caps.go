@@ -38,6 +38,7 @@ type DomainCaps struct {
 	Loaders                         []string
 	SecureLoader                    bool
 	CPUModes                        []string
+	CPUModels                       []string // usable ones by name
 	HostModel                       string
 	HostFeatures                    map[string]string // feature -> policy
 	TPMModels, TPMBackends          []string
@@ -116,6 +117,13 @@ func ParseDomainCapabilities(doc string) (DomainCaps, error) {
 			continue
 		}
 		c.CPUModes = append(c.CPUModes, m.attr("name"))
+		if m.attr("name") == "custom" {
+			for _, x := range m.all("model") {
+				if x.attr("usable") == "yes" {
+					c.CPUModels = append(c.CPUModels, x.value())
+				}
+			}
+		}
 		if m.attr("name") == "host-model" {
 			c.HostModel = m.kid("model").value()
 			for _, f := range m.all("feature") {
@@ -194,7 +202,7 @@ func FillFacts(f *domain.HostFacts, c Caps, dc, kvm DomainCaps) {
 	g, _ := c.Guest(c.Arch)
 	f.KVMOffered = slices.Contains(g.Domains, "kvm")
 	f.Emulator = cmp.Or(dc.Emulator, g.Emulator)
-	f.MaxVCPUs = dc.MaxVCPUs
+	f.MaxVCPUs, f.CPUModels = dc.MaxVCPUs, slices.Sorted(slices.Values(dc.CPUModels))
 	ms := slices.Clone(g.Machines)
 	slices.SortStableFunc(ms, func(a, b Machine) int {
 		if a, b := a.Canonical == "", b.Canonical == ""; a != b {
