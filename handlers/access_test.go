@@ -12,7 +12,7 @@ import (
 	"novacron/domain"
 )
 
-var secretRE = regexp.MustCompile(`<code id="secret"[^>]*>([^<]+)</code>`)
+var shownSecretRE = regexp.MustCompile(`<code id="secret"[^>]*>([^<]+)</code>`)
 
 // Everything about access is made, changed, explained and taken away by its pages.
 func TestAccessPages(t *testing.T) {
@@ -37,7 +37,7 @@ func TestAccessPages(t *testing.T) {
 	// A person with a role in it.
 	b.post("/access/users", url.Values{"name": {"no spaces here"}}).want(t, 422, "no spaces here")
 	a := b.post("/access/users", url.Values{"name": {"ann"}, "email": {"ann@example.org"}, "role": {"tenant-user"}, "tenant": {"team-a"}}).want(t, 200, "shown this once")
-	once := secretRE.FindStringSubmatch(a.text)
+	once := shownSecretRE.FindStringSubmatch(a.text)
 	if once == nil || len(once[1]) < 20 {
 		t.Fatal("the one-time password is not shown")
 	}
@@ -76,7 +76,7 @@ func TestAccessPages(t *testing.T) {
 	// A service account's token, shown once.
 	b.post("/access/tokens", url.Values{"name": {"ci"}, "role": {"nothing"}}).want(t, 422)
 	a = b.post("/access/tokens", url.Values{"name": {"ci"}, "role": {"tenant-user"}, "tenant": {"team-a"}, "days": {"3"}}).want(t, 200, "shown this once")
-	text := secretRE.FindStringSubmatch(a.text)[1]
+	text := shownSecretRE.FindStringSubmatch(a.text)[1]
 	if _, err := w.auth.TokenSubject(t.Context(), text); err != nil {
 		t.Errorf("the token opens nothing: %v", err)
 	}
