@@ -36,7 +36,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	password = "a decent pass phrase"
-	waitMost = 15 * time.Second // for what must come, on a busy machine
+	waitMost = 90 * time.Second // for what must come, on a busy machine
 )
 
 // world is a whole server with its database, engine and one fake host behind a real pool.

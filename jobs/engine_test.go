@@ -123,7 +123,7 @@ func enqueue(t testing.TB, e *Engine, req Request) domain.Job {
 
 func wait(t testing.TB, e *Engine, id string) domain.Job {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	job, err := e.Wait(ctx, id)
 	if err != nil {

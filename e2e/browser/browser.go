@@ -100,10 +100,10 @@ func (p *Page) Errors() []string {
 	return append([]string(nil), p.errs...)
 }
 
-// Do runs actions and fails the test when they do not succeed within 30 s.
+// Do runs actions and fails the test when they do not succeed within two minutes.
 func (p *Page) Do(what string, actions ...chromedp.Action) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, 2*time.Minute)
 	defer cancel()
 	if what == "start the browser" { // the first run starts the process, which must not end with the time-out
 		ctx = p.ctx
@@ -234,10 +234,10 @@ func (p *Page) Until(what, expr string) {
 	p.Within(60*time.Second, what, expr)
 }
 
-// Within waits until a JavaScript expression is true, for at most the given time.
+// Within waits until a JavaScript expression is true, for at most the given time and a minute and a half more, which a busy machine may need.
 func (p *Page) Within(most time.Duration, what, expr string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, most)
+	ctx, cancel := context.WithTimeout(p.ctx, most+90*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -253,7 +253,7 @@ func (p *Page) Within(most time.Duration, what, expr string) {
 			sctx, scancel := context.WithTimeout(p.ctx, 5*time.Second)
 			defer scancel()
 			chromedp.Run(sctx, chromedp.Location(&at), chromedp.Text("body", &text, chromedp.ByQuery))
-			p.t.Fatalf("waited %s for %s (%s; last error %v)\nat %s the page says:\n%s", most, what, expr, err, at, clip(text, 3000))
+			p.t.Fatalf("waited %s and more for %s (%s; last error %v)\nat %s the page says:\n%s", most, what, expr, err, at, clip(text, 3000))
 		case <-tick.C:
 		}
 	}

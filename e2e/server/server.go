@@ -202,21 +202,29 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// Wait polls for a state of the outside world until it holds; the last error is shown when it never does.
+// busy is how much longer a busy machine is given.
+const busy = 2 * time.Minute
+
+// Wait polls for a state of the outside world until it holds; the last error is shown when it never does. Taking longer than most, which is what a quiet
+// machine needs at the longest, is logged: how fast things are is for the benchmarks to say.
 func Wait(t testing.TB, most time.Duration, what string, ok func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), most)
+	ctx, cancel := context.WithTimeout(context.Background(), most+busy)
 	defer cancel()
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
+	began := time.Now()
 	var err error
 	for {
 		if err = ok(); err == nil {
+			if took := time.Since(began); took > most {
+				t.Logf("%s took %s; on a quiet machine %s is plenty", what, took.Round(time.Millisecond), most)
+			}
 			return
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited %s for %s: %v", most, what, err)
+			t.Fatalf("waited %s for %s: %v", most+busy, what, err)
 		case <-tick.C:
 		}
 	}

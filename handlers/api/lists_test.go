@@ -3,12 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
-	"slices"
-	"sort"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -128,50 +124,6 @@ func TestAHostsInventoryIsListed(t *testing.T) {
 		t.Errorf("devices: %+v", p)
 	}
 	refused(t, w.do("GET", "/api/v1/hosts/nothing/pools", nil), 404, "")
-}
-
-// The promise is measured on the built binary; this catches a list that has become slow by an order.
-func TestALongListIsQuickForManyReaders(t *testing.T) {
-	w := newWorld(t)
-	for range 10 {
-		w.mirrored(100)
-	}
-	const readers, each = 20, 15
-	var mu sync.Mutex
-	var took []time.Duration
-	var g sync.WaitGroup
-	for range readers {
-		g.Go(func() {
-			for range each {
-				start := time.Now()
-				req, err := http.NewRequest("GET", w.url+"/api/v1/vms?limit=100", nil)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				token(w.admin)(req)
-				res, err := http.DefaultClient.Do(req)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				res.Body.Close()
-				if res.StatusCode != 200 {
-					t.Errorf("status %d", res.StatusCode)
-				}
-				mu.Lock()
-				took = append(took, time.Since(start))
-				mu.Unlock()
-			}
-		})
-	}
-	g.Wait()
-	slices.Sort(took)
-	p99 := took[sort.Search(len(took), func(i int) bool { return i >= len(took)*99/100 })-1]
-	t.Logf("p50 %s, p99 %s", took[len(took)/2], p99)
-	if p99 > time.Second {
-		t.Errorf("p99 %s", p99)
-	}
 }
 
 func BenchmarkListVMs(b *testing.B) {

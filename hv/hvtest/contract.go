@@ -27,7 +27,7 @@ type Options struct {
 	Silence func(t *testing.T, h hv.Host) (restore func())
 }
 
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // Contract is what every hv.Host must do. newHost gives a connection of its own; the guests and volumes made here go with the test.
 func Contract(t *testing.T, newHost func(t *testing.T) hv.Host, opt Options) {

@@ -18,7 +18,7 @@ import (
 	"novacron/hv/rfb"
 )
 
-const wait = 60 * time.Second
+const wait = 3 * time.Minute
 
 // haltSpec is a guest that halts in its boot sector.
 func haltSpec(t testing.TB, d *libvirttest.Daemon, name string) domain.VMSpec {

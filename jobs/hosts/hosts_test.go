@@ -297,7 +297,7 @@ func TestTrialsForgetTheOldest(t *testing.T) {
 		}
 	}
 	w.Run(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	job, err := w.Engine.Wait(ctx, first.ID)
 	if err != nil || job.State != domain.JobUndone || !strings.Contains(job.Error.Fix, "again") {

@@ -131,7 +131,7 @@ func Run(t testing.TB, e *jobs.Engine) (stop func()) {
 // Wait waits for the job's end and fails the test when it does not come.
 func Wait(t testing.TB, e *jobs.Engine, id string) domain.Job {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	job, err := e.Wait(ctx, id)
 	if err != nil {

@@ -299,7 +299,7 @@ func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(20 * time.Second)
+	late := time.After(90 * time.Second)
 	for !ok() {
 		select {
 		case <-tick.C:

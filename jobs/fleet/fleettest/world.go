@@ -172,7 +172,7 @@ func (w *World) Wait(t testing.TB, job domain.Job, err error) domain.Job {
 	if err != nil {
 		t.Fatalf("the job was refused: %s", Detail(err))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	job, err = w.Engine.Wait(ctx, job.ID)
 	if err != nil {
@@ -215,7 +215,7 @@ func Detail(err error) string {
 // Until waits for a level. It looks again at every event of the database, and between events too, since not all that is written makes one.
 func (w *World) Until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	feed := w.DB.Feed()
 	for {
