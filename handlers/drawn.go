@@ -134,6 +134,9 @@ func (s *server) drawTree(ctx context.Context, sh *layout.Shell, seq int64) {
 			key += " " + h.ID
 		}
 	}
+	if sh.Tree.Pools.Open {
+		key += " pools"
+	}
 	sh.Tree.Drawn = func(draw templ.Component) templ.Component {
 		html, _, err := s.shell.drawnTrees.Get(ctx, key, 0, 0, func(ctx context.Context) (templ.Component, error) {
 			var buf bytes.Buffer

@@ -27,6 +27,7 @@ type affected struct {
 	evs              []domain.Event
 	counts           bool
 	storage          bool            // pools or volumes
+	pools            bool            // pools, by name
 	volumes          map[string]bool // those that events name
 }
 
@@ -89,8 +90,9 @@ func (s *server) sort(ctx context.Context, evs []domain.Event, moves map[string]
 			}
 		case "host":
 			a.hosts[ev.Resource.ID], a.counts, a.storage = true, true, true
+			a.pools = a.pools || ev.Kind == "host.removed"
 		case "pool":
-			a.storage = true
+			a.storage, a.pools = true, true
 		case "volume":
 			a.storage, a.volumes[ev.Resource.ID] = true, true
 		case "job":
@@ -224,6 +226,16 @@ func (d *drawing) tree(ctx context.Context, a affected) {
 			d.treeHost(ctx, id)
 		}
 	}
+	if a.pools && d.ok() {
+		d.part(ctx, "tree pools", func(ctx context.Context) (templ.Component, error) {
+			f, _, err := d.s.shell.frame(ctx, d.need, 0)
+			if err != nil {
+				return nil, err
+			}
+			t, err := d.s.treePools(ctx, d.v.sub, f, true)
+			return layout.StreamTreePools(t), err
+		})
+	}
 	if !d.may(access.VMRead) || len(a.vms) > rowsMost {
 		return // a tree that is open is read again with the page
 	}
@@ -266,7 +278,7 @@ func (s *server) redraw(ctx context.Context, v *viewer, need int64) ([]byte, err
 	if err != nil {
 		return nil, err
 	}
-	a := affected{vms: map[string]bool{}, hosts: map[string]bool{}, jobs: map[string]bool{}, lists: map[string]bool{}, counts: true, storage: true}
+	a := affected{vms: map[string]bool{}, hosts: map[string]bool{}, jobs: map[string]bool{}, lists: map[string]bool{}, counts: true, storage: true, pools: true}
 	for _, h := range f.hosts {
 		a.hosts[h.ID], a.lists[h.ID] = true, true
 	}

@@ -42,6 +42,7 @@ func (s *server) table() []route {
 		{get, live.Search, access.VMRead, s.search},
 		{get, live.Live, access.EventRead, s.live},
 		{get, live.PatTreeHost, access.VMRead, s.treeHost},
+		{get, live.TreePools, access.PoolRead, s.treePoolsPart},
 
 		{get, live.VMs, access.VMRead, s.kept(s.vmList)},
 		{post, live.VMs, access.VMCreate, s.vmCreate},

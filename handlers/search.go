@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -21,7 +23,7 @@ const (
 	searchOther = 6
 )
 
-// search finds VMs, hosts, tasks and commands by words; the palette takes the results out of the page.
+// search finds VMs, hosts, storage, tasks and commands by words; the palette takes the results out of the page.
 func (s *server) search(c echo.Context) error {
 	ctx := c.Request().Context()
 	q := strings.TrimSpace(c.QueryParam("q"))
@@ -46,6 +48,9 @@ func (s *server) search(c echo.Context) error {
 				m.Hosts = append(m.Hosts, r.Host)
 			}
 		}
+		if err := s.searchStorage(ctx, subject(c), q, &m); err != nil {
+			return err
+		}
 		jobs, err := s.DB.Jobs(ctx, db.JobQuery{Limit: tasksPerPage})
 		if err != nil {
 			return err
@@ -62,6 +67,43 @@ func (s *server) search(c echo.Context) error {
 		return err
 	}
 	return s.render(c, http.StatusOK, search.ResultsPage(sh, m))
+}
+
+// searchStorage finds pools and volumes, for who sees the whole estate's.
+func (s *server) searchStorage(ctx context.Context, sub auth.Subject, q string, m *search.Results) error {
+	if sub.Everywhere(access.PoolRead) {
+		pools, err := s.DB.StoragePools(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range pools {
+			if len(m.Pools) < searchOther && poolMatches(p, q) {
+				m.Pools = append(m.Pools, search.Pool{Pool: p.Pool, Where: poolWhere(p)})
+			}
+		}
+	}
+	if !sub.Everywhere(access.VolumeRead) {
+		return nil
+	}
+	p, err := s.DB.StorageVolumes(ctx, db.VolumeQuery{Search: q, Limit: searchOther})
+	if err != nil {
+		return err
+	}
+	for _, v := range p.Items {
+		hit := search.Volume{Volume: v.Volume, Where: v.Pool + " on " + v.HostName}
+		if v.Hosts > 1 {
+			hit.Where = v.Pool + " on " + strconv.Itoa(v.Hosts) + " hosts"
+		}
+		switch {
+		case len(v.Users) > 0:
+			hit.Used = v.Users[0].Name
+		case v.Image != "":
+			hit.Used = v.Image
+		}
+		m.Volumes = append(m.Volumes, hit)
+	}
+	m.More = max(0, p.Total-len(p.Items))
+	return nil
 }
 
 // commands are what the person may do from anywhere and that fits the words.

@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +33,7 @@ const (
 
 type frame struct {
 	hosts  []layout.TreeHost // none open
+	pools  int               // of the estate; 0 for who sees a part of it
 	counts layout.Counts
 	tasks  []domain.Job
 }
@@ -105,6 +108,13 @@ func (sc *shellCache) load(ctx context.Context) (frame, error) {
 	f.hosts = make([]layout.TreeHost, len(hosts))
 	for i := range hosts {
 		f.hosts[i] = treeHost(hosts[i], seen[hosts[i].ID])
+	}
+	if domain.SightOf(ctx).Full() {
+		pools, err := sc.db.StoragePools(ctx)
+		if err != nil {
+			return f, err
+		}
+		f.pools = len(pools)
 	}
 	slices.SortStableFunc(f.hosts, func(a, b layout.TreeHost) int {
 		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
@@ -185,6 +195,9 @@ func (s *server) shellFor(c echo.Context, p page) (layout.Shell, error) {
 	sh.Title, sh.Section, sh.Crumbs = p.title, p.section, p.crumbs
 	sh.Counts, sh.Tasks = f.counts, s.withProgress(f.tasks)
 	sh.Tree, err = s.treeFor(ctx, f, p)
+	if err == nil {
+		sh.Tree.Pools, err = s.treePools(ctx, sub, f, p.section == layout.SectionStorage)
+	}
 	if err != nil {
 		return sh, err
 	}
@@ -227,6 +240,52 @@ func (s *server) treeFor(ctx context.Context, f frame, p page) (layout.Tree, err
 		h.Open, h.VMs = true, vms
 	}
 	return t, nil
+}
+
+// treePools is the branch of storage pools, for who may see them all; with open it has what is below it.
+func (s *server) treePools(ctx context.Context, sub auth.Subject, f frame, open bool) (layout.TreePools, error) {
+	if !sub.Everywhere(access.PoolRead) || f.pools == 0 {
+		return layout.TreePools{}, nil
+	}
+	t := layout.TreePools{Count: f.pools, Open: open}
+	if !open {
+		return t, nil
+	}
+	all, err := s.DB.StoragePools(ctx)
+	if err != nil {
+		return t, err
+	}
+	t.Count = len(all)
+	for _, p := range all[:min(len(all), treeOpenVMs)] {
+		t.Items = append(t.Items, layout.TreePool{ID: p.ID, Name: p.Name, Where: poolWhere(p), Active: p.Active})
+	}
+	return t, nil
+}
+
+// poolWhere says in a word or two where a pool is.
+func poolWhere(p db.PoolItem) string {
+	if len(p.Hosts) == 1 {
+		return p.Hosts[0].HostName
+	}
+	return strconv.Itoa(len(p.Hosts)) + " hosts"
+}
+
+// treePoolsPart answers with what is below the branch of storage pools.
+func (s *server) treePoolsPart(c echo.Context) error {
+	ctx := c.Request().Context()
+	f, _, err := s.shell.frame(ctx, s.DB.Feed().Last(), shellFresh)
+	if err != nil {
+		return err
+	}
+	t, err := s.treePools(ctx, subject(c), f, true)
+	if err != nil {
+		return err
+	}
+	selected := ""
+	if u, err := url.Parse(c.Request().Header.Get("HX-Current-URL")); err == nil {
+		selected = idOfPage(u.Path)
+	}
+	return s.render(c, http.StatusOK, layout.TreePoolChildren(t, selected))
 }
 
 // withProgress puts the latest progress, which is not in the database, onto running jobs.

@@ -89,6 +89,39 @@ func TestPoolPages(t *testing.T) {
 	b.post("/storage/pools/"+def.ID+"/delete", nil).want(t, 409, "web-1")
 }
 
+// Pools and volumes are found from everywhere: in the palette, in the tree and on their host's page.
+func TestStorageIsFound(t *testing.T) {
+	w := newWorld(t)
+	b := w.admin()
+	if a := b.get("/"); strings.Contains(a.text, "tree-host-pools") {
+		t.Error("an estate without pools has a branch for them")
+	}
+	h := w.host(b, "b1")
+	vm := w.vm(b, "web-1")
+	def, ok := w.poolNamed("default")
+	if !ok {
+		t.Fatal("no pool")
+	}
+	vols, err := w.db.StorageVolumes(t.Context(), db.VolumeQuery{Pool: def.ID})
+	if err != nil || len(vols.Items) == 0 {
+		t.Fatal(vols, err)
+	}
+	disk := vols.Items[0]
+
+	b.get("/search?q=defau").want(t, 200, "Storage pools", "/storage/pools/"+def.ID, "free")
+	b.get("/search?q="+disk.Name).want(t, 200, "Volumes", "/storage/volumes/"+disk.ID, vm.Name, "default on b1")
+	b.get("/").want(t, 200, `id="tree-host-pools"`, `id="tree-under-pools" hidden`)
+	b.get("/tree/pools").want(t, 200, "/storage/pools/"+def.ID, "b1")
+	b.get("/storage/pools/"+def.ID).want(t, 200, `id="tree-`+def.ID+`"`)
+	b.get("/hosts/"+h.ID+"/storage").want(t, 200, "/storage/pools/"+def.ID, "/storage/volumes/"+disk.ID)
+	nets, err := w.db.Networks(t.Context(), h.ID)
+	if err != nil || len(nets) == 0 {
+		t.Fatal(nets, err)
+	}
+	b.get("/hosts/"+h.ID+"/networks").want(t, 200, "/networks/"+nets[0].ID)
+	b.get("/networks/"+nets[0].ID).want(t, 200, nets[0].Name)
+}
+
 func TestVolumePages(t *testing.T) {
 	w := newWorld(t)
 	b := w.admin()

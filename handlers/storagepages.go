@@ -190,7 +190,7 @@ func (s *server) poolPage(c echo.Context) (int, templ.Component, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	sh, err := s.shellFor(c, page{title: m.Pool.Name, section: layout.SectionStorage, on: m.Pool.ID, after: after, crumbs: []layout.Crumb{{Label: "Storage", URL: live.Storage}}})
+	sh, err := s.shellFor(c, page{title: m.Pool.Name, section: layout.SectionStorage, on: m.Pool.ID, select_: m.Pool.ID, after: after, crumbs: []layout.Crumb{{Label: "Storage", URL: live.Storage}}})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -240,7 +240,7 @@ func (s *server) volumeShell(c echo.Context, v domain.Volume, title string, afte
 	if title != v.Name {
 		crumbs, on = append(crumbs, layout.Crumb{Label: v.Name, URL: live.Volume(v.ID)}), ""
 	}
-	return s.shellFor(c, page{title: title, section: layout.SectionStorage, on: on, after: after, crumbs: crumbs})
+	return s.shellFor(c, page{title: title, section: layout.SectionStorage, on: on, select_: v.PoolID, after: after, crumbs: crumbs})
 }
 
 // volumeShow reads what a volume's page shows. The page and the stream both use it.

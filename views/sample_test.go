@@ -123,6 +123,8 @@ func shell(title string, section layout.Section, path string, crumbs ...layout.C
 			}
 		}
 		s.Tree.Hosts = append(s.Tree.Hosts, t)
+		s.Tree.Pools.Items = append(s.Tree.Pools.Items, layout.TreePool{ID: fmt.Sprint("pool_", i), Name: "default", Where: h.Name, Active: i > 0})
+		s.Tree.Pools.Count, s.Tree.Pools.Open = i+1, true
 	}
 	return s
 }

@@ -87,7 +87,7 @@ func TestStreamParts(t *testing.T) {
 	for name, c := range map[string]templ.Component{
 		"row": vms.StreamRow(s, sampleList(), sampleVMs()[0]), "gone": vms.StreamGone(s, sampleList(), sampleVMs()[0]), "news": vms.StreamNews(sampleList(), 3), "overview": vms.StreamOverview(s, overview()),
 		"vm": vms.StreamPage(s, vmPage("", 0)), "host": hosts.StreamPage(s, hostPage("", 0)), "hostrow": hosts.StreamRow(s, hostRows()[0]), "task": tasks.StreamPage(s, tasks.Page{Job: sampleJobs()[0]}), "taskrow": tasks.StreamRow(s, sampleJobs()[0]),
-		"drawer": layout.StreamTask(sampleJobs()[0]), "progress": layout.StreamProgress("job_1", domain.Progress{Percent: 10}), "counts": layout.StreamCounts(s), "treevm": layout.StreamTreeVM(layout.TreeVM{ID: "vm_00", Name: "x"}), "treehost": layout.StreamTreeHost(layout.TreeHost{ID: "host_1"}),
+		"drawer": layout.StreamTask(sampleJobs()[0]), "progress": layout.StreamProgress("job_1", domain.Progress{Percent: 10}), "counts": layout.StreamCounts(s), "treevm": layout.StreamTreeVM(layout.TreeVM{ID: "vm_00", Name: "x"}), "treepools": layout.StreamTreePools(layout.TreePools{Count: 1, Items: []layout.TreePool{{ID: "pool_1", Name: "default"}}}), "treehost": layout.StreamTreeHost(layout.TreeHost{ID: "host_1"}),
 		"image list": images.StreamList(s, images.List{Items: sampleImages()}), "image": images.StreamPage(s, images.Page{Image: sampleImages()[0]}), "template list": templates.StreamList(s, templates.List{Items: []domain.Template{sampleTemplate()}}),
 		"template": templates.StreamPage(s, templates.Page{Template: sampleTemplate(), Version: sampleTemplate().Versions[0]}),
 		"toast":    layout.ToastPartial(layout.Toast{Text: "x"}), "event": events.StreamNew(s, events.List{}, sampleEvents()[0]),

@@ -215,7 +215,7 @@ for (const bar of $$("[data-split]")) {
 // ---- Tree: open hosts are fetched once; the filter works on what is loaded and offers the search for the rest.
 export function markTree() {
   for (const a of $$(".tree li a[href]")) {
-    const here = location.pathname === a.pathname || location.pathname.startsWith(a.pathname + "/");
+    const here = location.pathname === a.pathname || !a.matches(".tree-group") && location.pathname.startsWith(a.pathname + "/");
     if (here) a.setAttribute("aria-current", "page"); else a.removeAttribute("aria-current");
   }
 }
@@ -229,7 +229,7 @@ addEventListener("click", (e) => {
 });
 $("[data-tree-filter]")?.addEventListener("input", (e) => {
   const q = e.target.value.trim().toLowerCase();
-  for (const li of $$("#tree-hosts > li")) {
+  for (const li of $$("#tree-hosts > li, #tree-storage > li")) {
     let any = false;
     for (const vm of $$("ul > li[data-name]", li)) { const hit = vm.dataset.name.toLowerCase().includes(q); vm.hidden = !hit; any ||= hit; }
     const self = li.dataset.name.toLowerCase().includes(q);

@@ -61,10 +61,11 @@ type Counts struct {
 	HostsAway   int
 }
 
-// Tree is the inventory on the left: hosts with their VMs. Only open hosts carry their VMs; the rest are fetched when opened.
+// Tree is the inventory on the left: hosts with their VMs, and the storage pools. Only what is open carries what is below it; the rest is fetched when opened.
 type Tree struct {
 	Hosts    []TreeHost
-	Selected string // id of the VM or host that the page shows
+	Pools    TreePools
+	Selected string // id of the VM, host or pool that the page shows
 	// Drawn may give the tree as it was drawn for another page, instead of drawing it; nil draws it.
 	Drawn func(draw templ.Component) templ.Component
 }
@@ -83,6 +84,20 @@ type TreeHost struct {
 type TreeVM struct {
 	ID, Name string
 	State    domain.VMState
+}
+
+// TreePools is the branch of storage pools; it is not there without any.
+type TreePools struct {
+	Count int
+	Open  bool // Items is filled and shown
+	Items []TreePool
+}
+
+// TreePool is one pool in the tree, once however many hosts see it.
+type TreePool struct {
+	ID, Name string
+	Where    string // the host that has it, or how many see it
+	Active   bool
 }
 
 // Tone says what sort of message it is.

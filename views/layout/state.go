@@ -245,6 +245,13 @@ func fetchChildren(h TreeHost) templ.Attributes {
 	return live.Fetch(live.TreeHost(h.ID), live.TreeChildren(h.ID))
 }
 
+func fetchPools(p TreePools) templ.Attributes {
+	if p.Open {
+		return nil
+	}
+	return live.Fetch(live.TreePools, live.TreePoolsUnder)
+}
+
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return one

@@ -9,6 +9,8 @@ const (
 	DrawerHead     = "drawer-head"
 	Tree           = "tree"
 	TreeHosts      = "tree-hosts"
+	TreeStorage    = "tree-storage"
+	TreePoolsUnder = "tree-under-pools"
 	HeaderStatus   = "header-status"
 	Dialog         = "dialog"
 	DialogBody     = "dialog-body"
@@ -54,7 +56,7 @@ func TaskRow(id string) string { return "row-" + id }
 // DrawerTask is a job's row in the drawer.
 func DrawerTask(id string) string { return "drawer-" + id }
 
-// TreeNode is a VM's or a host's entry in the tree.
+// TreeNode is a VM's, a host's or a pool's entry in the tree.
 func TreeNode(id string) string { return "tree-" + id }
 
 // TreeBranch is a host in the tree with everything below it.

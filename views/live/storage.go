@@ -50,5 +50,10 @@ func VolumeUploadInto(pool string) string {
 // Orphans lists the volumes that nobody needs.
 func Orphans() string { return StorageVolumes + "?orphans=1" }
 
+// VolumesWhere lists the volumes whose name or path has a text.
+func VolumesWhere(text string) string {
+	return StorageVolumes + "?" + url.Values{"filter": {text}}.Encode()
+}
+
 // Disk asks for and does one thing with a disk of a VM.
 func Disk(vm, target, action string) string { return at("vms", vm, "disks", target, action) }

@@ -55,6 +55,7 @@ const (
 	PatTaskAction    = "/tasks/:id/:action"         // POST cancel, retry, dismiss
 	PatTokenRevoke   = "/account/tokens/:id/revoke" // POST
 	PatTreeHost      = "/tree/hosts/:id"            // GET fragment: the VMs below a host
+	TreePools        = "/tree/pools"                // GET fragment: the storage pools
 	PatStatic        = "/static/*"
 )
 

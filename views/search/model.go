@@ -11,8 +11,24 @@ type Results struct {
 	VMs      []domain.VM
 	MoreVMs  int // beyond VMs
 	Hosts    []domain.Host
+	Pools    []Pool
+	Volumes  []Volume
+	More     int // volumes beyond Volumes
 	Tasks    []domain.Job
 	Commands []Command // what a person can do from here
+}
+
+// Pool is a storage pool that was found, and where it is.
+type Pool struct {
+	domain.Pool
+	Where string
+}
+
+// Volume is a volume that was found.
+type Volume struct {
+	domain.Volume
+	Where string // pool and host
+	Used  string // by what; empty: by nobody
 }
 
 // Command is an action of the palette.
