@@ -129,6 +129,7 @@ type VolumeItem struct {
 	Users    []VolumeUse // VMs that have it as a disk
 	Overlays int         // volumes built directly on it
 	Image    string      // what of the image library it holds
+	BaseOf   string      // the VM whose linked clones it was frozen for
 }
 
 // VolumePage is a page of volumes. The items are shared with other readers and must not be altered.
@@ -148,8 +149,7 @@ var volumeSorts = map[string]struct {
 const orphan = `NOT EXISTS (SELECT 1 FROM volumes s JOIN disk_uses u ON u.host_id = s.host_id AND u.path = s.path WHERE s.id = v.id)
 	AND NOT EXISTS (SELECT 1 FROM volumes s JOIN disk_uses u ON u.host_id = s.host_id AND u.pool = s.pool AND u.volume = s.name WHERE s.id = v.id)
 	AND NOT EXISTS (SELECT 1 FROM volumes s JOIN volumes o ON o.host_id = s.host_id AND o.backing = s.path WHERE s.id = v.id)
-	AND NOT EXISTS (SELECT 1 FROM image_copies c WHERE c.pool_id = v.pool_id AND c.volume = v.name)
-	AND NOT EXISTS (SELECT 1 FROM base_disks b WHERE b.pool_id = v.pool_id AND b.volume = v.name)`
+	AND NOT EXISTS (SELECT 1 FROM image_copies c WHERE c.pool_id = v.pool_id AND c.volume = v.name)`
 
 // StorageVolumes gives one page of volumes.
 func (d *DB) StorageVolumes(ctx context.Context, q VolumeQuery) (VolumePage, error) {
@@ -292,6 +292,11 @@ func (d *DB) annotate(ctx context.Context, items []VolumeItem) error {
 	}); err != nil {
 		return err
 	}
+	if err := ask(`SELECT s.id, b.of_vm AS a, '' AS b FROM volumes s JOIN base_disks b ON b.pool_id = s.pool_id AND b.volume = s.name WHERE s.id IN (?)`, func(i int, of, _ string) {
+		items[i].BaseOf = of
+	}); err != nil {
+		return err
+	}
 	return ask(`SELECT s.id, g.name AS a, w.label AS b FROM volumes s JOIN image_copies c ON c.pool_id = s.pool_id AND c.volume = s.name
 		JOIN image_versions w ON w.id = c.version_id JOIN images g ON g.id = w.image_id WHERE s.id IN (?)`, func(i int, name, label string) { items[i].Image = name + "@" + label })
 }
@@ -362,7 +367,8 @@ func (d *DB) Chain(ctx context.Context, volumeID string) ([]ChainLink, error) {
 	return chain, nil
 }
 
-// VolumeNeeds is VolumeUsers and what of the image library is kept in the volume: all that a delete would break.
+// VolumeNeeds is VolumeUsers and what of the image library is kept in the volume: all that a delete would break. What was frozen for linked clones is not
+// needed by that alone: with the last of them it is left over.
 func (d *DB) VolumeNeeds(ctx context.Context, volumeID string) ([]domain.VolumeUser, error) {
 	users, err := d.VolumeUsers(ctx, volumeID)
 	if err != nil {
@@ -373,6 +379,9 @@ func (d *DB) VolumeNeeds(ctx context.Context, volumeID string) ([]domain.VolumeU
 		return nil, err
 	}
 	kept, err := d.keptIn(ctx, at[0].PoolID, at[0].Name)
+	if len(users) == 0 {
+		kept = slices.DeleteFunc(kept, func(u domain.VolumeUser) bool { return u.Kind == "base" })
+	}
 	return append(users, kept...), err
 }
 

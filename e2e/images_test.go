@@ -205,16 +205,10 @@ func TestImagesBecomeVMs(t *testing.T) {
 	for _, id := range []string{clone, a.ID, b.ID} {
 		e.api.Change(t, "DELETE", "/api/v1/vms/"+id+"?disks=true", nil, "succeeded")
 	}
-	var unused struct {
-		Items []struct {
-			ID   string
-			Base bool
-		}
+	// What was frozen for the clone went with the last of the two that were built on it.
+	if left := volumes(t, 0, "imgvm-"); len(left) > 0 {
+		t.Errorf("%v are left on the host", left)
 	}
-	if _, err := e.api.Do("GET", "/api/v1/image-copies/unused", nil, &unused); err != nil || len(unused.Items) != 1 || !unused.Items[0].Base {
-		t.Fatalf("what nothing needs is %+v: %v, wanted the disk that was frozen for the clone", unused.Items, err)
-	}
-	e.api.Change(t, "POST", "/api/v1/image-copies/collect", map[string]any{"ids": []string{unused.Items[0].ID}}, "succeeded")
 	e.api.Change(t, "DELETE", "/api/v1/images/tinyimg", nil, "succeeded")
 	if left := volumes(t, 0, "image-tinyimg"); len(left) > 0 {
 		t.Errorf("%v are left on the host", left)

@@ -47,7 +47,7 @@ func usesModel(in []db.VolumeUse) []storage.Use {
 }
 
 func volumeModel(v db.VolumeItem) storage.Volume {
-	return storage.Volume{Volume: v.Volume, HostName: v.HostName, Hosts: v.Hosts, Users: usesModel(v.Users), Overlays: v.Overlays, Image: v.Image}
+	return storage.Volume{Volume: v.Volume, HostName: v.HostName, Hosts: v.Hosts, Users: usesModel(v.Users), Overlays: v.Overlays, Image: v.Image, BaseOf: v.BaseOf}
 }
 
 func needsModel(in []domain.VolumeUser) []storage.Need {

@@ -127,6 +127,7 @@ type PlanFile struct {
 	AllocationBytes int64  `json:"allocation_bytes"`
 	Goes            bool   `json:"goes" doc:"Deleted with ?disks=true"`
 	Always          bool   `json:"always" doc:"And also without"`
+	Base            string `json:"base,omitempty" doc:"It was frozen for linked clones, none of which is left: the id under which it is kept"`
 	Why             string `json:"why"`
 }
 

@@ -44,8 +44,6 @@ func TestFrozenVolumesStayAsTheyAre(t *testing.T) {
 		"shrinking":     second(w.Fleet.ResizeVolume(ctx, a, frozen.ID, fleet.ResizeVolume{SizeBytes: domain.MiB, Shrink: true})),
 		"uploading":     upload,
 		"moving":        second(w.Fleet.MoveVolume(ctx, a, frozen.ID, fleet.MoveVolume{Pool: "fast"})),
-		"deleting":      second(w.Fleet.DeleteVolume(ctx, a, frozen.ID, "")),
-		"deleting many": second(w.Fleet.DeleteVolumes(ctx, a, []string{frozen.ID}, "")),
 		"its pool":      second(w.Fleet.DeletePool(ctx, a, frozen.PoolID, fleet.DeletePool{Data: true, Confirm: "default"})),
 	} {
 		if !domain.Is(err, domain.Conflict) && !domain.Is(err, domain.Invalid) {
@@ -54,6 +52,18 @@ func TestFrozenVolumesStayAsTheyAre(t *testing.T) {
 			t.Errorf("%s does not say why: %s", what, text)
 		}
 	}
+	// It goes only when nothing is built on it.
+	f.AddVolume(domain.Volume{Pool: "default", Name: "clone.qcow2", Format: "qcow2", CapacityBytes: 2 * domain.MiB, Backing: frozen.Path, BackingFormat: "raw"})
+	refresh(t, w, f, h.ID)
+	for _, err := range []error{second(w.Fleet.DeleteVolume(ctx, a, frozen.ID, "")), second(w.Fleet.DeleteVolumes(ctx, a, []string{frozen.ID}, ""))} {
+		if text := fleettest.Detail(err); !domain.Is(err, domain.Conflict) || !strings.Contains(text, "clone.qcow2") {
+			t.Errorf("deleting: %v", err)
+		}
+	}
+	if err := f.DeleteVolume(ctx, "default", "clone.qcow2"); err != nil {
+		t.Fatal(err)
+	}
+	refresh(t, w, f, h.ID)
 	if f.Calls("WriteVolume")+f.Calls("ClearVolume")+f.Calls("ResizeVolume") != 0 || !bytes.Equal(f.Content("default", "frozen.raw"), bytes.Repeat([]byte{7}, 1<<20)) {
 		t.Error("it was written to")
 	}
@@ -137,6 +147,7 @@ func TestAVolumeThatIsFrozenMeanwhileStays(t *testing.T) {
 				t.Fatal(err)
 			}
 			freeze(t, w, v)
+			f.AddVolume(domain.Volume{Pool: "default", Name: "clone.qcow2", Format: "qcow2", CapacityBytes: domain.MiB, Backing: v.Path, BackingFormat: "raw"})
 			jobstest.Run(t, w.Engine)
 			w.Undone(t, job, nil, domain.Conflict)
 			if !bytes.Equal(f.Content("default", "v.raw"), bytes.Repeat([]byte{7}, 1<<20)) || f.Calls("DeleteVolume")+f.Calls("ClearVolume")+f.Calls("ResizeVolume") != 0 {

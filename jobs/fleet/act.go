@@ -109,7 +109,11 @@ func (f *Fleet) deleteRequest(ctx context.Context, vm domain.VM, disks bool) (jo
 		title += " and its disks"
 	}
 	for _, file := range plan.Files {
-		if file.Goes && (disks || file.Always) {
+		switch {
+		case file.Base != "" && disks:
+			in.Bases = append(in.Bases, file.Base)
+			locks = append(locks, "volume:"+vm.HostID+"/"+file.Pool+"/"+file.Volume)
+		case file.Base == "" && file.Goes && (disks || file.Always):
 			in.Files = append(in.Files, provision.DeleteFile{Pool: file.Pool, Volume: file.Volume, Path: file.Path})
 			locks = append(locks, "volume:"+vm.HostID+"/"+file.Pool+"/"+file.Volume)
 		}

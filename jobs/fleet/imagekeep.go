@@ -13,7 +13,7 @@ import (
 	"novacron/jobs/images"
 )
 
-// ImagePolicy says when copies of images on hosts go by themselves. What something is built on never does.
+// ImagePolicy says when copies of images on hosts go by themselves, and with them what was frozen for linked clones. What something is built on never does.
 type ImagePolicy struct {
 	Collect    bool `json:"collect"`
 	UnusedDays int  `json:"unused_days"` // since something was last made of the copy
@@ -95,7 +95,7 @@ func (f *Fleet) tidyImages(ctx context.Context) error {
 	return f.shelf.Tidy(sums, ids)
 }
 
-// CollectByPolicy enqueues the removal of the copies whose time has come; n is how many.
+// CollectByPolicy enqueues the removal of the copies whose time has come, and of the disks that were frozen for linked clones of which none is left; n is how many.
 func (f *Fleet) CollectByPolicy(ctx context.Context) (n int, err error) {
 	p, err := f.ImagePolicy(ctx)
 	if err != nil || !p.Collect {
@@ -108,7 +108,11 @@ func (f *Fleet) CollectByPolicy(ctx context.Context) (n int, err error) {
 	before := f.clock().AddDate(0, 0, -p.UnusedDays)
 	in := images.Collect{}
 	for _, u := range unused {
-		if u.Base || u.LastUsedAt.After(before) {
+		if u.Base {
+			in.Bases = append(in.Bases, u.ID)
+			continue
+		}
+		if u.LastUsedAt.After(before) {
 			continue
 		}
 		newest, err := f.newest(ctx, u.VersionID, p.Keep)
@@ -119,7 +123,7 @@ func (f *Fleet) CollectByPolicy(ctx context.Context) (n int, err error) {
 			in.Copies = append(in.Copies, u.ID)
 		}
 	}
-	if len(in.Copies) == 0 {
+	if len(in.Copies)+len(in.Bases) == 0 {
 		return 0, nil
 	}
 	_, err = f.engine.Enqueue(ctx, jobs.Request{Kind: images.KindCollect, Title: "Remove unused copies of images", Resource: domain.Ref{Kind: "images", Name: "image library"},
@@ -127,7 +131,7 @@ func (f *Fleet) CollectByPolicy(ctx context.Context) (n int, err error) {
 	if domain.Is(err, domain.Conflict) {
 		return 0, nil // one is at work already
 	}
-	return len(in.Copies), err
+	return len(in.Copies) + len(in.Bases), err
 }
 
 // newest reports whether a version is among the newest published ones of its image.

@@ -48,6 +48,9 @@ func (f *Fleet) plan(ctx context.Context, vm domain.VM) (DeletePlan, error) {
 	if err := f.planSeed(ctx, vm, &p, vms, volumes); err != nil {
 		return DeletePlan{}, err
 	}
+	if err := f.planBases(ctx, vm, &p, byName); err != nil {
+		return DeletePlan{}, err
+	}
 	for _, k := range []struct{ what, a, path string }{{"kernel", "a kernel", vm.Config.Boot.Kernel}, {"initrd", "an initrd", vm.Config.Boot.Initrd}} {
 		if k.path != "" {
 			p.Files = append(p.Files, PlanFile{Target: k.what, Device: k.what, Path: k.path, Why: "It is " + k.a + " that other VMs may boot too."})
@@ -80,4 +83,46 @@ func planFile(d domain.Disk, vm domain.VM, vms []domain.VM, volumes []domain.Vol
 		file.Goes, file.Why = true, "Only "+vm.Name+" uses it."
 	}
 	return file
+}
+
+// planBases adds the disks that were frozen for linked clones and that nothing needs any more when the VM's own files are gone.
+func (f *Fleet) planBases(ctx context.Context, vm domain.VM, p *DeletePlan, byName map[string]domain.Volume) error {
+	all, err := f.db.BaseDisks(ctx)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	bases := map[string]domain.BaseDisk{}
+	for _, b := range all {
+		bases[domain.VolumeID(b.PoolID, b.Volume)] = b
+	}
+	going := map[string]bool{}
+	for _, file := range slices.Clone(p.Files) {
+		v, known := byName[file.Pool+"/"+file.Volume]
+		if !known || !file.Goes || file.Always {
+			continue
+		}
+		going[v.ID] = true
+		chain, err := f.db.Chain(ctx, v.ID)
+		if err != nil {
+			return err
+		}
+		for _, l := range slices.Backward(chain) { // nearest first
+			b, frozen := bases[l.ID]
+			if l.Level >= 0 || !frozen || going[l.ID] {
+				continue
+			}
+			users, err := f.db.VolumeUsers(ctx, l.ID)
+			if err != nil {
+				return err
+			}
+			if slices.ContainsFunc(users, func(u domain.VolumeUser) bool { return u.ID != vm.ID && !going[u.ID] }) {
+				break // and so is what it stands on
+			}
+			going[l.ID] = true
+			p.Bytes += l.AllocationBytes
+			p.Files = append(p.Files, PlanFile{Target: file.Target, Device: "base", Path: l.Path, Pool: l.Pool, Volume: l.Name, CapacityBytes: l.CapacityBytes, AllocationBytes: l.AllocationBytes,
+				Goes: true, Base: b.ID, Why: "It was frozen for linked clones, and only " + vm.Name + " is built on it."})
+		}
+	}
+	return nil
 }

@@ -75,6 +75,7 @@ type PlanFile struct {
 	AllocationBytes int64
 	Goes            bool   // deleted when the disks are asked to go
 	Always          bool   // and also when they are not: it was made for this VM and holds what nobody else should read
+	Base            string // the id of the base disk that it is: frozen for linked clones, and nothing else is built on it
 	Why             string // why it goes or stays, in words
 }
 

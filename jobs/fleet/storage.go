@@ -550,7 +550,7 @@ func (f *Fleet) deleteVolume(ctx context.Context, volumeID string) (jobs.Request
 		err = storage.Needed("The volume "+v.Name, users)
 	}
 	return jobs.Request{Kind: storage.KindVolumeDelete, Title: "Delete volume " + v.Name, Resource: domain.Ref{Kind: "volume", ID: v.ID, Name: v.Name}, Locks: volumeLocks(at, v.Name),
-		Input: storage.DeleteVolume{HostID: at[0].HostID, VolumeID: v.ID, Places: at, Name: v.Name}}, v.Name, err
+		Input: storage.DeleteVolume{HostID: at[0].HostID, VolumeID: v.ID, PoolID: v.PoolID, Places: at, Name: v.Name}}, v.Name, err
 }
 
 // DeleteVolumes enqueues the deletion of many: those that somebody needs are refused one by one.

@@ -135,23 +135,18 @@ func (d Deps) collect(ctx context.Context, r *jobs.Run, in Collect) error {
 			hosts[c.HostID] = true
 		}
 	}
-	for _, id := range in.Bases {
-		b, err := d.DB.BaseDisk(ctx, id)
-		if domain.Is(err, domain.NotFound) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		gone, err := d.removeBase(ctx, r, b)
-		if err != nil {
-			return err
-		}
-		if gone {
-			done.Removed++
-			hosts[b.HostID] = true
-		}
+	if err := d.look(ctx, r, hosts); err != nil {
+		return err
 	}
+	gone, err := d.RemoveBases(ctx, r, in.Bases)
+	if err != nil {
+		return err
+	}
+	done.Removed += len(gone)
+	return r.Result(done)
+}
+
+func (d Deps) look(ctx context.Context, r *jobs.Run, hosts map[string]bool) error {
 	for id := range hosts {
 		host, err := d.Hosts.Host(id)
 		if err != nil {
@@ -161,7 +156,43 @@ func (d Deps) collect(ctx context.Context, r *jobs.Run, in Collect) error {
 			return err
 		}
 	}
-	return r.Result(done)
+	return nil
+}
+
+// RemoveBases deletes disks that were frozen for linked clones, those that stand on others first, and gives the paths of those that went. What is
+// needed after all stays, and the log says by what.
+func (d Deps) RemoveBases(ctx context.Context, r *jobs.Run, ids []string) (gone []string, err error) {
+	for more := true; more; {
+		more = false
+		var stay []string
+		for _, id := range ids {
+			b, err := d.DB.BaseDisk(ctx, id)
+			if domain.Is(err, domain.NotFound) {
+				continue
+			}
+			if err != nil {
+				return gone, err
+			}
+			why, err := d.removeBase(ctx, r, b)
+			if err != nil {
+				return gone, err
+			}
+			if why != "" {
+				stay = append(stay, fmt.Sprintf("%s stays: %s needs it.", b.Path, why))
+				continue
+			}
+			gone, more = append(gone, b.Path), true
+			if err := d.look(ctx, r, map[string]bool{b.HostID: true}); err != nil {
+				return gone, err
+			}
+		}
+		if !more {
+			for _, line := range stay {
+				r.Log("%s", line)
+			}
+		}
+	}
+	return gone, nil
 }
 
 // removeCopy deletes a copy unless it is needed after all; then the log says by what.
@@ -201,20 +232,48 @@ func (d Deps) removeCopy(ctx context.Context, r *jobs.Run, c domain.ImageCopy) (
 	})
 }
 
-func (d Deps) removeBase(ctx context.Context, r *jobs.Run, b domain.BaseDisk) (bool, error) {
+// removeBase deletes a frozen disk unless it is needed after all; then it says by what.
+func (d Deps) removeBase(ctx context.Context, r *jobs.Run, b domain.BaseDisk) (stays string, err error) {
 	host, stays, err := d.judge(ctx, b.HostID, b.PoolID, b.Pool, b.Volume, b.Path)
-	if err != nil {
-		return false, err
+	if err != nil || stays != "" {
+		return stays, err
 	}
-	if stays != "" {
-		r.Log("%s stays: %s needs it.", b.Path, stays)
-		return false, nil
+	// Nobody can make it again, so what cannot be looked into counts as built on it.
+	if stays, err = unknown(ctx, host); err != nil || stays != "" {
+		return stays, err
 	}
 	if err := host.DeleteVolume(ctx, b.Pool, b.Volume); err != nil && !domain.Is(err, domain.NotFound) {
-		return false, err
+		return "", err
 	}
 	r.Log("Removed %s, which was a disk of %s.", b.Path, b.OfVM)
-	return true, d.DB.Write(ctx, func(tx *db.Tx) error { return tx.DeleteBaseDisk(b.PoolID, b.Volume) })
+	return "", d.DB.Write(ctx, func(tx *db.Tx) error { return tx.DeleteBaseDisk(b.PoolID, b.Volume) })
+}
+
+// unknown names a disk whose backing chain nobody knows: a file with layers that is in no pool that is listed.
+func unknown(ctx context.Context, host hv.Host) (string, error) {
+	inv, err := host.Inventory(ctx)
+	if err != nil {
+		return "", err
+	}
+	guests, err := host.Guests(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, g := range guests {
+		disks := slices.Clone(g.Config.Disks)
+		if g.Live != nil {
+			disks = append(disks, g.Live.Disks...)
+		}
+		for _, x := range disks {
+			if x.Format == "raw" || x.Source == "" && x.Volume == "" || slices.ContainsFunc(inv.Volumes, func(v domain.Volume) bool {
+				return x.Source != "" && v.Path == x.Source || v.Pool == x.Pool && v.Name == x.Volume
+			}) {
+				continue
+			}
+			return fmt.Sprintf("perhaps the VM %s, whose disk %s is in no pool that the host lists now,", g.Name, x.Target), nil
+		}
+	}
+	return "", nil
 }
 
 // judge asks the rows of every host and then the host itself what needs a volume.

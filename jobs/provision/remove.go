@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"novacron/domain"
@@ -15,7 +16,8 @@ type Delete struct {
 	HostID string       `json:"host_id"`
 	UUID   string       `json:"uuid"`
 	Name   string       `json:"name"`
-	Files  []DeleteFile `json:"files"` // the volumes that go; none: disks stay
+	Files  []DeleteFile `json:"files"`           // the volumes that go; none: disks stay
+	Bases  []string     `json:"bases,omitempty"` // ids of base disks that nothing needs once they are gone; each is judged again
 }
 
 // DeleteFile is one volume that goes with its VM.
@@ -61,7 +63,7 @@ func (d Deps) deleteSteps(in Delete) []jobs.Step {
 			Do:      func(ctx context.Context, r *jobs.Run) error { return d.deleteFiles(ctx, r, in) },
 		})
 	}
-	return append(steps, jobs.Step{
+	steps = append(steps, jobs.Step{
 		Name:    "take it off the list",
 		NoUndo:  "The VM is gone from its host.",
 		Timeout: hostTimeout,
@@ -85,6 +87,36 @@ func (d Deps) deleteSteps(in Delete) []jobs.Step {
 			return r.Result(Result{VMID: in.VMID, Deleted: l.Deleted})
 		},
 	})
+	if len(in.Bases) > 0 {
+		steps = append(steps, jobs.Step{
+			Name:    "delete what was frozen for linked clones",
+			NoUndo:  "A deleted disk cannot be had back.",
+			Timeout: 30 * time.Minute,
+			Do:      func(ctx context.Context, r *jobs.Run) error { return d.deleteBases(ctx, r, in) },
+		})
+	}
+	return steps
+}
+
+// deleteBases comes when the VM is off the list: what is asked then knows of it no more.
+func (d Deps) deleteBases(ctx context.Context, r *jobs.Run, in Delete) error {
+	l, err := load(r)
+	if err != nil {
+		return err
+	}
+	gone, err := d.Images.RemoveBases(ctx, r, in.Bases)
+	for _, path := range gone {
+		if !slices.Contains(l.Deleted, path) {
+			l.Deleted = append(l.Deleted, path)
+		}
+	}
+	if serr := r.Save(ctx, l); serr != nil {
+		return serr
+	}
+	if err != nil {
+		return err
+	}
+	return r.Result(Result{VMID: in.VMID, Deleted: l.Deleted})
 }
 
 func (d Deps) checkDelete(ctx context.Context, r *jobs.Run, in Delete) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"novacron/db"
 	"novacron/domain"
 	"novacron/hv"
 	"novacron/jobs"
@@ -44,6 +45,7 @@ type ResizeVolume struct {
 type DeleteVolume struct {
 	HostID   string  `json:"host_id"`
 	VolumeID string  `json:"volume_id"`
+	PoolID   string  `json:"pool_id"`
 	Places   []Place `json:"places"`
 	Name     string  `json:"name"`
 }
@@ -335,6 +337,9 @@ func (d Deps) deleteVolumeSteps(in DeleteVolume) []jobs.Step {
 		Name: "take it off the list", Timeout: hostTimeout, NoUndo: "The volume is gone.",
 		Do: func(ctx context.Context, r *jobs.Run) error {
 			if err := d.mirror(ctx, r, in.Places, true); err != nil {
+				return err
+			}
+			if err := d.DB.Write(ctx, func(tx *db.Tx) error { return tx.DeleteBaseDisk(in.PoolID, in.Name) }); err != nil {
 				return err
 			}
 			return d.emit(ctx, r, "volume.removed", "Volume %s was deleted from %s.", in.Name, p.Pool)

@@ -1204,7 +1204,7 @@ func CopiesPage(s layout.Shell, m Copies) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = ui.Check(ui.Field{Form: "policy", Name: "collect", Label: "Remove unused copies once an hour", Value: m.Policy.Collect, Problems: p}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Check(ui.Field{Form: "policy", Name: "collect", Label: "Remove unused copies once an hour", Value: m.Policy.Collect, Problems: p, Help: "With them goes what was frozen for linked clones once none of them, nor the original, is built on it."}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

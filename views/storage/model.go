@@ -30,6 +30,7 @@ type Volume struct {
 	Users    []Use
 	Overlays int
 	Image    string
+	BaseOf   string // the VM whose linked clones it was frozen for
 }
 
 // Use names a VM.

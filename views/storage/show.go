@@ -203,6 +203,14 @@ func (m VolumeList) title() string {
 
 func (v Volume) orphan() bool { return len(v.Users) == 0 && v.Overlays == 0 && v.Image == "" }
 
+// nobody says that a volume is used by none, and why it is there all the same where that is known.
+func (v Volume) nobody() string {
+	if v.BaseOf != "" {
+		return "nobody: it was frozen for linked clones of " + v.BaseOf + ", and none is left"
+	}
+	return "nobody"
+}
+
 // useWords says who has a volume, in a cell.
 func overlayWords(n int) string { return ui.Plural(n, "volume on it", "volumes on it") }
 
