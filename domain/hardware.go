@@ -88,8 +88,8 @@ type HotplugMemory struct {
 // MemoryDevice is a memory module that can be plugged in while the guest runs.
 type MemoryDevice struct {
 	SizeBytes int64 `json:"size_bytes"`
-	Node      int   `json:"node"`
-	Slot      int   `json:"slot"` // chosen when it is added
+	Node      int   `json:"node" required:"false" doc:"The memory node that it is in; 0 when not given"`
+	Slot      int   `json:"slot" required:"false" doc:"The first free one from here on is taken"`
 }
 
 // CPUFeature requires or forbids a feature of the processor.

@@ -322,17 +322,7 @@ func (e *edit) removeDevices(ctx context.Context, c domain.VMChange, live string
 		if !done {
 			return err
 		}
-		e.undo = append(e.undo, func(ctx context.Context) error { return e.attach(ctx, elem) })
-		doc, err := e.h.document(ctx, e.n.Domain, 0)
-		if err != nil {
-			return err
-		}
-		if _, err := find(doc); domain.Is(err, domain.NotFound) {
-			e.note("%s was detached.", upper(what))
-		} else {
-			e.note("The guest was asked to let go of %s; it goes when the guest does, or at the next start.", what)
-		}
-		return nil
+		return e.detached(ctx, elem, what, find)
 	}
 	for _, target := range c.RemoveDisks {
 		elem, err := domxml.FindDisk(live, target)
@@ -366,6 +356,21 @@ func (e *edit) removeDevices(ctx context.Context, c domain.VMChange, live string
 		if err := remove(elem, "the network card "+mac, func(doc string) (string, error) { return domxml.FindNIC(doc, mac) }); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// detached remembers how to put back a device that the guest was asked to let go, and says whether it did so at once.
+func (e *edit) detached(ctx context.Context, elem, what string, find func(doc string) (string, error)) error {
+	e.undo = append(e.undo, func(ctx context.Context) error { return e.attach(ctx, elem) })
+	doc, err := e.h.document(ctx, e.n.Domain, 0)
+	if err != nil {
+		return err
+	}
+	if _, err := find(doc); domain.Is(err, domain.NotFound) {
+		e.note("%s was detached.", upper(what))
+	} else {
+		e.note("The guest was asked to let go of %s; it goes when the guest does, or at the next start.", what)
 	}
 	return nil
 }

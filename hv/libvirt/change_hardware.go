@@ -96,17 +96,7 @@ func (e *edit) unplug(ctx context.Context, elem, what string, find func(doc stri
 	if err != nil {
 		return err
 	}
-	e.undo = append(e.undo, func(ctx context.Context) error { return e.attach(ctx, elem) })
-	doc, err := e.h.document(ctx, e.n.Domain, 0)
-	if err != nil {
-		return err
-	}
-	if _, err := find(doc); domain.Is(err, domain.NotFound) {
-		e.note("%s was detached.", upper(what))
-	} else {
-		e.note("The guest was asked to let go of %s; it goes when the guest does, or at the next start.", what)
-	}
-	return nil
+	return e.detached(ctx, elem, what, find)
 }
 
 // oneDevice serves devices of which a guest has one: it is plugged in where there is none, and taken out; changing it waits for the next start.

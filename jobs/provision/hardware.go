@@ -8,21 +8,9 @@ import (
 
 // remainingHardware leaves out of a change what the definition shows as done.
 func remainingHardware(c domain.HardwareChange, now domain.Hardware) domain.HardwareChange {
-	tag := func(t string) bool {
-		return slices.ContainsFunc(now.Filesystems, func(f domain.Filesystem) bool { return f.Tag == t })
-	}
-	device := func(a string) bool {
-		return slices.ContainsFunc(now.HostDevices, func(h domain.HostDevice) bool { return h.Address == a })
-	}
-	slot := func(n int) bool {
-		return slices.ContainsFunc(now.MemoryDevices, func(m domain.MemoryDevice) bool { return m.Slot == n })
-	}
-	c.AddFilesystems = slices.DeleteFunc(slices.Clone(c.AddFilesystems), func(f domain.Filesystem) bool { return tag(f.Tag) })
-	c.RemoveFilesystems = slices.DeleteFunc(slices.Clone(c.RemoveFilesystems), func(t string) bool { return !tag(t) })
-	c.AddHostDevices = slices.DeleteFunc(slices.Clone(c.AddHostDevices), func(h domain.HostDevice) bool { return device(h.Address) })
-	c.RemoveHostDevices = slices.DeleteFunc(slices.Clone(c.RemoveHostDevices), func(a string) bool { return !device(a) })
-	c.AddMemoryDevices = slices.DeleteFunc(slices.Clone(c.AddMemoryDevices), func(m domain.MemoryDevice) bool { return slot(m.Slot) })
-	c.RemoveMemoryDevices = slices.DeleteFunc(slices.Clone(c.RemoveMemoryDevices), func(n int) bool { return !slot(n) })
+	c.AddFilesystems, c.RemoveFilesystems = undone(c.AddFilesystems, c.RemoveFilesystems, now.Filesystems, tagOf)
+	c.AddHostDevices, c.RemoveHostDevices = undone(c.AddHostDevices, c.RemoveHostDevices, now.HostDevices, addressOf)
+	c.AddMemoryDevices, c.RemoveMemoryDevices = undone(c.AddMemoryDevices, c.RemoveMemoryDevices, now.MemoryDevices, slotOf)
 	return c
 }
 
@@ -45,35 +33,34 @@ func inverseHardware(c domain.HardwareChange, before, now domain.Hardware) domai
 	if c.EmulatorPins != nil && before.EmulatorPins != now.EmulatorPins {
 		back.EmulatorPins = &before.EmulatorPins
 	}
-	for _, f := range now.Filesystems {
-		if !slices.Contains(before.Filesystems, f) {
-			back.RemoveFilesystems = append(back.RemoveFilesystems, f.Tag)
-		}
-	}
-	for _, f := range before.Filesystems {
-		if !slices.Contains(now.Filesystems, f) {
-			back.AddFilesystems = append(back.AddFilesystems, f)
-		}
-	}
-	for _, h := range now.HostDevices {
-		if !slices.Contains(before.HostDevices, h) {
-			back.RemoveHostDevices = append(back.RemoveHostDevices, h.Address)
-		}
-	}
-	for _, h := range before.HostDevices {
-		if !slices.Contains(now.HostDevices, h) {
-			back.AddHostDevices = append(back.AddHostDevices, h)
-		}
-	}
-	for _, m := range now.MemoryDevices {
-		if !slices.Contains(before.MemoryDevices, m) {
-			back.RemoveMemoryDevices = append(back.RemoveMemoryDevices, m.Slot)
-		}
-	}
-	for _, m := range before.MemoryDevices {
-		if !slices.Contains(now.MemoryDevices, m) {
-			back.AddMemoryDevices = append(back.AddMemoryDevices, m)
-		}
-	}
+	back.AddFilesystems, back.RemoveFilesystems = wayBack(before.Filesystems, now.Filesystems, tagOf)
+	back.AddHostDevices, back.RemoveHostDevices = wayBack(before.HostDevices, now.HostDevices, addressOf)
+	back.AddMemoryDevices, back.RemoveMemoryDevices = wayBack(before.MemoryDevices, now.MemoryDevices, slotOf)
 	return back
+}
+
+// What a change calls a device by.
+func tagOf(f domain.Filesystem) string     { return f.Tag }
+func addressOf(h domain.HostDevice) string { return h.Address }
+func slotOf(m domain.MemoryDevice) int     { return m.Slot }
+
+// undone leaves what is not there yet of what comes, and what is there still of what goes.
+func undone[T any, K comparable](add []T, remove []K, now []T, key func(T) K) ([]T, []K) {
+	there := func(k K) bool { return slices.ContainsFunc(now, func(x T) bool { return key(x) == k }) }
+	return slices.DeleteFunc(slices.Clone(add), func(x T) bool { return there(key(x)) }), slices.DeleteFunc(slices.Clone(remove), func(k K) bool { return !there(k) })
+}
+
+// wayBack says what to add and to remove to come from now to before.
+func wayBack[T comparable, K comparable](before, now []T, key func(T) K) (add []T, remove []K) {
+	for _, x := range now {
+		if !slices.Contains(before, x) {
+			remove = append(remove, key(x))
+		}
+	}
+	for _, x := range before {
+		if !slices.Contains(now, x) {
+			add = append(add, x)
+		}
+	}
+	return add, remove
 }
