@@ -157,3 +157,56 @@ func TestTemplatesInPages(t *testing.T) {
 	admin.post(at+"/delete", url.Values{"confirm": {"shop"}}).want(t, http.StatusSeeOther)
 	w.viewer().get("/templates/new").want(t, http.StatusForbidden)
 }
+
+// The form of a template has every disk and every card: each can be changed, added and taken away, and what has no row stays.
+func TestTemplateFormHasEveryDevice(t *testing.T) {
+	w := newWorld(t)
+	admin := w.admin()
+	w.host(admin, "b1")
+	f := url.Values{"name": {"two"}, "spec.vcpus": {"1"}, "spec.memory_bytes": {"256 MiB"}, "guest_exec_allow": {"uptime"}}
+	for i, size := range []string{"1 GiB", "2 GiB", ""} {
+		at := fmt.Sprintf("spec.disks.%d.", i)
+		f.Set(at+"from", "")
+		f.Set(at+"size_bytes", size)
+		f.Set(at+"bus", "scsi")
+	}
+	for i, on := range []string{"default", "default", ""} {
+		f.Set(fmt.Sprintf("spec.nics.%d.network", i), on)
+	}
+	f.Set("spec.nics.1.model", "e1000e")
+	at := admin.post("/templates", f).want(t, http.StatusSeeOther).location()
+	version := func(n int) domain.TemplateVersion {
+		t.Helper()
+		tm, err := w.db.Template(t.Context(), "two")
+		if err != nil || len(tm.Versions) != n {
+			t.Fatal(tm, err)
+		}
+		return tm.Versions[0]
+	}
+	v := version(1)
+	if s := v.Spec; len(s.Disks) != 2 || s.Disks[1].SizeBytes != 2*domain.GiB || s.Disks[1].Bus != "scsi" || len(s.NICs) != 2 || s.NICs[1].Model != "e1000e" {
+		t.Fatalf("%+v", v.Spec)
+	}
+	page := admin.get(at+"/versions/new").want(t, http.StatusOK, `name="spec.disks.1.size_bytes"`, `value="2 GiB"`, `name="spec.disks.2.size_bytes"`, `name="spec.nics.1.network"`, `name="spec.nics.2.network"`, "uptime")
+	if !strings.Contains(page.text, "Disk 2 begins as") {
+		t.Error("no row for the second disk")
+	}
+	// The first disk goes, the second grows, one is new; what is wrong is said at its row.
+	f = url.Values{"spec.vcpus": {"1"}, "spec.memory_bytes": {"256 MiB"}, "guest_exec_allow": {"uptime"}, "spec.disks.0.from": {"0"}, "spec.disks.0.size_bytes": {""}, "spec.disks.1.from": {"1"}, "spec.disks.1.size_bytes": {"much"},
+		"spec.disks.1.bus": {"virtio"}, "spec.disks.2.from": {""}, "spec.disks.2.size_bytes": {"5 GiB"}, "spec.nics.0.from": {"0"}, "spec.nics.0.network": {""}}
+	admin.post(at+"/versions/new", f).want(t, http.StatusUnprocessableEntity, `value="much"`, `id="template-spec.disks.1.size_bytes-error"`, "is not a size")
+	f.Set("spec.disks.1.size_bytes", "3 GiB")
+	f.Set("spec.disks.2.pool", "nowhere")
+	f.Set("spec.disks.2.bus", "carrier pigeon")
+	admin.post(at+"/versions/new", f).want(t, http.StatusUnprocessableEntity, `id="template-spec.disks.2.bus-error"`)
+	f.Set("spec.disks.2.bus", "")
+	f.Del("spec.disks.2.pool")
+	admin.post(at+"/versions/new", f).want(t, http.StatusSeeOther)
+	v = version(2)
+	if s := v.Spec; len(s.Disks) != 2 || s.Disks[0].SizeBytes != 3*domain.GiB || s.Disks[0].Bus != "virtio" || s.Disks[1].SizeBytes != 5*domain.GiB || len(s.NICs) != 1 || s.NICs[0].Model != "e1000e" {
+		t.Fatalf("%+v", s)
+	}
+	if len(v.ExecRules) != 1 {
+		t.Errorf("commands: %v", v.ExecRules)
+	}
+}

@@ -167,10 +167,11 @@ func (s *server) templateEdit(ctx context.Context, id, vmID string) (m templates
 		m.Networks = append(m.Networks, n.Name)
 	}
 	if id == "" && vmID == "" && len(m.Networks) > 0 {
-		m.Form.Network = m.Networks[0]
+		card := templates.CardForm{On: m.Networks[0]}
 		if slices.Contains(m.Networks, "default") {
-			m.Form.Network = "default"
+			card.On = "default"
 		}
+		m.Form.Cards = []templates.CardForm{card}
 	}
 	return m, boot, nil
 }
@@ -219,7 +220,7 @@ func (s *server) templateWrite(c echo.Context) error {
 	if code := domain.CodeOf(err); code == domain.Internal || code == domain.NotFound {
 		return err
 	}
-	m.Err = problem(err)
+	m.Err = m.Form.Place(problem(err))
 	return s.templateFormPage(c, statusOf(err), m)
 }
 

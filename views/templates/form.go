@@ -15,11 +15,13 @@ import (
 type Form struct {
 	Name, Description, Changelog                              string
 	VCPUs, Memory, CPU, Firmware                              string
-	Image, Linked, Size, Pool                                 string // of the first disk
-	Network                                                   string // of the first card
+	Disks                                                     []DiskForm
+	Cards                                                     []CardForm
 	Params                                                    []ParamForm
 	Hostname, User, Password, Keep, SSHKeys, Packages, RunCmd string
 	UserData, ExecAllow                                       string
+
+	diskAt, cardAt []int // the row of each disk and card of the spec that Spec gave; -1: none
 }
 
 // ParamForm is a parameter as typed.
@@ -32,23 +34,11 @@ const maxParams = 64
 
 // Fill writes a version as one would type it.
 func Fill(s domain.VMSpec, params []domain.Parameter, boot *domain.CloudInit, rules domain.ExecRules) Form {
-	f := Form{VCPUs: fmt.Sprint(max(s.VCPUs, 1)), CPU: s.CPU, Firmware: s.Firmware, ExecAllow: strings.Join(rules, "\n"), Linked: "1", Keep: "1"}
+	f := Form{VCPUs: fmt.Sprint(max(s.VCPUs, 1)), CPU: s.CPU, Firmware: s.Firmware, ExecAllow: strings.Join(rules, "\n"), Keep: "1"}
 	if s.MemoryBytes > 0 {
 		f.Memory = domain.FormatBytes(s.MemoryBytes)
 	}
-	if len(s.Disks) > 0 {
-		d := s.Disks[0]
-		f.Image, f.Pool, f.Linked = d.Image, d.Pool, ""
-		if d.Linked {
-			f.Linked = "1"
-		}
-		if d.SizeBytes > 0 {
-			f.Size = domain.FormatBytes(d.SizeBytes)
-		}
-	}
-	if len(s.NICs) > 0 {
-		f.Network = s.NICs[0].Network
-	}
+	f.fillDevices(s)
 	for _, p := range params {
 		r := ParamForm{Name: p.Name, Label: p.Label, Type: p.Type, Default: paramDefault(p), Choices: strings.Join(p.Choices, ", "), Help: p.Help}
 		if p.Required {
@@ -69,10 +59,10 @@ func Decode(v url.Values) Form {
 	text := func(k string) string { return strings.TrimRight(strings.ReplaceAll(v.Get(k), "\r\n", "\n"), "\n") }
 	f := Form{
 		Name: get("name"), Description: get("description"), Changelog: text("changelog"), VCPUs: get("spec.vcpus"), Memory: get("spec.memory_bytes"), CPU: get("spec.cpu"), Firmware: get("spec.firmware"),
-		Image: get("spec.disks.0.image"), Linked: get("spec.disks.0.linked"), Size: get("spec.disks.0.size_bytes"), Pool: get("spec.disks.0.pool"), Network: get("spec.nics.0.network"),
 		Hostname: get("cloud_init.hostname"), User: get("cloud_init.user"), Password: v.Get("cloud_init.password"), Keep: get("keep"), SSHKeys: text("cloud_init.ssh_keys"),
 		Packages: get("cloud_init.packages"), RunCmd: text("cloud_init.runcmd"), UserData: text("cloud_init.user_data"), ExecAllow: text("guest_exec_allow"),
 	}
+	f.decodeDevices(v)
 	for i := 0; i < maxParams+spareParams && v.Has(paramField(i, "name")); i++ {
 		p := func(k string) string { return get(paramField(i, k)) }
 		r := ParamForm{Name: p("name"), Label: p("label"), Type: p("type"), Default: p("default"), Required: p("required"), Choices: p("choices"), Help: p("help")}
@@ -89,7 +79,7 @@ func (f Form) rows() []ParamForm {
 }
 
 // Spec puts what was typed over the base; what the form does not show stays.
-func (f Form) Spec(base domain.VMSpec) (domain.VMSpec, []domain.Parameter, error) {
+func (f *Form) Spec(base domain.VMSpec) (domain.VMSpec, []domain.Parameter, error) {
 	var p domain.Problems
 	s := base
 	if n, err := fmt.Sscan(f.VCPUs, &s.VCPUs); err != nil || n != 1 {
@@ -109,27 +99,7 @@ func (f Form) Spec(base domain.VMSpec) (domain.VMSpec, []domain.Parameter, error
 		s.MemoryBytes, s.MaxMemoryBytes = m, 0
 	}
 	s.CPU, s.Firmware = f.CPU, f.Firmware
-	s.Disks, s.NICs = slices.Clone(base.Disks), slices.Clone(base.NICs)
-	if f.Image == "" && f.Size == "" {
-		s.Disks = s.Disks[min(1, len(s.Disks)):]
-	} else {
-		if len(s.Disks) == 0 {
-			s.Disks = []domain.Disk{{}}
-		}
-		d := &s.Disks[0]
-		d.Image, d.Linked, d.Pool, d.SizeBytes = f.Image, f.Linked == "1" && f.Image != "", f.Pool, 0
-		if f.Size != "" {
-			d.SizeBytes = bytes("spec.disks.0.size_bytes", f.Size)
-		}
-	}
-	switch {
-	case f.Network == "" && (len(s.NICs) == 0 || s.NICs[0].Network != ""): // a card on a bridge is not shown and stays
-		s.NICs = s.NICs[min(1, len(s.NICs)):]
-	case f.Network != "" && len(s.NICs) == 0:
-		s.NICs = []domain.NIC{{Network: f.Network}}
-	case f.Network != "":
-		s.NICs[0].Network, s.NICs[0].Bridge = f.Network, ""
-	}
+	f.devices(base, &s, bytes)
 	var params []domain.Parameter
 	for _, r := range f.Params {
 		par := domain.Parameter{Name: r.Name, Label: r.Label, Type: cmp.Or(r.Type, domain.ParamText), Default: r.Default, Required: r.Required == "1", Help: r.Help}

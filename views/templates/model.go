@@ -254,14 +254,9 @@ func typeOptions() []ui.Option {
 // kept are the parts of the base that the form does not show.
 func kept(m Edit) []string {
 	var out []string
-	for i, d := range m.Base.Disks {
-		if i > 0 {
+	for _, d := range m.Base.Disks {
+		if fixed(d) {
 			out = append(out, d.Describe())
-		}
-	}
-	for i, n := range m.Base.NICs {
-		if i > 0 {
-			out = append(out, "card: "+n.Describe())
 		}
 	}
 	return out

@@ -15,6 +15,12 @@ var (
 	modelOptions  = []ui.Option{{Value: "", Label: "virtio"}, {Value: "e1000e", Label: "Intel e1000e"}, {Value: "e1000", Label: "Intel e1000"}, {Value: "rtl8139", Label: "Realtek 8139"}}
 )
 
+// BusOptions and ModelOptions are the buses of a disk and the models of a card.
+func BusOptions() []ui.Option { return busOptions }
+
+// ModelOptions are the models of a network card.
+func ModelOptions() []ui.Option { return modelOptions }
+
 func poolOptions(c Choices) []ui.Option {
 	var out []ui.Option
 	for _, name := range poolNames(c) {
