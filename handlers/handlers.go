@@ -63,6 +63,7 @@ type server struct {
 	sheets  *memo.Memo[sheetKey, sheet]
 	routes  []route
 	apiOps  []api.Operation
+	lists   map[string]bool // addresses of the API that pack their answers themselves
 }
 
 // New makes the handler of the whole site.
@@ -84,6 +85,7 @@ func build(d Deps) (*server, *echo.Echo) {
 		tickets: newTickets(d.Clock),
 		shots:   newScreenshots(d.Clock),
 		static:  newStaticFiles(d.Static),
+		lists:   map[string]bool{},
 		sheets:  memo.New[sheetKey, sheet](d.DB.Feed().Last, d.Clock, sheetsKept),
 	}
 	e := echo.New()
@@ -96,6 +98,11 @@ func build(d Deps) (*server, *echo.Echo) {
 		e.Add(r.method, r.path, s.guard(r))
 	}
 	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing})
+	for _, op := range s.apiOps {
+		if op.Packs {
+			s.lists[op.Path] = true
+		}
+	}
 	return s, e
 }
 

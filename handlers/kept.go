@@ -2,22 +2,16 @@ package handlers
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
-	"net/http"
 	"strconv"
-	"strings"
-	"sync"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
 	"novacron/domain"
+	"novacron/handlers/packed"
 )
-
-// Packing a list of a hundred rows costs more than all the rest of its request, so a page is packed here and not by a middleware: what is kept is
-// kept as it goes over the wire.
 
 // sheet is a page as it is sent.
 type sheet struct {
@@ -57,7 +51,7 @@ func (s *server) kept(draw pageDrawer) echo.HandlerFunc {
 			return err
 		}
 		key := sheetKey{
-			user: sub.UserID, name: sub.Name, role: sub.Look(), prefs: string(prefs), address: c.Request().URL.RequestURI(), packed: takesGzip(c.Request()),
+			user: sub.UserID, name: sub.Name, role: sub.Look(), prefs: string(prefs), address: c.Request().URL.RequestURI(), packed: packed.Taken(c.Request()),
 			second: s.Clock().Unix(),
 		}
 		sh, _, err := s.sheets.Get(c.Request().Context(), key, s.DB.Feed().Last(), 0, func(ctx context.Context) (sheet, error) {
@@ -76,15 +70,12 @@ func (s *server) kept(draw pageDrawer) echo.HandlerFunc {
 
 // render sends a component. It is built in memory first, so that an error half-way still gets a proper answer.
 func (s *server) render(c echo.Context, status int, page templ.Component) error {
-	sh, err := newSheet(c.Request().Context(), status, page, takesGzip(c.Request()))
+	sh, err := newSheet(c.Request().Context(), status, page, packed.Taken(c.Request()))
 	if err != nil {
 		return err
 	}
 	return sh.send(c)
 }
-
-// notWorthPacking is the length below which an answer fits a packet or two as it is.
-const notWorthPacking = 1024
 
 func newSheet(ctx context.Context, status int, page templ.Component, pack bool) (sheet, error) {
 	buf := templ.GetBuffer()
@@ -92,29 +83,12 @@ func newSheet(ctx context.Context, status int, page templ.Component, pack bool) 
 	if err := page.Render(ctx, buf); err != nil {
 		return sheet{}, domain.Errorf(domain.Internal, "The page could not be made: %w", err)
 	}
-	if !pack || buf.Len() < notWorthPacking {
+	if !pack || buf.Len() < packed.NotWorth {
 		return sheet{status: status, html: bytes.Clone(buf.Bytes())}, nil
 	}
-	var out bytes.Buffer
-	w := packers.Get().(*gzip.Writer)
-	defer packers.Put(w)
-	w.Reset(&out)
-	if _, err := w.Write(buf.Bytes()); err != nil {
-		return sheet{}, err
-	}
-	if err := w.Close(); err != nil {
-		return sheet{}, err
-	}
-	return sheet{status: status, html: out.Bytes(), packed: true}, nil
+	html, err := packed.Gzip(buf.Bytes())
+	return sheet{status: status, html: html, packed: true}, err
 }
-
-var packers = sync.Pool{New: func() any {
-	w, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
-	if err != nil {
-		panic(err) // the level is a constant
-	}
-	return w
-}}
 
 func (sh sheet) send(c echo.Context) error {
 	h := c.Response().Header()
@@ -124,8 +98,4 @@ func (sh sheet) send(c echo.Context) error {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(sh.html)))
 	return c.HTMLBlob(sh.status, sh.html)
-}
-
-func takesGzip(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept-Encoding"), "gzip")
 }

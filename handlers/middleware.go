@@ -16,6 +16,7 @@ import (
 
 	"novacron/auth"
 	"novacron/domain"
+	"novacron/handlers/packed"
 	"novacron/views/live"
 )
 
@@ -47,7 +48,7 @@ func (s *server) middleware(e *echo.Echo) {
 			}
 		},
 		middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: maxBody, Skipper: longBody}),
-		middleware.GzipWithConfig(middleware.GzipConfig{Level: 1, MinLength: notWorthPacking, Skipper: noGzip}),
+		middleware.GzipWithConfig(middleware.GzipConfig{Level: 1, MinLength: packed.NotWorth, Skipper: s.packsItself}),
 		s.loadSession,
 		s.auditRefusals,
 	)
@@ -128,10 +129,10 @@ func streams(p string) bool {
 	return p == live.Live || strings.HasPrefix(p, "/ws/") || p == "/api/v1/events"
 }
 
-// noGzip leaves alone what packs itself (pages and static files) and what is not to be packed: only the API's answers are.
-func noGzip(c echo.Context) bool {
+// packsItself leaves alone what packs itself (pages, static files, lists of the API) and what is not to be packed: only the API's other answers are.
+func (s *server) packsItself(c echo.Context) bool {
 	p := c.Request().URL.Path
-	return streams(p) || strings.HasSuffix(p, "/content") || !strings.HasPrefix(p, "/api/") && !strings.HasPrefix(p, "/openapi")
+	return s.lists[p] && c.Request().Method == http.MethodGet || streams(p) || strings.HasSuffix(p, "/content") || !strings.HasPrefix(p, "/api/") && !strings.HasPrefix(p, "/openapi")
 }
 
 // recoverPanics turns a panic into an internal error with the stack in the log.

@@ -17,6 +17,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"novacron/domain"
+	"novacron/handlers/packed"
 )
 
 // staticFiles serves the embedded files: read, hashed and compressed once, on first use.
@@ -107,7 +108,7 @@ func (s *server) sendStatic(c echo.Context, name string) error {
 		h.Set("Cache-Control", "no-cache")
 	}
 	body := f.plain
-	if f.packed != nil && takesGzip(c.Request()) {
+	if f.packed != nil && packed.Taken(c.Request()) {
 		h.Set("Content-Encoding", "gzip")
 		h.Set("ETag", strings.TrimSuffix(f.etag, `"`)+`-gz"`)
 		body = f.packed

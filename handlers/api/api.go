@@ -46,6 +46,7 @@ type Operation struct {
 	Method     string
 	Path       string // as echo writes it: /api/v1/vms/:id
 	Permission access.Permission
+	Packs      bool // answers packed by itself to whoever takes it
 }
 
 const (
@@ -63,7 +64,7 @@ type server struct {
 	log   *slog.Logger
 	api   huma.API
 	ops   []Operation
-	pages *memo.Memo[pageKey, []byte]
+	pages *memo.Memo[pageKey, pageOutput]
 }
 
 // Register mounts every operation and the OpenAPI document on e, and lists them.
@@ -89,7 +90,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 		RejectUnknownQueryParameters: true,
 	}
 	s := &server{Deps: deps, log: deps.Log, api: humaecho.New(e, cfg)}
-	s.pages = memo.New[pageKey, []byte](deps.DB.Generation, deps.Clock, pagesMost)
+	s.pages = memo.New[pageKey, pageOutput](deps.DB.Generation, deps.Clock, pagesMost)
 	s.api.UseMiddleware(s.authorise)
 	s.hosts()
 	s.inventory()
@@ -130,7 +131,7 @@ func (s *server) document(e *echo.Echo) {
 			return c.Blob(http.StatusOK, "application/openapi+json", doc)
 		})
 	}
-	s.ops = append(s.ops, Operation{http.MethodGet, "/openapi.json", access.Public}, Operation{http.MethodGet, "/openapi-3.0.json", access.Public})
+	s.ops = append(s.ops, Operation{http.MethodGet, "/openapi.json", access.Public, false}, Operation{http.MethodGet, "/openapi-3.0.json", access.Public, false})
 }
 
 // op is one operation's place in the table.
@@ -138,6 +139,7 @@ type op struct {
 	id, method, path, summary, doc, tag string
 	perm                                access.Permission
 	status                              int
+	packs                               bool // set by registerPage
 }
 
 // register adds an operation: huma checks the request, authorise the person, and fail turns an error into an answer.
@@ -147,7 +149,7 @@ func register[I, O any](s *server, o op, h func(ctx context.Context, in *I) (*O,
 
 // registerWith lets an operation say more of itself than its types do.
 func registerWith[I, O any](s *server, o op, more func(*huma.Operation), h func(ctx context.Context, in *I) (*O, error)) {
-	s.ops = append(s.ops, Operation{o.method, echoPath(prefix + o.path), o.perm})
+	s.ops = append(s.ops, Operation{o.method, echoPath(prefix + o.path), o.perm, o.packs})
 	hop := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: prefix + o.path, Summary: o.summary, Description: o.doc, Tags: []string{o.tag}, DefaultStatus: o.status,
 		BodyReadTimeout: bodyTimeout,

@@ -18,6 +18,7 @@ import (
 	"novacron/auth"
 	"novacron/auth/access"
 	"novacron/domain"
+	"novacron/handlers/packed"
 )
 
 // authorise lets an operation run when who asks holds its permission.
@@ -45,7 +46,7 @@ func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 		s.refuse(ctx, err)
 		return
 	}
-	ctx = huma.WithContext(ctx, with)
+	ctx = huma.WithValue(huma.WithContext(ctx, with), takesPacked{}, packed.Taken(ec.Request()))
 	ctl := http.NewResponseController(ec.Response())
 	lift := func() {
 		if err := ctl.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"novacron/handlers/packed"
 )
 
 // Lists of the estate are what programs ask for over and over: a page is read and written as JSON once for all who see the same, and again when anything
@@ -14,15 +16,22 @@ import (
 type pageKey struct {
 	op string
 	in any // the operation's input, a comparable struct
+
+	packed bool
 }
+
+// takesPacked is the context's key for whether who asks takes gzip.
+type takesPacked struct{}
 
 // pagesMost bounds the remembered pages: 500 VMs make about half a megabyte.
 const pagesMost = 48
 
 // pageOutput is a page as it goes over the wire.
 type pageOutput struct {
-	ContentType string `header:"Content-Type"`
-	Body        []byte
+	ContentType     string `header:"Content-Type"`
+	ContentEncoding string `header:"Content-Encoding"`
+	Vary            string `header:"Vary"`
+	Body            []byte
 }
 
 // registerPage is register for a list. What read gives must depend on its input and on the estate as the caller sees it, on nothing else of theirs and not on the time.
@@ -31,17 +40,24 @@ func registerPage[I comparable, T any](s *server, o op, read func(ctx context.Co
 		page := schemaOf[Page[T]](s.api.OpenAPI().Components.Schemas)
 		h.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: page}}}}
 	}
+	o.packs = true
 	registerWith(s, o, more, func(ctx context.Context, in *I) (*pageOutput, error) {
-		body, _, err := s.pages.Get(ctx, pageKey{o.id, *in}, s.DB.Generation(), 0, func(ctx context.Context) ([]byte, error) {
+		takes, _ := ctx.Value(takesPacked{}).(bool)
+		out, _, err := s.pages.Get(ctx, pageKey{o.id, *in, takes}, s.DB.Generation(), 0, func(ctx context.Context) (pageOutput, error) {
 			page, err := read(ctx, in)
 			if err != nil {
-				return nil, err
+				return pageOutput{}, err
 			}
-			return json.Marshal(page)
+			out := pageOutput{ContentType: "application/json", Vary: "Accept-Encoding"}
+			if out.Body, err = json.Marshal(page); err == nil && takes && len(out.Body) >= packed.NotWorth {
+				out.ContentEncoding = "gzip"
+				out.Body, err = packed.Gzip(out.Body)
+			}
+			return out, err
 		})
 		if err != nil {
 			return nil, err
 		}
-		return &pageOutput{"application/json", body}, nil
+		return &out, nil
 	})
 }
