@@ -174,6 +174,16 @@ CREATE TABLE hosts (
     version        BIGINT NOT NULL
 , accel TEXT NOT NULL DEFAULT 'auto');
 
+CREATE TABLE identities (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    provider_id TEXT   NOT NULL REFERENCES providers (id) ON DELETE CASCADE,
+    subject     TEXT   NOT NULL,
+    user_id     TEXT   NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    name        TEXT   NOT NULL,
+    created_at  BIGINT NOT NULL,
+    last_used   BIGINT NOT NULL
+);
+
 CREATE TABLE image_copies (
     id           TEXT   NOT NULL PRIMARY KEY,
     version_id   TEXT   NOT NULL REFERENCES image_versions (id),
@@ -227,6 +237,16 @@ CREATE TABLE images (
     description TEXT   NOT NULL,
     created_at  BIGINT NOT NULL,
     version     BIGINT NOT NULL
+);
+
+CREATE TABLE invites (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    user_id    TEXT   NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    hash       TEXT   NOT NULL,
+    created_by TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at    BIGINT NOT NULL
 );
 
 CREATE TABLE job_log (
@@ -340,6 +360,17 @@ CREATE TABLE pools (
     allocation_bytes BIGINT NOT NULL,
     available_bytes  BIGINT NOT NULL, source TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (host_id, name)
+);
+
+CREATE TABLE providers (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    kind       TEXT   NOT NULL,
+    name       TEXT   NOT NULL,
+    config     TEXT   NOT NULL,
+    secret     TEXT   NOT NULL,
+    disabled   BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
 );
 
 CREATE TABLE quota_holds (
@@ -622,6 +653,10 @@ CREATE UNIQUE INDEX hosts_name ON hosts (lower(name));
 
 CREATE UNIQUE INDEX hosts_uri ON hosts (uri);
 
+CREATE UNIQUE INDEX identities_subject ON identities (provider_id, subject);
+
+CREATE INDEX identities_user ON identities (user_id);
+
 CREATE INDEX image_copies_host ON image_copies (host_id);
 
 CREATE UNIQUE INDEX image_copies_place ON image_copies (version_id, pool_id);
@@ -637,6 +672,10 @@ CREATE UNIQUE INDEX image_versions_label ON image_versions (image_id, label);
 CREATE INDEX image_versions_sha256 ON image_versions (sha256);
 
 CREATE UNIQUE INDEX images_name ON images (name);
+
+CREATE UNIQUE INDEX invites_hash ON invites (hash);
+
+CREATE INDEX invites_user ON invites (user_id);
 
 CREATE UNIQUE INDEX jobs_key ON jobs (actor, job_key);
 
