@@ -301,7 +301,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 			log.Error("the database did not close cleanly", "error", err)
 		}
 	}()
-	authn := auth.New(d, log, time.Now, auth.Options{Secure: cfg.SecureCookies || secure != nil})
+	authn := auth.New(d, log, time.Now, auth.Options{Secure: cfg.SecureCookies || secure != nil, FetchLocal: cfg.FetchLocal})
 	name, password, first, err := authn.EnsureAdmin(ctx)
 	if err != nil {
 		return err

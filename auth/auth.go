@@ -24,6 +24,7 @@ type Options struct {
 	Secure       bool          // the site is served over TLS: cookies carry the Secure attribute
 	IdleTimeout  time.Duration // a session unused for so long ends; 0: 12 hours
 	Lifetime     time.Duration // a session ends after so long at the latest; 0: 7 days
+	FetchLocal   bool          // identity providers may be at addresses of this machine and its links
 	CheapHashing bool          // the least costly argon2id, for tests that sign in often
 }
 
@@ -41,6 +42,11 @@ type Auth struct {
 	secure   bool
 	rights   rights
 	newest   *touches // when sessions were last seen
+	strict   strictness
+	shown    proofs
+	spent    spent
+	issuers  issuers
+	local    bool
 }
 
 // New makes an Auth on a database.
@@ -60,6 +66,7 @@ func New(d *db.DB, log *slog.Logger, clock func() time.Time, opt Options) *Auth 
 		touched:  newTouches(),
 		newest:   newTouches(),
 		secure:   opt.Secure,
+		local:    opt.FetchLocal,
 	}
 }
 
@@ -73,6 +80,7 @@ type Subject struct {
 	UserID     string // set for a person, and for a person's own token
 	TokenID    string // set for a program
 	MustChange bool   // signed in with a one-time password: may do nothing but change it
+	Enroll     bool   // has to set up a second factor before anything else
 	Prefs      domain.Prefs
 	Grants     *access.Grants
 	Session    string // id of the session, for a person

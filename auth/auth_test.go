@@ -243,7 +243,7 @@ func TestLimiterKeepsItsMemorySmall(t *testing.T) {
 func TestAStormOfSignInsIsTurnedAway(t *testing.T) {
 	h := newHasher(true)
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := h.sem.Acquire(ctx, hashesAtOnce); err != nil {
+	if err := h.sem.Acquire(ctx, h.lanes); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -272,7 +272,7 @@ func TestAStormOfSignInsIsTurnedAway(t *testing.T) {
 	if _, err := h.matches(ctx, "x", "nonsense"); err == nil {
 		t.Error("a cancelled check must fail")
 	}
-	h.sem.Release(hashesAtOnce)
+	h.sem.Release(h.lanes)
 	if _, err := h.matches(t.Context(), "x", "nonsense"); !domain.Is(err, domain.Internal) {
 		t.Errorf("a broken hash: %v", err)
 	}
@@ -447,7 +447,7 @@ func (b *browser) do(h func(ctx context.Context) error) (Subject, *http.Cookie) 
 	}
 	var got *http.Cookie
 	for _, c := range w.Result().Cookies() {
-		if c.Name == CookieName {
+		if c.Name == b.a.CookieName() {
 			if got != nil {
 				b.t.Fatal("two session cookies in one answer")
 			}

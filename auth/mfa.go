@@ -119,6 +119,9 @@ func (a *Auth) addFactor(ctx context.Context, by Subject, f domain.Factor) (code
 			if codes, err = a.newCodes(tx, by.UserID); err != nil {
 				return err
 			}
+			if err := tx.DeleteSignIns(by.UserID, by.Session); err != nil { // other sessions have not shown it
+				return err
+			}
 		}
 		if err := tx.InsertFactor(f); err != nil {
 			return err
@@ -188,13 +191,15 @@ func (a *Auth) RecoveryCodesLeft(ctx context.Context, userID string) (int, error
 	return a.db.RecoveryCodesLeft(ctx, userID)
 }
 
-// HalfSession remembers in the session that somebody gave the right password and still owes the second factor. Nothing else works with it.
-func (a *Auth) HalfSession(ctx context.Context, u domain.User) error {
+// HalfSession remembers in the session that somebody has shown the first proof and still owes the second factor. Nothing else works with it.
+func (a *Auth) HalfSession(ctx context.Context, u domain.User, proof string) error {
 	if err := a.sessions.m.RenewToken(ctx); err != nil {
 		return domain.Errorf(domain.Internal, "The session could not be renewed: %w", err)
 	}
 	a.sessions.m.Remove(ctx, keyUser)
+	a.sessions.m.Remove(ctx, keyMFA)
 	a.sessions.m.Put(ctx, keyHalf, u.ID)
+	a.sessions.m.Put(ctx, keyProof, proof)
 	a.sessions.m.Put(ctx, keyPrint, fingerprint(u))
 	a.sessions.m.Put(ctx, keySure, stamp(a.clock()))
 	return nil
@@ -263,7 +268,11 @@ func (a *Auth) CheckCode(ctx context.Context, u domain.User, code string) (proof
 
 // FinishSession signs in somebody who has shown the second factor too.
 func (a *Auth) FinishSession(ctx context.Context, u domain.User, proof string) error {
-	return a.beginSession(ctx, u, "password+"+proof, true)
+	first := a.sessions.m.GetString(ctx, keyProof)
+	if first == "" {
+		first = ProofPassword
+	}
+	return a.beginSession(ctx, u, first+"+"+proof, true)
 }
 
 // Sure reports whether the person was proven in the last so long: what is dangerous asks again.
@@ -294,7 +303,12 @@ func (a *Auth) CheckPassword(ctx context.Context, userID, password string) error
 	if wait := a.accounts.take(accountKey(u.Name)); wait > 0 {
 		return limited(wait)
 	}
-	ok, err := a.hasher.matches(ctx, password[:min(len(password), maxPassword+1)], u.PasswordHash)
+	var ok bool
+	if u.PasswordHash == "" {
+		ok, err = a.directoryPassword(ctx, u, password)
+	} else {
+		ok, err = a.hasher.matches(ctx, password[:min(len(password), maxPassword+1)], u.PasswordHash)
+	}
 	if err != nil {
 		return err
 	}
@@ -305,32 +319,40 @@ func (a *Auth) CheckPassword(ctx context.Context, userID, password string) error
 	return nil
 }
 
-// ResetUser gives somebody a new one-time password and ends their sessions; with mfa their second factors go too.
-func (a *Auth) ResetUser(ctx context.Context, by Subject, id string, mfa bool) (oneTime string, err error) {
+// mayReset: who may reset an account can sign in as it; so only who has at least what it has.
+func (a *Auth) mayReset(ctx context.Context, by Subject, id string) (domain.User, error) {
 	u, err := a.db.User(ctx, id)
 	if err != nil {
-		return "", err
+		return u, err
 	}
-	// Who may reset an account can sign in as it: so only who has at least what it has.
 	p, err := a.Policy(ctx)
 	if err != nil {
-		return "", err
+		return u, err
 	}
 	bindings, err := a.db.Bindings(ctx)
 	if err != nil {
-		return "", err
+		return u, err
 	}
 	groups, err := a.db.Groups(ctx)
 	if err != nil {
-		return "", err
+		return u, err
 	}
 	for _, b := range bindings {
 		in := slices.ContainsFunc(groups, func(g domain.Group) bool { return g.ID == b.Subject.ID && slices.Contains(g.Members, id) })
 		if r, ok := p.Role(b.Role); ok && !b.Deny && (b.Subject.ID == id || in) {
 			if err := mayGive(by, r, b.Scope, b.ScopeID); err != nil {
-				return "", err
+				return u, err
 			}
 		}
+	}
+	return u, nil
+}
+
+// ResetUser gives somebody a new one-time password and ends their sessions; with mfa their second factors go too.
+func (a *Auth) ResetUser(ctx context.Context, by Subject, id string, mfa bool) (oneTime string, err error) {
+	u, err := a.mayReset(ctx, by, id)
+	if err != nil {
+		return "", err
 	}
 	oneTime = oneTimePassword()
 	hash, err := a.hasher.hash(ctx, oneTime)
@@ -339,6 +361,9 @@ func (a *Auth) ResetUser(ctx context.Context, by Subject, id string, mfa bool) (
 	}
 	err = a.editUser(ctx, id, func(tx *db.Tx, row *domain.User) error {
 		row.PasswordHash, row.MustChange = hash, true
+		if err := tx.DeleteInvites(id); err != nil {
+			return err
+		}
 		said := "The password of " + u.Name + " was reset."
 		if mfa {
 			if err := tx.DeleteFactors(id); err != nil {
@@ -392,6 +417,9 @@ func (a *Auth) Rescue(ctx context.Context, name, actor string) (oneTime string, 
 		if _, err := a.Bind(ctx, server, domain.Binding{Subject: domain.Ref{Kind: "user", ID: u.ID}, Role: "platform-admin"}); err != nil {
 			return "", err
 		}
+	}
+	if err := a.localAgain(ctx, actor); err != nil {
+		return "", err
 	}
 	return a.ResetUser(ctx, server, u.ID, true)
 }

@@ -19,8 +19,11 @@ import (
 	"novacron/domain"
 )
 
-// CookieName is the name of the session's cookie.
-const CookieName = "novacron_session"
+// SessionCookie is the name of the session's cookie; under TLS browsers hold it to this host, to TLS and to the whole site by its prefix.
+const SessionCookie = "novacron_session"
+
+// CookieName is the name that the session's cookie has here.
+func (a *Auth) CookieName() string { return a.sessions.m.Cookie.Name }
 
 const (
 	keyUser   = "user"   // user id
@@ -42,10 +45,14 @@ type sessions struct {
 
 func newSessions(store scs.CtxStore, clock func() time.Time, opt Options) *sessions {
 	cache := newSessionCache(store, clock)
+	name := SessionCookie
+	if opt.Secure {
+		name = "__Host-" + name
+	}
 	// Not scs.New: that starts a goroutine for its default store which nothing can end.
 	m := &scs.SessionManager{
 		Store: cache, Codec: jsonCodec{}, HashTokenInStore: true, IdleTimeout: opt.IdleTimeout, Lifetime: opt.Lifetime,
-		Cookie: scs.SessionCookie{Name: CookieName, Path: "/", HttpOnly: true, Secure: opt.Secure, SameSite: http.SameSiteLaxMode, Persist: true},
+		Cookie: scs.SessionCookie{Name: name, Path: "/", HttpOnly: true, Secure: opt.Secure, SameSite: http.SameSiteLaxMode, Persist: true},
 	}
 	return &sessions{m: m, store: cache}
 }
@@ -53,7 +60,7 @@ func newSessions(store scs.CtxStore, clock func() time.Time, opt Options) *sessi
 // LoadSession reads the session that the request's cookie names into its context; CommitSession must follow before the answer's header goes out.
 func (a *Auth) LoadSession(r *http.Request) (context.Context, error) {
 	token := ""
-	if c, err := r.Cookie(CookieName); err == nil {
+	if c, err := r.Cookie(a.CookieName()); err == nil {
 		token = c.Value
 	}
 	ctx, err := a.sessions.m.Load(r.Context(), token)
@@ -68,7 +75,7 @@ func (a *Auth) CommitSession(ctx context.Context, w http.ResponseWriter) error {
 	m := a.sessions.m
 	h := w.Header()
 	if earlier := h.Values("Set-Cookie"); len(earlier) > 0 { // a session that is committed twice in one answer has one cookie
-		h["Set-Cookie"] = slices.DeleteFunc(earlier, func(c string) bool { return strings.HasPrefix(c, CookieName+"=") })
+		h["Set-Cookie"] = slices.DeleteFunc(earlier, func(c string) bool { return strings.HasPrefix(c, a.CookieName()+"=") })
 	}
 	switch m.Status(ctx) {
 	case scs.Modified:
@@ -83,12 +90,23 @@ func (a *Auth) CommitSession(ctx context.Context, w http.ResponseWriter) error {
 	return nil
 }
 
+// First proofs of who somebody is.
+const (
+	ProofPassword = "password"
+	ProofPasskey  = "passkey"
+)
+
 // BeginSession signs the person in with the password alone.
 func (a *Auth) BeginSession(ctx context.Context, u domain.User) error {
 	if proof := a.sessions.m.GetString(ctx, keyProof); proof != "" && a.sessions.m.GetString(ctx, keyUser) == u.ID {
 		return a.beginSession(ctx, u, proof, false) // a new password in a session that has shown more
 	}
-	return a.beginSession(ctx, u, "password", false)
+	return a.beginSession(ctx, u, ProofPassword, false)
+}
+
+// BeginProven signs the person in with another first proof; second when that was as good as two.
+func (a *Auth) BeginProven(ctx context.Context, u domain.User, proof string, second bool) error {
+	return a.beginSession(ctx, u, proof, second)
 }
 
 // beginSession signs the person in: the session gets a new token, so that one planted before is worth nothing, and a row in the list of devices.
@@ -114,6 +132,9 @@ func (a *Auth) beginSession(ctx context.Context, u domain.User, proof string, se
 		return err
 	}
 	m.Remove(ctx, keyHalf)
+	if m.GetString(ctx, keyUser) != u.ID { // what somebody else has shown in this browser is not this person's
+		m.Remove(ctx, keyMFA)
+	}
 	m.Put(ctx, keyUser, u.ID)
 	m.Put(ctx, keyPrint, fingerprint(u))
 	m.Put(ctx, keySignIn, in.ID)
@@ -156,6 +177,11 @@ func (a *Auth) EndSession(ctx context.Context) error {
 
 // SessionSubject finds who the loaded session stands for; nobody when there is none or its person or password is no longer the same.
 func (a *Auth) SessionSubject(ctx context.Context) (Subject, error) {
+	return a.sessionSubject(ctx, true)
+}
+
+// sessionSubject: what a page does by itself (its stream, its sparklines) is no use of the session, so that one that is left alone ends.
+func (a *Auth) sessionSubject(ctx context.Context, used bool) (Subject, error) {
 	id := a.sessions.m.GetString(ctx, keyUser)
 	if id == "" {
 		return Subject{}, nil
@@ -178,7 +204,15 @@ func (a *Auth) SessionSubject(ctx context.Context) (Subject, error) {
 	if err != nil {
 		return Subject{}, err
 	}
-	if now := a.clock().UTC(); now.Sub(in.SeenAt) >= signInSeenEvery && a.newest.due(in.ID, now) {
+	strict, err := a.SignInPolicy(ctx)
+	if err != nil {
+		return Subject{}, err
+	}
+	now := a.clock().UTC()
+	if now.Sub(in.SeenAt) > time.Duration(strict.IdleMinutes)*time.Minute+signInSeenEvery || now.Sub(in.CreatedAt) > time.Duration(strict.LifetimeHours)*time.Hour {
+		return Subject{}, nil
+	}
+	if used && now.Sub(in.SeenAt) >= signInSeenEvery && a.newest.due(in.ID, now) {
 		address := in.Address
 		if c := domain.CauseOf(ctx); c != nil && c.Address != "" {
 			address = c.Address
@@ -188,7 +222,13 @@ func (a *Auth) SessionSubject(ctx context.Context) (Subject, error) {
 		}
 	}
 	s := Subject{Name: u.Name, UserID: u.ID, MustChange: u.MustChange, Prefs: u.Prefs, Session: session, Proof: a.sessions.m.GetString(ctx, keyProof)}
-	s.Grants, err = a.grantsOfUser(ctx, u.ID, a.stamped(ctx, keyMFA))
+	mfa := a.stamped(ctx, keyMFA)
+	rights, err := a.Policy(ctx)
+	if err != nil {
+		return Subject{}, err
+	}
+	s.Enroll = a.mustEnroll(strict, rights, u.ID, mfa)
+	s.Grants, err = a.grantsOfUser(ctx, u.ID, mfa)
 	return s, err
 }
 
@@ -200,7 +240,7 @@ func (a *Auth) SessionKey(ctx context.Context) string {
 
 // SessionAlive asks again, for a stream that has been open for a while, whether its session still stands and for whom.
 func (a *Auth) SessionAlive(r *http.Request) (Subject, error) {
-	c, err := r.Cookie(CookieName)
+	c, err := r.Cookie(a.CookieName())
 	if err != nil {
 		return Subject{}, nil
 	}
@@ -209,7 +249,7 @@ func (a *Auth) SessionAlive(r *http.Request) (Subject, error) {
 	if err != nil {
 		return Subject{}, domain.Errorf(domain.Internal, "The session could not be read: %w", err)
 	}
-	return a.SessionSubject(ctx)
+	return a.sessionSubject(ctx, false)
 }
 
 // detached keeps a context's end but not its values, so that scs loads the session anew.
@@ -222,8 +262,13 @@ func (d detached) Value(key any) any {
 	return nil
 }
 
+// fingerprint tells one password from the next by the salt of its hash: that is new with each, and stays when only the hash's cost is raised.
 func fingerprint(u domain.User) string {
-	sum := sha256.Sum256([]byte(u.PasswordHash))
+	mark := u.PasswordHash
+	if parts := strings.Split(mark, "$"); len(parts) == 6 {
+		mark = parts[4]
+	}
+	sum := sha256.Sum256([]byte(mark))
 	return hex.EncodeToString(sum[:8])
 }
 

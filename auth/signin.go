@@ -2,7 +2,9 @@ package auth
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"time"
 
 	"novacron/auth/access"
 	"novacron/db"
@@ -66,23 +68,35 @@ func (a *Auth) createUser(ctx context.Context, u domain.User, oneTime, role, ten
 // SignIn checks name and password. addr is the client's address, for the rate limit. Wrong name and wrong password are one and the same
 // to the caller, in words and in time.
 func (a *Auth) SignIn(ctx context.Context, name, password, addr string) (domain.User, error) {
+	u, _, err := a.SignInWith(ctx, name, password, addr)
+	return u, err
+}
+
+// SignInWith is SignIn that also tells what was proven: a password kept here, or one that a directory has.
+func (a *Auth) SignInWith(ctx context.Context, name, password, addr string) (u domain.User, proof string, err error) {
 	account, from := accountKey(name), addrKey(addr)
 	counted := a.familiar.key(account, from)
 	if wait := max(a.accounts.take(counted), a.addrs.take(from)); wait > 0 {
 		a.log.WarnContext(ctx, "sign-in refused: too many attempts", "account", account, "addr", addr, "wait", wait)
-		return domain.User{}, limited(wait)
+		return u, "", limited(wait)
 	}
+	begun := a.clock()
 	wrong := func() error {
 		a.log.WarnContext(ctx, "sign-in failed", "account", account, "addr", addr)
 		return domain.Errorf(domain.Unauthenticated, "The name or the password is wrong.").WithFix("Check both and mind upper and lower case.")
 	}
-	u, err := a.db.UserByName(ctx, strings.TrimSpace(name))
+	strict, err := a.SignInPolicy(ctx)
+	if err != nil {
+		return u, "", err
+	}
+	u, err = a.db.UserByName(ctx, strings.TrimSpace(name))
 	unknown := domain.Is(err, domain.NotFound)
 	if err != nil && !unknown {
-		return domain.User{}, err
+		return u, "", err
 	}
 	hash := u.PasswordHash
-	if unknown {
+	elsewhere := unknown || hash == "" || strict.LocalOff
+	if elsewhere {
 		hash = a.hasher.dummy
 	}
 	if len(password) > maxPassword {
@@ -90,11 +104,27 @@ func (a *Auth) SignIn(ctx context.Context, name, password, addr string) (domain.
 	}
 	ok, err := a.hasher.matches(ctx, password, hash)
 	if err != nil {
-		return domain.User{}, err
+		return u, "", err
 	}
-	if !ok || unknown || u.Disabled {
-		return domain.User{}, wrong()
+	if elsewhere {
+		typed := strings.TrimSpace(name)
+		if u, proof, ok, err = a.signInDirectory(ctx, typed, password, addr); err != nil {
+			return domain.User{}, "", err
+		}
+		if ok {
+			a.accounts.forgive(counted)
+			a.addrs.forgive(from)
+			a.familiar.add(account, from)
+			return u, proof, nil
+		}
 	}
+	if !ok || elsewhere || u.Disabled {
+		if err := a.evenly(ctx, begun); err != nil {
+			return domain.User{}, "", err
+		}
+		return domain.User{}, "", wrong()
+	}
+	u = a.rehashed(ctx, u, password)
 	a.accounts.forgive(counted)
 	a.addrs.forgive(from)
 	a.familiar.add(account, from)
@@ -103,9 +133,46 @@ func (a *Auth) SignIn(ctx context.Context, name, password, addr string) (domain.
 		return tx.Emit(domain.Event{Kind: "user.signed_in", Resource: userRef(*u), Actor: u.Name, Message: u.Name + " signed in from " + addr + "."})
 	})
 	if err != nil {
-		return domain.User{}, err
+		return domain.User{}, "", err
 	}
-	return u, nil
+	return u, ProofPassword, nil
+}
+
+// evenlyFor is how long a refusal takes at least where a directory is asked about some names and not about others.
+const evenlyFor = 700 * time.Millisecond
+
+// evenly lets every refusal take the same time, so that time does not tell which names have an account here.
+func (a *Auth) evenly(ctx context.Context, begun time.Time) error {
+	all, err := a.db.Providers(ctx)
+	if err != nil || !slices.ContainsFunc(all, func(x domain.Provider) bool { return x.Kind == domain.ProviderLDAP && !x.Disabled }) {
+		return err
+	}
+	rest := time.NewTimer(evenlyFor - a.clock().Sub(begun))
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// rehashed gives a password that was hashed with older parameters a hash with those of now; its salt stays, so that sessions stay too.
+func (a *Auth) rehashed(ctx context.Context, u domain.User, password string) domain.User {
+	fresh, aged, err := a.hasher.again(ctx, password, u.PasswordHash)
+	if err != nil || !aged {
+		return u // it is as right as before; the next sign-in tries again
+	}
+	err = a.editUser(ctx, u.ID, func(_ *db.Tx, row *domain.User) error {
+		if row.PasswordHash == u.PasswordHash {
+			row.PasswordHash = fresh
+		}
+		u = *row
+		return nil
+	})
+	if err != nil {
+		a.log.WarnContext(ctx, "a password could not be hashed anew", "account", u.Name, "error", err)
+	}
+	return u
 }
 
 // ChangePassword replaces a person's password. All other sessions of that person end, since they carry the old password's fingerprint.
@@ -116,6 +183,9 @@ func (a *Auth) ChangePassword(ctx context.Context, userID, old, fresh string) (d
 	}
 	if wait := a.accounts.take(accountKey(u.Name)); wait > 0 {
 		return u, limited(wait)
+	}
+	if u.PasswordHash == "" {
+		return u, domain.Errorf(domain.Conflict, "This account has no password here: it signs in through an identity provider.").WithFix("Change the password there.")
 	}
 	ok, err := a.hasher.matches(ctx, old[:min(len(old), maxPassword+1)], u.PasswordHash)
 	if err != nil {
@@ -138,6 +208,9 @@ func (a *Auth) ChangePassword(ctx context.Context, userID, old, fresh string) (d
 	}
 	err = a.editUser(ctx, userID, func(tx *db.Tx, row *domain.User) error {
 		row.PasswordHash, row.MustChange = hash, false
+		if err := tx.DeleteInvites(userID); err != nil {
+			return err
+		}
 		u = *row
 		return tx.Emit(domain.Event{Kind: "user.password_changed", Resource: userRef(u), Actor: u.Name, Message: u.Name + " changed the password."})
 	})

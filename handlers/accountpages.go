@@ -44,6 +44,23 @@ func (s *server) showAccount(c echo.Context, status int, touch func(*account.Acc
 		return err
 	}
 	m.Session = sub.Session
+	if m.HasWord, err = s.Auth.HasPassword(ctx, sub); err != nil {
+		return err
+	}
+	if m.Links, err = s.Auth.Identities(ctx, sub.UserID); err != nil {
+		return err
+	}
+	all, err := s.Auth.Providers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		linked := slices.ContainsFunc(m.Links, func(l domain.Identity) bool { return l.ProviderID == x.ID })
+		if !x.Disabled && !linked && x.Kind == domain.ProviderOIDC {
+			m.Providers = append(m.Providers, x)
+		}
+	}
+	m.Rules = sub.Everywhere(access.RoleManage)
 	touch(&m)
 	return s.render(c, status, account.AccountPage(sh, m))
 }

@@ -24,6 +24,12 @@ import (
 // errMustChange sends a person with a one-time password to the form that changes it.
 var errMustChange = errors.New("the one-time password must be changed first")
 
+// mustEnroll reports whether a second factor has to be set up first.
+func mustEnroll(err error) bool {
+	step, ok := errors.AsType[*auth.StepError](err)
+	return ok && step.Needs == auth.NeedsSetUp
+}
+
 // problem turns any error into the one that people see. What is not a domain error is our fault, and its text is for the log.
 func problem(err error) *domain.Error {
 	if he, ok := errors.AsType[*echo.HTTPError](err); ok {
@@ -103,6 +109,8 @@ func (s *server) writeError(c echo.Context, status int, e *domain.Error, err err
 		return api.WriteProblem(c.Response(), status, e)
 	case errors.Is(err, errMustChange):
 		return s.move(c, live.Password)
+	case mustEnroll(err):
+		return s.move(c, live.MFA)
 	case e.Code == domain.Unauthenticated:
 		return s.sendToSignIn(c)
 	case isHTMX(c) && r.Method != http.MethodGet:
@@ -110,7 +118,7 @@ func (s *server) writeError(c echo.Context, status int, e *domain.Error, err err
 	}
 	m := verrors.Model{Status: status, Err: e, Back: safeNext(refererPath(r)), ID: requestIDOf(r.Context())}
 	sub := auth.SubjectOf(r.Context())
-	if sub.Known() && !sub.MustChange && sub.Can(access.VMRead) {
+	if sub.Known() && !sub.MustChange && !sub.Enroll && sub.Can(access.VMRead) {
 		sh, shErr := s.shellFor(c, page{title: http.StatusText(status)})
 		if shErr == nil {
 			return s.render(c, status, verrors.Page(sh, m))

@@ -23,7 +23,20 @@ func (s *server) codePage(c echo.Context) error {
 	if !ok {
 		return s.move(c, live.SignInThen(orHome(next)))
 	}
-	return s.render(c, http.StatusOK, account.CodePage(account.Code{UserName: u.Name, Next: next}))
+	return s.showCode(c, http.StatusOK, u, next, "")
+}
+
+func (s *server) showCode(c echo.Context, status int, u domain.User, next, wrong string) error {
+	all, err := s.Auth.Factors(c.Request().Context(), u.ID)
+	if err != nil {
+		return err
+	}
+	m := account.Code{UserName: u.Name, Next: next, Err: wrong}
+	for _, f := range all {
+		m.App = m.App || f.Kind == auth.FactorTOTP
+		m.Passkey = m.Passkey || f.Kind == auth.FactorPasskey
+	}
+	return s.render(c, status, account.CodePage(m))
 }
 
 func (s *server) checkCode(c echo.Context) error {
@@ -42,7 +55,7 @@ func (s *server) checkCode(c echo.Context) error {
 		}
 		e, status := problem(err), statusOf(err)
 		retryAfter(c, status, err)
-		return s.render(c, status, account.CodePage(account.Code{UserName: u.Name, Next: next, Err: strings.TrimSpace(e.Msg + " " + e.Fix)}))
+		return s.showCode(c, status, u, next, strings.TrimSpace(e.Msg+" "+e.Fix))
 	}
 	if err := s.Auth.FinishSession(ctx, u, proof); err != nil {
 		return err
@@ -73,6 +86,9 @@ func (s *server) showMFA(c echo.Context, status int, secret string, touch func(*
 	}
 	m := account.MFA{Secret: secret}
 	var err error
+	if m.Password, err = s.Auth.HasPassword(ctx, sub); err != nil {
+		return err
+	}
 	if m.Picture, err = auth.QR(address); err != nil {
 		return err
 	}
@@ -81,6 +97,12 @@ func (s *server) showMFA(c echo.Context, status int, secret string, touch func(*
 	}
 	if m.Left, err = s.Auth.RecoveryCodesLeft(ctx, sub.UserID); err != nil {
 		return err
+	}
+	if sub.Enroll { // sees nothing of the estate yet
+		touch(&m)
+		sh := s.bareShell(sub)
+		sh.Title = "Two-step sign-in"
+		return s.render(c, status, account.EnrollPage(sh, m))
 	}
 	sh, err := s.shellFor(c, page{title: "Two-step sign-in", section: layout.SectionAccount, crumbs: []layout.Crumb{{Label: "Account", URL: live.Account}}})
 	if err != nil {
@@ -92,27 +114,41 @@ func (s *server) showMFA(c echo.Context, status int, secret string, touch func(*
 
 // sure asks for the password once more: whoever found a browser open must not change what protects the account.
 func (s *server) sure(c echo.Context) error {
-	return s.Auth.CheckPassword(c.Request().Context(), subject(c).UserID, c.FormValue("password"))
+	return s.Auth.Reassure(c.Request().Context(), subject(c), c.FormValue("password"))
 }
 
 func (s *server) mfaAdd(c echo.Context) error {
 	name, secret := c.FormValue("name"), c.FormValue("secret")
+	return s.factorAdded(c, func() ([]string, error) {
+		return s.Auth.AddTOTP(c.Request().Context(), subject(c), name, secret, c.FormValue("code"))
+	}, func(m *account.MFA, e *domain.Error) { m.Name, m.Err = name, e }, secret)
+}
+
+// factorAdded adds a second factor after the password was shown once more. The session has shown it then too, and gets a new token.
+func (s *server) factorAdded(c echo.Context, add func() ([]string, error), wrong func(*account.MFA, *domain.Error), secret string) error {
+	ctx := c.Request().Context()
 	err := s.sure(c)
 	var codes []string
 	if err == nil {
-		codes, err = s.Auth.AddTOTP(c.Request().Context(), subject(c), name, secret, c.FormValue("code"))
+		codes, err = add()
+	}
+	if err == nil {
+		err = s.Auth.MakeSure(ctx, true)
+	}
+	if err == nil {
+		err = s.Auth.CommitSession(ctx, c.Response().Writer)
 	}
 	switch code := domain.CodeOf(err); {
 	case err == nil && len(codes) > 0: // the page is the answer itself, since a redirect would lose them
 		return s.showMFA(c, http.StatusOK, "", func(m *account.MFA) { m.Codes = codes })
 	case err == nil:
-		return s.moveSaying(c, live.Account, layout.Toast{Tone: layout.ToneSuccess, Text: "The app was added."})
+		return s.moveSaying(c, live.Account, layout.Toast{Tone: layout.ToneSuccess, Text: "The second factor was added."})
 	case code == domain.Internal:
 		return err
 	case code == domain.Invalid && problem(err).Fields == nil:
 		secret = ""
 	}
-	return s.showMFA(c, statusOf(err), secret, func(m *account.MFA) { m.Name, m.Err = name, problem(err) })
+	return s.showMFA(c, statusOf(err), secret, func(m *account.MFA) { wrong(m, problem(err)) })
 }
 
 func (s *server) mfaCodes(c echo.Context) error {

@@ -116,10 +116,13 @@ func quietPath(p string) bool {
 	return strings.HasPrefix(p, "/static/") || p == "/healthz" || p == "/readyz" || p == "/favicon.ico"
 }
 
-// logPath keeps tickets, which open a console, out of the log.
+// logPath keeps tickets, which open a console, and links that open an account out of the log.
 func logPath(p string) string {
 	if strings.HasPrefix(p, "/ws/console/") {
 		return "/ws/console/…"
+	}
+	if strings.HasPrefix(p, "/invite/") {
+		return "/invite/…"
 	}
 	return p
 }

@@ -62,7 +62,7 @@ func safeNext(next string) string {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil {
 		return ""
 	}
-	for _, p := range []string{live.SignIn, live.SignOut, live.Password, live.Live, "/ws/", "/static/", "/api/"} {
+	for _, p := range []string{live.SignIn, live.SignIn + "/", "/invite/", live.SignOut, live.Password, live.Live, "/ws/", "/static/", "/api/"} {
 		if u.Path == p || strings.HasSuffix(p, "/") && strings.HasPrefix(u.Path, p) {
 			return ""
 		}

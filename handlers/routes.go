@@ -27,6 +27,12 @@ func (s *server) table() []route {
 		{get, live.SignInCode, access.Public, s.codePage},
 		{post, live.SignInCode, access.Public, s.checkCode},
 		{post, live.SignOut, access.Public, s.signOut},
+		{post, live.PasskeyAsk, access.Public, s.passkeyAsk},
+		{post, live.SignInPasskey, access.Public, s.signInPasskey},
+		{get, live.PatSSO, access.Public, s.ssoBegin},
+		{get, live.PatSSOBack, access.Public, s.ssoBack},
+		{get, live.PatInvite, access.Public, s.invitePage},
+		{post, live.PatInvite, access.Public, s.inviteAccept},
 		{get, live.Password, access.AccountSelf, s.passwordPage},
 		{post, live.Password, access.AccountSelf, s.changeForcedPassword},
 		{get, live.PatStatic, access.Public, s.serveStatic},
@@ -246,6 +252,17 @@ func (s *server) table() []route {
 		{post, live.AccountPwd, access.AccountSelf, s.changePassword},
 		{get, live.MFA, access.AccountSelf, s.mfaPage},
 		{post, live.MFA, access.AccountSelf, s.mfaAdd},
+		{post, live.Passkeys, access.AccountSelf, s.passkeyAdd},
+		{post, live.PatLink, access.AccountSelf, s.linkBegin},
+		{post, live.PatUnlink, access.AccountSelf, s.unlink},
+		{get, live.SignInRules, access.RoleManage, s.rulesPage},
+		{post, live.SignInRules, access.RoleManage, s.rulesSave},
+		{get, live.ProviderNew, access.RoleManage, s.providerForm},
+		{post, live.ProviderNew, access.RoleManage, s.providerSave},
+		{get, live.PatProvider, access.RoleManage, s.providerForm},
+		{post, live.PatProvider, access.RoleManage, s.providerSave},
+		{get, live.PatProvDelete, access.RoleManage, s.providerAsk},
+		{post, live.PatProvDelete, access.RoleManage, s.providerDelete},
 		{post, live.MFACodes, access.AccountSelf, s.mfaCodes},
 		{post, live.PatMFARemove, access.AccountSelf, s.mfaRemove},
 		{post, live.PatSessEnd, access.AccountSelf, s.sessionEnd},
@@ -290,6 +307,12 @@ func (s *server) guard(r route) echo.HandlerFunc {
 		}
 		if sub.MustChange && r.path != live.Password {
 			return errMustChange
+		}
+		if sub.Enroll && r.path != live.MFA && r.path != live.Passkeys && r.path != live.Password {
+			return auth.ErrSetUp()
+		}
+		if asked, err := s.stepUp(c, r); asked || err != nil {
+			return err
 		}
 		return r.h(c)
 	}

@@ -19,20 +19,47 @@ func (s *server) signInPage(c echo.Context) error {
 	if sub := subject(c); sub.Known() {
 		return s.move(c, orHome(next))
 	}
-	m := account.SignIn{Next: next, Version: s.Version}
+	m := account.SignIn{Next: next}
 	switch {
 	case c.QueryParam("out") == "1":
 		m.Info = "You have signed out."
 	case c.QueryParam("kept") == "1":
 		m.Info = "Your session has ended. Sign in again; what you had typed is kept."
 	}
-	return s.render(c, http.StatusOK, account.SignInPage(m))
+	return s.showSignIn(c, http.StatusOK, m)
+}
+
+// showSignIn is the sign-in page with the ways that there are now.
+func (s *server) showSignIn(c echo.Context, status int, m account.SignIn) error {
+	ctx := c.Request().Context()
+	m.Version, m.Local = s.Version, true
+	strict, err := s.Auth.SignInPolicy(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := s.Auth.Providers(ctx)
+	if err != nil {
+		return err
+	}
+	m.Passkey = !strict.LocalOff
+	directory := false
+	for _, x := range all {
+		switch {
+		case x.Disabled:
+		case x.Kind == domain.ProviderLDAP:
+			directory = true
+		default:
+			m.Ways = append(m.Ways, account.Way{Name: x.Name, URL: withNext(live.SSO(x.ID), m.Next)})
+		}
+	}
+	m.Local = !strict.LocalOff || directory || len(m.Ways) == 0
+	return s.render(c, status, account.SignInPage(m))
 }
 
 func (s *server) signIn(c echo.Context) error {
 	name, next := c.FormValue("name"), safeNext(c.FormValue("next"))
 	ctx := c.Request().Context()
-	u, err := s.Auth.SignIn(ctx, name, c.FormValue("password"), c.RealIP())
+	u, proof, err := s.Auth.SignInWith(ctx, name, c.FormValue("password"), c.RealIP())
 	if err != nil {
 		if code := domain.CodeOf(err); code == domain.Internal {
 			return err
@@ -40,25 +67,9 @@ func (s *server) signIn(c echo.Context) error {
 		e := problem(err)
 		status := statusOf(err)
 		retryAfter(c, status, err)
-		return s.render(c, status, account.SignInPage(account.SignIn{Name: name, Next: next, Err: strings.TrimSpace(e.Msg + " " + e.Fix), Version: s.Version}))
+		return s.showSignIn(c, status, account.SignIn{Name: name, Next: next, Err: strings.TrimSpace(e.Msg + " " + e.Fix)})
 	}
-	owes, err := s.Auth.NeedsFactor(ctx, u.ID)
-	if err != nil {
-		return err
-	}
-	if owes {
-		if err := s.Auth.HalfSession(ctx, u); err != nil {
-			return err
-		}
-		if err := s.Auth.CommitSession(ctx, c.Response().Writer); err != nil {
-			return err
-		}
-		return s.move(c, withNext(live.SignInCode, next))
-	}
-	if err := s.Auth.BeginSession(ctx, u); err != nil {
-		return err
-	}
-	return s.signedIn(c, u, next)
+	return s.enter(c, u, proof, false, next)
 }
 
 func (s *server) signOut(c echo.Context) error {
@@ -121,7 +132,7 @@ const (
 )
 
 // secrets are fields that are never kept, not even for the time it takes to sign in again.
-var secrets = []string{"password", "secret", "code", "admin_password", "current", "again", "key", "client_key", "ssh_key", "clientkey", "sshkey", "ClientKey", "SSHKey"}
+var secrets = []string{"password", "secret", "code", "credential", "proof_password", "proof_code", "proof_credential", "admin_password", "current", "again", "key", "client_key", "ssh_key", "clientkey", "sshkey", "ClientKey", "SSHKey"}
 
 // sendToSignIn asks to sign in and comes back. A form that arrives without a session is kept under a key that only this browser has, and
 // its page shows it again afterwards.

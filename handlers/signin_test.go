@@ -24,7 +24,7 @@ func TestFirstSignIn(t *testing.T) {
 	to := "/password?next=" + url.QueryEscape("/vms?filter=tag:ci")
 	a.wantMove(t, to)
 	for _, c := range a.Cookies() {
-		if c.Name == auth.CookieName && (!c.HttpOnly || c.SameSite != http.SameSiteLaxMode) {
+		if c.Name == auth.SessionCookie && (!c.HttpOnly || c.SameSite != http.SameSiteLaxMode) {
 			t.Errorf("cookie %+v", c)
 		}
 	}

@@ -255,6 +255,7 @@ func pages() []page {
 	pg = append(pg, networkPages()...)
 	pg = append(pg, secGroupPages()...)
 	pg = append(pg, accessPages()...)
+	pg = append(pg, signInPages()...)
 	pg = append(pg, page{"vm-cards", vms.ShowPage(vmShell("hardware", 1), withCards(vmPage("hardware", 1)))}, page{"vm-addresses", vms.ShowPage(vmShell("", 1), withCards(vmPage("summary", 1)))})
 	return append(pg,
 		page{"move", migrate.MovePage(sh("Move web-prod-01", layout.SectionVMs, "/vms/vm_1/migrate"), sampleMove())},
@@ -265,7 +266,7 @@ func pages() []page {
 		page{"events", events.ListPage(sh("Events", layout.SectionEvents, "/events"), events.List{Items: sampleEvents(), Next: "5"})},
 		page{"search", search.ResultsPage(sh("Search", "", "/search?q=web"), search.Results{Query: "web" + evil, VMs: sampleVMs()[:3], MoreVMs: 4, Hosts: sampleHosts()[:1], Tasks: sampleJobs()[:1], Commands: []search.Command{{Label: "New VM", URL: live.VMNew, Icon: "plus", Keys: "n"}}})}, page{"search-none", search.ResultsPage(sh("Search", "", "/search"), search.Results{Query: "nothing"})},
 		page{"account", account.AccountPage(sh("Account", layout.SectionAccount, "/account"), account1)}, page{"second-step", account.CodePage(account.Code{UserName: "lena" + evil, Next: "/vms", Err: "The code is wrong."})},
-		page{"mfa", account.MFAPage(sh("Two-step sign-in", layout.SectionAccount, "/account/mfa"), account.MFA{Picture: "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", Secret: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", Codes: []string{"abcd-efgh-ijkl-mnop", "abcd-efgh-ijkl-mnoq"}, Factors: account1.Factors, Left: 9})}, page{"signin", account.SignInPage(account.SignIn{Version: "1.0"})}, page{"signin-wrong", account.SignInPage(account.SignIn{Name: "lena" + evil, Err: "Name or password is wrong.", Next: "/vms"})},
+		page{"mfa", account.MFAPage(sh("Two-step sign-in", layout.SectionAccount, "/account/mfa"), account.MFA{Picture: "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==", Secret: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", Codes: []string{"abcd-efgh-ijkl-mnop", "abcd-efgh-ijkl-mnoq"}, Factors: account1.Factors, Left: 9})}, page{"signin", account.SignInPage(account.SignIn{Version: "1.0", Local: true})}, page{"signin-wrong", account.SignInPage(account.SignIn{Name: "lena" + evil, Err: "Name or password is wrong.", Next: "/vms", Local: true})},
 		page{"password", account.PasswordPage(account.Password{UserName: "admin", Forced: true, Err: invalid(domain.FieldError{Field: "password", Msg: "That is too short.", Want: "at least 10 characters"})})},
 		page{"error-404", errors.Page(sh("Not found", "", "/x"), errors.Model{Status: 404, Err: domain.Errorf(domain.NotFound, "There is no VM “%s”.", evil), Back: "/vms", ID: "r1"})}, page{"error-409", errors.Page(sh("Busy", "", "/x"), errors.Model{Status: 409, Err: &domain.Error{Msg: "“Reboot db-prod-02” holds it.", Holder: "job_1"}})},
 		page{"error-500", errors.BarePage(errors.Model{Status: 500, ID: "r2"})}, page{"error-507", errors.Page(sh("No room", "", "/x"), errors.Model{Status: 507, Err: &domain.Error{Msg: "No host has 2 TiB of memory free.", Reasons: []domain.Reason{{Subject: "hv-ams-01", Msg: "has 212 GiB free"}}}})},

@@ -135,6 +135,16 @@ func (p *Policy) Tenant(idOrName string) (domain.Tenant, bool) {
 	return domain.Tenant{}, false
 }
 
+// RolesOf lists the roles that somebody has anywhere, by themselves or through a group, whatever the conditions.
+func (p *Policy) RolesOf(w Who) (out []string) {
+	for _, g := range p.grants(w) {
+		if !g.b.Deny && !slices.Contains(out, g.b.Role) {
+			out = append(out, g.b.Role)
+		}
+	}
+	return out
+}
+
 // Below gives a tenant and the tenants below it.
 func (p *Policy) Below(id string) []string { return p.below[id] }
 

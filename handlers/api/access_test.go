@@ -111,6 +111,8 @@ var snapshotBodies = map[string]string{
 	"PATCH /api/v1/snapshot-schedules/:id":       `{"name":"x"}`,
 	"PATCH /api/v1/users/:id":                    `{"full_name":"x"}`,
 	"POST /api/v1/users/:id/reset":               `{}`,
+	"POST /api/v1/users/:id/invite":              `{}`,
+	"PUT /api/v1/identity-providers/:id":         `{"name":"x"}`,
 }
 
 func TestTokensEnd(t *testing.T) {

@@ -109,6 +109,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.events()
 	s.storage()
 	s.people()
+	s.signIns()
 	s.rights()
 	s.audit()
 	s.document(e)

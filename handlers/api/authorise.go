@@ -40,7 +40,9 @@ func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 		cause.Actor, cause.Subject, cause.Proof = subject.Actor(), cmp.Or(subject.TokenID, subject.UserID), subject.Proof
 		// On echo's request and not only on huma's context, so that the access log names who asked.
 		ec.SetRequest(ec.Request().WithContext(with))
-		err = s.allowed(with, subject, s.ask(ec, perm))
+		if err = s.allowed(with, subject, s.ask(ec, perm)); err == nil {
+			err = s.step(ec, subject, perm)
+		}
 	}
 	if err != nil {
 		s.refuse(ctx, err)
@@ -67,7 +69,7 @@ func (s *server) subject(r *http.Request) (auth.Subject, error) {
 		}
 		return s.Auth.TokenSubject(r.Context(), token)
 	}
-	if _, err := r.Cookie(auth.CookieName); err != nil {
+	if _, err := r.Cookie(s.Auth.CookieName()); err != nil {
 		return auth.Subject{}, nil
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
@@ -81,7 +83,18 @@ func (s *server) allowed(ctx context.Context, subject auth.Subject, ask auth.Ask
 	if subject.MustChange {
 		return domain.Errorf(domain.Denied, "The one-time password has not been changed yet.").WithFix("Sign in and choose a password first.")
 	}
+	if subject.Enroll {
+		return auth.ErrSetUp()
+	}
 	return s.Auth.Authorise(ctx, subject, ask)
+}
+
+// step asks for a code before something dangerous, of those whose token belongs to a person.
+func (s *server) step(c echo.Context, subject auth.Subject, perm access.Permission) error {
+	if !auth.Dangerous(c.Request().Method, c.Path(), perm, "") {
+		return nil
+	}
+	return s.Auth.TokenStep(c.Request().Context(), subject, c.Request().Header.Get(auth.CodeHeader))
 }
 
 // ask is what the request wants: its operation's permission and everything that it names. A body of JSON is read for it, and put back.

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
 
+	"novacron/auth"
 	"novacron/domain"
 )
 
@@ -31,6 +32,7 @@ type Problem struct {
 	Fix     string          `json:"fix,omitempty" doc:"What to do about it"`
 	Errors  []ProblemField  `json:"errors,omitempty" doc:"The parts of the request that are wrong"`
 	Reasons []domain.Reason `json:"reasons,omitempty" doc:"Why each candidate was refused, or which step failed"`
+	Needs   string          `json:"needs,omitempty" doc:"The step that would lift the refusal" enum:"code,second-factor-setup"`
 	Holder  string          `json:"holder,omitempty" doc:"The job that holds the resource" example:"job_01k…"`
 }
 
@@ -84,6 +86,9 @@ func ProblemOf(err error) *Problem {
 	}
 	p := problem(Status(e.Code), e.Code, e.Msg)
 	p.Fix, p.Reasons, p.Holder = e.Fix, e.Reasons, e.Holder
+	if step, ok := errors.AsType[*auth.StepError](err); ok {
+		p.Needs = step.Needs
+	}
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, ProblemField{Field: fieldName(f.Field), Location: locate(f.Field), Message: f.Msg, Want: f.Want})
 	}

@@ -77,7 +77,7 @@ document.addEventListener("htmx:after:swap", (e) => {
   }
   const asks = ctx.text?.includes('id="ask"');
   if (dialog?.open && !asks && ctx.response?.status < 400 && ctx.sourceElement?.closest?.("#dialog")) dialog.close();
-  else if (dialog && asks && ctx.target?.id === "dialog-body" && $("#ask", dialog) && !dialog.open) {
+  else if (dialog && asks && (ctx.target?.id === "dialog-body" || ctx.target === "#dialog-body") && $("#ask", dialog) && !dialog.open) {
     dialog.showModal();
     ($("[autofocus], [aria-invalid=true]", dialog) || $("input:not([type=hidden]), textarea", dialog))?.focus();
   }
@@ -88,6 +88,7 @@ document.addEventListener("htmx:after:request", (e) => {
 });
 document.addEventListener("htmx:response:error", (e) => {
   const { ctx } = e.detail;
+  if (ctx.hx?.retarget) return; // a question comes into the dialog
   if (ctx.response.status === 401 && ctx.swap === "none") signedOut();
   else if (ctx.swap === "none" && !ctx.text.includes("<hx-partial")) toast("bad", `The server answered ${ctx.response.status}.`, "Nothing was changed as far as it could tell. Try again in a moment.");
 });

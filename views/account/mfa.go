@@ -11,6 +11,8 @@ type Code struct {
 	UserName string
 	Next     string
 	Err      string
+	App      bool // an authenticator app can answer
+	Passkey  bool
 }
 
 // MFA is the page of second factors.
@@ -22,6 +24,32 @@ type MFA struct {
 	Codes   []string // recovery codes just made, shown once
 	Factors []domain.Factor
 	Left    int // recovery codes that were not used
+
+	Password bool   // there is a password to be asked for
+	KeyName  string // of a passkey, as typed
+	KeyErr   *domain.Error
+}
+
+// Proof asks once more who it is, before something dangerous. Values is the form that was sent: it goes along.
+type Proof struct {
+	Action                  string
+	Values                  []Value
+	Code, Passkey, Password bool
+	AgainAt, AgainURL       string // the provider to sign in at again, when nothing else is there
+	Err                     *domain.Error
+}
+
+// Value is one field of a form.
+type Value struct{ Name, Value string }
+
+// Link leads to a provider to be linked with.
+type Link struct{ Name, URL string }
+
+// Invite is the page that a link opens.
+type Invite struct {
+	UserName string
+	Secret   string
+	Err      *domain.Error
 }
 
 // browserName makes a few words of a User-Agent; the whole stands in the tool tip.

@@ -15,8 +15,14 @@ type SignIn struct {
 	Next    string // where to go afterwards: a path of this server
 	Err     string // "Name or password is wrong." and the like
 	Info    string // "You have signed out."
+	Ways    []Way  // identity providers
+	Passkey bool   // a passkey alone lets in
+	Local   bool   // names and passwords do
 	Version string
 }
+
+// Way is an identity provider on the sign-in page.
+type Way struct{ Name, URL string }
 
 // Password is the form that changes a password; Forced when nothing else is possible before.
 type Password struct {
@@ -43,4 +49,9 @@ type Account struct {
 	Sessions  []domain.SignIn
 	Session   string // id of the one that looks
 	Now       time.Time
+
+	Links     []domain.Identity
+	Providers []domain.Provider // that could be linked
+	HasWord   bool              // there is a password to be asked for
+	Rules     bool              // may say how everybody signs in
 }
