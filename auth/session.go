@@ -180,6 +180,11 @@ func (a *Auth) SessionSubject(ctx context.Context) (Subject, error) {
 	return a.sessionSubject(ctx, true)
 }
 
+// SessionGlance is SessionSubject for what a page asks by itself.
+func (a *Auth) SessionGlance(ctx context.Context) (Subject, error) {
+	return a.sessionSubject(ctx, false)
+}
+
 // sessionSubject: what a page does by itself (its stream, its sparklines) is no use of the session, so that one that is left alone ends.
 func (a *Auth) sessionSubject(ctx context.Context, used bool) (Subject, error) {
 	id := a.sessions.m.GetString(ctx, keyUser)

@@ -203,7 +203,11 @@ func (s *server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := s.Auth.CommitSession(ctx, c.Response().Writer); err != nil {
 			return err
 		}
-		sub, err := s.Auth.SessionSubject(ctx)
+		find := s.Auth.SessionSubject
+		if streams(r.URL.Path) || strings.HasPrefix(r.URL.Path, "/api/") || strings.HasSuffix(r.URL.Path, ".png") {
+			find = s.Auth.SessionGlance
+		}
+		sub, err := find(ctx)
 		if err != nil {
 			return err
 		}

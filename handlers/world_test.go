@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +54,7 @@ type world struct {
 	shut    func() // ends the streams, as a shutdown does
 	once    string // the first start's password
 	log     *logText
+	later   atomic.Int64 // how far the clock of package auth is ahead
 }
 
 // logText collects what the server logs, for tests that look at it and for those that fail.
@@ -83,7 +85,8 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.db, w.auth = d, auth.New(d, log, time.Now, auth.Options{CheapHashing: true})
+	now := func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }
+	w.db, w.auth = d, auth.New(d, log, now, auth.Options{CheapHashing: true, FetchLocal: true})
 	if _, w.once, _, err = w.auth.EnsureAdmin(ctx); err != nil {
 		t.Fatal(err)
 	}
