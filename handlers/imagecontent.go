@@ -76,8 +76,10 @@ func (s *server) imageUpload(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	up, err := s.Fleet.UploadImage(r.Context(), subject(c).Actor(), v.ID, offset, total, api.PatientBody(r.Body, c.Response()))
+	body := api.PatientBody(r.Body, c.Response())
+	up, err := s.Fleet.UploadImage(r.Context(), subject(c).Actor(), v.ID, offset, total, body)
 	if err != nil {
+		api.Swallow(r, body)
 		return err
 	}
 	c.Response().Header().Set("Upload-Offset", strconv.FormatInt(up.Received, 10))

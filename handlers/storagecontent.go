@@ -42,12 +42,15 @@ func (s *server) contentHead(c echo.Context) error {
 func (s *server) contentPut(c echo.Context) error {
 	r, h := c.Request(), c.Response().Header()
 	offset, total, err := blocks.ContentRange(r.Header.Get("Content-Range"), r.ContentLength)
+	body := api.Patient(r, c.Response())
 	if err != nil {
+		api.Swallow(r, body)
 		return err
 	}
 	job, up, err := s.Fleet.Content().Write(r.Context(), subject(c).Actor(), c.Param("id"),
-		fleet.Upload{Offset: offset, Total: total, SHA256: c.QueryParam("sha256"), Body: api.Patient(r, c.Response())})
+		fleet.Upload{Offset: offset, Total: total, SHA256: c.QueryParam("sha256"), Body: body})
 	if err != nil {
+		api.Swallow(r, body)
 		return err
 	}
 	if up.Received >= up.Total {

@@ -107,8 +107,9 @@ type volumeUpload struct {
 	Header string `header:"X-Content-SHA256" maxLength:"64" doc:"SHA-256 of the whole content, in hexadecimal; checked at the end"`
 	SHA256 string `query:"sha256" maxLength:"64" doc:"The same"`
 
-	length int64
-	body   io.Reader
+	length  int64
+	body    io.Reader
+	refused func() // before the answer that says no
 }
 
 // Resolve takes the body as a stream: huma itself reads bodies into memory.
@@ -116,12 +117,24 @@ func (in *volumeUpload) Resolve(ctx huma.Context) []error {
 	c := humaecho.Unwrap(ctx)
 	in.length = c.Request().ContentLength
 	in.body = Patient(c.Request(), c.Response())
+	in.refused = func() { Swallow(c.Request(), in.body) }
 	return nil
 }
 
 // Patient gives a request's body with a deadline that moves on as long as something comes.
 func Patient(r *http.Request, w http.ResponseWriter) io.Reader {
 	return &patient{r.Body, http.NewResponseController(w)}
+}
+
+// swallowMost is more than a part of the pages' uploads.
+const swallowMost = 48 << 20
+
+// Swallow reads what is left of a part that was refused, so that its sender hears why: a connection that is closed on somebody who still sends tells nothing,
+// and he would try again. Who asked first (Expect) has heard before sending.
+func Swallow(r *http.Request, body io.Reader) {
+	if r.Header.Get("Expect") == "" {
+		io.CopyN(io.Discard, body, swallowMost) //nolint:errcheck // a sender that leaves needs no answer
+	}
 }
 
 // patient reads a request's body as long as something comes.
@@ -169,6 +182,7 @@ func (s *server) volumeContent() {
 		func(ctx context.Context, in *volumeUpload) (*volumeUploaded, error) {
 			offset, total, err := blocks.ContentRange(in.Range, in.length)
 			if err != nil {
+				in.refused()
 				return nil, err
 			}
 			sum := in.Header
@@ -177,6 +191,7 @@ func (s *server) volumeContent() {
 			}
 			job, up, err := s.Fleet.Content().Write(ctx, actor(ctx), in.ID, fleet.Upload{Offset: offset, Total: total, SHA256: sum, Body: in.body})
 			if err != nil {
+				in.refused()
 				return nil, err
 			}
 			if up.Received < up.Total {
@@ -336,7 +351,8 @@ func (s *server) vmDisks() {
 			disk := domain.Disk{Target: b.Target, Device: b.Device, Bus: b.Bus, Pool: b.Pool, Volume: b.Name, SizeBytes: b.SizeBytes, Format: b.Format, Encrypted: b.Encrypted, Cache: b.Cache, Discard: b.Discard,
 				IOThread: b.IOThread, Serial: b.Serial, ReadOnly: b.ReadOnly, Shareable: b.Shareable, Tune: b.Tune}
 			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
-				return s.Fleet.AttachDisk(ctx, actor(ctx), in.ID, b.Volume, disk, key)
+				job, err := s.Fleet.AttachDisk(ctx, actor(ctx), in.ID, b.Volume, disk, key)
+				return job, asSent(err, "add_disks.0.", "")
 			})
 		})
 	register(s, op{id: "change-disk", method: http.MethodPatch, path: "/vms/{id}/disks/{target}", tag: "VMs", perm: access.VMEdit, status: 202, summary: "Change a disk",

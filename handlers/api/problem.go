@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -95,12 +96,32 @@ func ProblemOf(err error) *Problem {
 	return p
 }
 
+// asSent names the fields of an error as the request's body did: what begins with from begins with to.
+func asSent(err error, from, to string) error {
+	e, ok := errors.AsType[*domain.Error](err)
+	if !ok {
+		return err
+	}
+	out := *e
+	out.Fields = slices.Clone(e.Fields)
+	for i, f := range out.Fields {
+		if rest, ok := strings.CutPrefix(f.Field, from); ok {
+			out.Fields[i].Field = to + rest
+			out.Msg = strings.ReplaceAll(out.Msg, f.Field+": ", to+rest+": ")
+		}
+	}
+	return &out
+}
+
 // queryFields are the names that only a query string has, so that a domain error can be located.
 var queryFields = map[string]bool{"filter": true, "sort": true, "cursor": true, "after": true, "limit": true, "wait": true}
 
 func locate(field string) string {
 	if queryFields[field] {
 		return "query"
+	}
+	if field == "Content-Range" {
+		return "header"
 	}
 	return "body"
 }

@@ -256,7 +256,13 @@ func (s *server) poolOps() {
 			ChangeParams
 			Body PoolCreate
 		}) (*changeOutput, error) {
-			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) { return s.Fleet.CreatePool(ctx, actor(ctx), in.Body.ask(key)) })
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
+				job, err := s.Fleet.CreatePool(ctx, actor(ctx), in.Body.ask(key))
+				if len(in.Body.Hosts) == 0 {
+					err = asSent(err, "hosts", "host")
+				}
+				return job, err
+			})
 		})
 
 	register(s, op{id: "get-pool", method: http.MethodGet, path: "/pools/{id}", tag: tag, perm: access.PoolRead, status: 200, summary: "Show a storage pool"},

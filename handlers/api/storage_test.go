@@ -50,10 +50,23 @@ func TestPoolsAndVolumesFromMakingToDeleting(t *testing.T) {
 	refused(t, w.do("GET", "/api/v1/volumes?sort=colour", nil), 422, "sort")
 	refused(t, w.do("GET", "/api/v1/pools?sort=colour", nil), 422, "sort")
 	refused(t, w.do("POST", "/api/v1/pools", map[string]any{"name": "x", "host": host, "type": "dir"}), 422, "target")
+	refused(t, w.do("POST", "/api/v1/pools", map[string]any{"name": "x", "host": "host_none", "type": "dir", "target": "/x"}), 422, "host")
+	refused(t, w.do("POST", "/api/v1/pools", map[string]any{"name": "x", "hosts": []string{"host_none"}, "type": "dir", "target": "/x"}), 422, "hosts")
 	refused(t, w.do("DELETE", p+"?data=true", nil), 422, "confirm")
 	w.change("DELETE", p+"?data=true&confirm=fast", nil)
 	refused(t, w.do("GET", p, nil), 404, "")
 	if got := want[Page[StorageVolume]](t, w.do("GET", "/api/v1/volumes", nil), 200); got.Total != 0 {
 		t.Errorf("left: %+v", got.Items)
 	}
+}
+
+// What is wrong with a disk that is asked for is said of the field that was sent.
+func TestDisksThatCannotBeAttached(t *testing.T) {
+	w := newWorld(t)
+	w.addHost("b1")
+	vm := w.createVM("web-1")
+	at := "/api/v1/vms/" + vm + "/disks"
+	refused(t, w.do("POST", at, map[string]any{"volume": "vol_none", "bus": "virtio"}), 422, "volume")
+	refused(t, w.do("POST", at, map[string]any{"bus": "virtio"}), 422, "size_bytes")
+	refused(t, w.do("POST", at, map[string]any{"pool": "nowhere", "size_bytes": 1 << 20}), 422, "pool")
 }

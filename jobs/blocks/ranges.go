@@ -14,7 +14,7 @@ func ContentRange(header string, length int64) (offset, total int64, err error) 
 	if header == "" {
 		return 0, length, nil
 	}
-	bad := domain.Errorf(domain.Invalid, "“%s” is not the range of an upload.", header).WithFix("Send Content-Range: bytes FIRST-LAST/TOTAL")
+	bad := domain.InvalidField("Content-Range", "“"+header+"” is not the range of an upload.", "bytes FIRST-LAST/TOTAL, with as many bytes as are sent")
 	rest, ok := strings.CutPrefix(header, "bytes ")
 	span, all, ok2 := strings.Cut(rest, "/")
 	if n, err := strconv.ParseInt(all, 10, 64); ok && span == "*" && err == nil && n > 0 && length <= 0 {

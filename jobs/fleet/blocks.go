@@ -98,6 +98,9 @@ func (f *Fleet) volumeFor(ctx context.Context, vm domain.VM, volumeID string, di
 		return e
 	}
 	vols, err := f.db.VolumeOn(ctx, volumeID)
+	if domain.Is(err, domain.NotFound) {
+		return domain.Volume{}, domain.InvalidField("volume", "There is no volume “"+volumeID+"”.", "a volume's id")
+	}
 	if err != nil {
 		return domain.Volume{}, err
 	}
