@@ -103,7 +103,7 @@ func decodeDoc(rev int64, config, live string) (vmDoc, error) {
 	if err := parse(live, doc.live); err != nil {
 		return doc, err
 	}
-	doc.pending = domain.Diff(*doc.live, doc.config)
+	doc.pending = domain.Pending(*doc.live, doc.config)
 	return doc, nil
 }
 
@@ -127,7 +127,7 @@ func encodeDoc(g domain.Guest) (encodedDoc, error) {
 		if e.liveText, err = text(g.Live); err != nil {
 			return e, err
 		}
-		e.pendingCount = len(domain.Diff(*g.Live, g.Config))
+		e.pendingCount = len(domain.Pending(*g.Live, g.Config))
 	}
 	e.vcpus, e.memory, e.macs = shown.VCPUs, shown.MemoryBytes, macText(g)
 	h := sha256.New()

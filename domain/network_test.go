@@ -25,6 +25,19 @@ func lan() NetworkSpec {
 		PortGroups: []PortGroup{{Name: "office", Default: true, Inbound: &Bandwidth{Average: 1024}, Outbound: &Bandwidth{Average: 10}}}, Inbound: &Bandwidth{Average: 1024, Peak: 2048, Burst: 64}}
 }
 
+func TestACardWithItsNetworksVLANWaitsForNothing(t *testing.T) {
+	at := func(n NIC) VMSpec { n.MAC, n.Network = "52:54:00:00:00:01", "tagged"; return VMSpec{NICs: []NIC{n}} }
+	tag := &VLAN{Tags: []int{10}}
+	for i, c := range []struct {
+		live, config NIC
+		n            int
+	}{{NIC{VLAN: tag}, NIC{}, 0}, {NIC{VLAN: tag}, NIC{VLAN: tag}, 0}, {NIC{VLAN: tag}, NIC{VLAN: &VLAN{Tags: []int{11}}}, 1}, {NIC{}, NIC{VLAN: tag}, 1}, {NIC{VLAN: tag}, NIC{Down: true}, 1}} {
+		if got := Pending(at(c.live), at(c.config)); len(got) != c.n {
+			t.Errorf("%d: %+v", i, got)
+		}
+	}
+}
+
 func TestNetworksAreJudged(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*NetworkSpec)

@@ -206,6 +206,17 @@ func (v *VLAN) validate(p *Problems, at string) {
 	}
 }
 
+// Pending lists what a running VM has from its next start. A card that has no VLAN of its own runs with its network's, which libvirt then shows as the card's.
+func Pending(live, config VMSpec) []Change {
+	live.NICs = slices.Clone(live.NICs)
+	for i, n := range live.NICs {
+		if n.Network != "" && slices.ContainsFunc(config.NICs, func(c NIC) bool { return strings.EqualFold(c.MAC, n.MAC) && c.Network == n.Network && c.VLAN == nil }) {
+			live.NICs[i].VLAN = nil
+		}
+	}
+	return Diff(live, config)
+}
+
 // describeMore is what follows where a card is plugged in.
 func (n NIC) describeMore() string {
 	out := ""

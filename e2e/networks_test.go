@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,9 +34,12 @@ func (e *estate) network(t *testing.T, id string) (n network) {
 
 // dropNetwork takes a network off every lab host, whatever a failed test left.
 func dropNetwork(t *testing.T, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own is over when it cleans up
+	defer cancel()
 	for _, h := range hosts.Hosts {
-		hosts.Virsh(t.Context(), h, "net-destroy", name)
-		hosts.Virsh(t.Context(), h, "net-undefine", name)
+		hosts.Virsh(ctx, h, "net-destroy", name)
+		hosts.Virsh(ctx, h, "net-undefine", name)
 	}
 }
 

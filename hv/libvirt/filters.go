@@ -79,6 +79,9 @@ func (e *edit) changeNICs(ctx context.Context, c domain.VMChange, live string) e
 			e.note("The network card %s has another model from the next start.", n.MAC)
 			n.Model = nil
 		}
+		if old, err = domxml.ChangeNICXML(old, domain.NICChange{}); err != nil {
+			return err
+		}
 		elem, err := domxml.ChangeNICXML(old, n)
 		if err != nil {
 			return err

@@ -139,6 +139,21 @@ const card = `<interface type="network">
   <alias name="net0"/>
 </interface>`
 
+// A card of a running guest on a bridged network shows the bridge, and is the network's still.
+func TestACardThatItsNetworkResolved(t *testing.T) {
+	const ran = `<interface type='bridge'><mac address='52:54:00:93:00:09'/><source network='tagged' portgroup='trunk' portid='4f' bridge='nova-ovs'/><vlan trunk='yes'><tag id='20'/></vlan>` +
+		`<virtualport type='openvswitch'><parameters interfaceid='b2'/></virtualport><target dev='vnet2'/><model type='virtio'/></interface>`
+	n := parseNIC(mustRead(t, ran))
+	if n.Network != "tagged" || n.Bridge != "" || n.PortGroup != "trunk" {
+		t.Errorf("%+v", n)
+	}
+	got, err := ChangeNICXML(ran, domain.NICChange{VLAN: &domain.VLAN{Tags: []int{10}}})
+	want := strings.NewReplacer("type='bridge'", "type='network'", "<vlan trunk='yes'><tag id='20'/></vlan>", "", "</interface>", "<vlan><tag id='10'/></vlan></interface>").Replace(ran)
+	if err != nil || got != want {
+		t.Errorf("%v\n%s", err, got)
+	}
+}
+
 func TestChangeNICXMLTouchesNothingElse(t *testing.T) {
 	down, up, filter, none, br, ovs := true, false, "novacron-x", "", "br-int", true
 	for _, c := range []struct {

@@ -49,6 +49,10 @@ func parseNIC(n *node) domain.NIC {
 		Down: n.kid("link").attr("state") == "down", VLAN: parseVLAN(n.kid("vlan")), Filter: n.kid("filterref").attr("filter"),
 		BandwidthIn: parseBandwidth(n.at("bandwidth", "inbound")), BandwidthOut: parseBandwidth(n.at("bandwidth", "outbound")),
 	}
+	if resolved(n) {
+		c.Network, c.PortGroup = src.attr("network"), src.attr("portgroup")
+		return c
+	}
 	switch kind := n.attr("type"); kind {
 	case "network":
 		c.Network, c.PortGroup = src.attr("network"), src.attr("portgroup")
@@ -62,11 +66,22 @@ func parseNIC(n *node) domain.NIC {
 	return c
 }
 
-// ChangeNICXML splices a change into the element of a card.
+// resolved reports whether a running guest's card shows what its network came down to, a bridge or a device, beside the network itself.
+func resolved(card *node) bool {
+	return card.attr("type") != "network" && card.kid("source").attr("network") != ""
+}
+
+// ChangeNICXML splices a change into the element of a card. What a running guest's card came down to is asked for by its network again: libvirt takes the
+// element as it shows it for a move to another bridge, which an Open vSwitch bridge refuses.
 func ChangeNICXML(elem string, c domain.NICChange) (string, error) {
 	d, err := read(elem, "interface")
 	if err != nil {
 		return "", err
+	}
+	if resolved(d.root) {
+		if err := d.setAttr(d.root, "type", "network"); err != nil {
+			return "", err
+		}
 	}
 	if err := d.changeNIC(func() *node { return d.root }, c); err != nil {
 		return "", err
