@@ -57,7 +57,7 @@ bench: build ## the numbers NovaCron promises, as ratios within one run
 	$(GO) test -exec "$(CURDIR)/.ci/deps as-root" -run '^$$' -bench . -benchtime 1x -count 1 -timeout 20m ./e2e/bench/...
 
 cloud-test: run-deps test-deps build debian-image ## a real Debian guest boots and takes its cloud-init, seen from inside (10 min without KVM)
-	NOVACRON_DEBIAN=$(DEBIAN) $(GO) test -exec "$(CURDIR)/.ci/deps as-root" -tags debian -run '^TestDebian' -count 1 -timeout 30m -v ./e2e
+	NOVACRON_DEBIAN=$(DEBIAN) $(GO) test -exec "$(CURDIR)/.ci/deps as-root" -tags debian -run '^TestDebian' -count 1 -timeout 50m -v ./e2e
 
 xml-roundtrip: test-deps ## edit each field of every domain XML under DIR, nothing else may differ (make xml-roundtrip DIR=/etc/libvirt/qemu)
 	$(GO) test ./hv/libvirt/domxml -run '^TestXMLRoundTrip$$' -count 1 -v -args $(if $(DIR),-corpus '$(abspath $(DIR))')

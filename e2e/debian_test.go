@@ -42,7 +42,7 @@ func TestDebianTakesItsCloudInit(t *testing.T) {
 		"nics":       []map[string]any{{"network": "default"}},
 		"cloud_init": map[string]any{"hostname": "cloudy.example.org", "user": "ada", "ssh_keys": []string{adasKey}, "password": "geheim-42", "runcmd": []string{"echo it was $(hostname) > /var/lib/first-boot"}},
 	})
-	server.Wait(t, 12*time.Minute, "the guest's agent to answer", func() error {
+	server.Wait(t, 25*time.Minute, "the guest's agent to answer", func() error {
 		var g struct{ Answers bool }
 		if _, err := e.api.Do("GET", "/api/v1/vms/"+v.ID+"/guest", nil, &g); err != nil {
 			return err
@@ -95,4 +95,5 @@ func TestDebianTakesItsCloudInit(t *testing.T) {
 		t.Errorf("%+v %v", g, err)
 	}
 	t.Logf("%+v", g)
+	t.Logf("what took how long:\n%s", e.runs(t, v.ID, 60, "cloud-init", "analyze", "blame").Result.Stdout)
 }
