@@ -56,6 +56,11 @@ cover: ## coverage of domain, jobs, hv, db and auth, by package and in all
 bench: build ## the numbers NovaCron promises, as ratios within one run
 	$(GO) test -exec "$(CURDIR)/.ci/deps as-root" -run '^$$' -bench . -benchtime 1x -count 1 -timeout 20m ./e2e/bench/...
 
+fuzz: ## the parsers of tokens, cookies, sealed states, conditions and addresses, FUZZTIME (1m) each
+	for f in auth:FuzzToken auth:FuzzCookie auth:FuzzSealed auth:FuzzSessionRecord auth/access:FuzzCondition handlers:FuzzSafeNext; do \
+		$(GO) test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(or $(FUZZTIME),1m) ./$${f%%:*} || exit 1; \
+	done
+
 cloud-test: run-deps test-deps build debian-image ## a real Debian guest boots and takes its cloud-init, seen from inside (10 min without KVM)
 	NOVACRON_DEBIAN=$(DEBIAN) $(GO) test -exec "$(CURDIR)/.ci/deps as-root" -tags debian -run '^TestDebian' -count 1 -timeout 50m -v ./e2e
 
@@ -102,4 +107,4 @@ clean: ## remove what was built and fetched; data and installed packages stay
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build lab test check cover bench xml-roundtrip deps run-deps test-deps generate static demo debian-image cloud-test clean help
+.PHONY: run build lab test check cover bench fuzz xml-roundtrip deps run-deps test-deps generate static demo debian-image cloud-test clean help

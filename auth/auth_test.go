@@ -42,7 +42,7 @@ func (c *fakeClock) add(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func open(t *testing.T) (*Auth, *db.DB, *fakeClock) {
+func open(t testing.TB) (*Auth, *db.DB, *fakeClock) {
 	t.Helper()
 	clock := newClock()
 	log := slog.New(slog.DiscardHandler)

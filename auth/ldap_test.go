@@ -218,8 +218,8 @@ func TestSignInWithADirectory(t *testing.T) {
 	clock.add(time.Hour)
 	_, err = a.ChangePassword(ctx, ann.ID, "ann's own words", "a pass phrase of her own")
 	wantCode(t, err, domain.Conflict)
-	if has, err := a.HasPassword(ctx, Subject{UserID: ann.ID}); err != nil || !has {
-		t.Errorf("%v %v", has, err)
+	if local, has, err := a.HasPassword(ctx, Subject{UserID: ann.ID}); err != nil || !has || local {
+		t.Errorf("%v %v %v", local, has, err)
 	}
 	x, err = d.Provider(ctx, "dir")
 	if err != nil {

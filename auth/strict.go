@@ -296,13 +296,14 @@ func (a *Auth) hasPassword(ctx context.Context, u domain.User) (bool, error) {
 	return false, nil
 }
 
-// HasPassword is hasPassword for somebody signed in.
-func (a *Auth) HasPassword(ctx context.Context, s Subject) (bool, error) {
+// HasPassword tells of somebody signed in whether a password is kept here, and whether there is one to be asked for, here or in a directory.
+func (a *Auth) HasPassword(ctx context.Context, s Subject) (local, any bool, err error) {
 	u, err := a.db.User(ctx, s.UserID)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	return a.hasPassword(ctx, u)
+	any, err = a.hasPassword(ctx, u)
+	return u.PasswordHash != "", any, err
 }
 
 // CodeHeader is where a program that acts with a person's own token shows a code.

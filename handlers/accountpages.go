@@ -44,7 +44,7 @@ func (s *server) showAccount(c echo.Context, status int, touch func(*account.Acc
 		return err
 	}
 	m.Session = sub.Session
-	if m.HasWord, err = s.Auth.HasPassword(ctx, sub); err != nil {
+	if m.LocalWord, m.HasWord, err = s.Auth.HasPassword(ctx, sub); err != nil {
 		return err
 	}
 	if m.Links, err = s.Auth.Identities(ctx, sub.UserID); err != nil {

@@ -86,7 +86,7 @@ func (s *server) showMFA(c echo.Context, status int, secret string, touch func(*
 	}
 	m := account.MFA{Secret: secret}
 	var err error
-	if m.Password, err = s.Auth.HasPassword(ctx, sub); err != nil {
+	if _, m.Password, err = s.Auth.HasPassword(ctx, sub); err != nil {
 		return err
 	}
 	if m.Picture, err = auth.QR(address); err != nil {

@@ -23,7 +23,7 @@ func signInPages() []page {
 	withRules.Providers = []domain.Provider{corp, dir}
 	bad.Roles, bad.Err = "boss"+evil, invalid(domain.FieldError{Field: "mfa_roles", Msg: "There is no role “boss”.", Want: "ids of roles"})
 	qr := "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-	acc := account.Account{User: domain.User{Name: "lena"}, Now: now, HasWord: true, Rules: true, Providers: []domain.Provider{corp},
+	acc := account.Account{User: domain.User{Name: "lena"}, Now: now, HasWord: true, LocalWord: true, Rules: true, Providers: []domain.Provider{corp},
 		Links: []domain.Identity{{ID: "ident_1", ProviderID: "dir", Name: "lena " + evil, LastUsed: now.Add(-time.Hour)}}}
 	return []page{
 		{"signin-ways", account.SignInPage(account.SignIn{Version: "1.0", Local: true, Passkey: true, Ways: []account.Way{{Name: "Corp " + evil, URL: live.SSO("corp")}}})},

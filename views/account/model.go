@@ -52,6 +52,7 @@ type Account struct {
 
 	Links     []domain.Identity
 	Providers []domain.Provider // that could be linked
+	LocalWord bool              // a password is kept here
 	HasWord   bool              // there is a password to be asked for
 	Rules     bool              // may say how everybody signs in
 }
