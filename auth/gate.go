@@ -24,10 +24,10 @@ var partial = map[string]bool{
 	"GET /": true, "GET /search": true, "GET /live": true, "GET /vms": true, "POST /vms": true, "GET /vms/new": true, "POST /vms/bulk": true, "GET /tasks": true, "GET /events": true,
 	"GET /vms/snapshots/bulk": true, "POST /vms/snapshots/bulk": true, "GET /images": true, "GET /templates": true, "GET /access/tenants": true,
 	"GET /api/v1/vms": true, "POST /api/v1/vms": true, "GET /api/v1/jobs": true, "GET /api/v1/events": true, "GET /api/v1/images": true, "GET /api/v1/templates": true,
-	"GET /api/v1/tenants": true, "GET /api/v1/tokens": true, "POST /api/v1/tokens": true, "GET /api/v1/sessions": true, "POST /api/v1/cloud-init/preview": true,
+	"GET /api/v1/tenants": true, "GET /api/v1/volumes": true, "POST /api/v1/volumes": true, "POST /api/v1/images": true, "POST /api/v1/templates": true, "GET /api/v1/tokens": true, "POST /api/v1/tokens": true, "GET /api/v1/sessions": true, "POST /api/v1/cloud-init/preview": true,
 }
 
-var idRE = regexp.MustCompile(`\b(vm|vol|job)_[0-9a-z]{26}\b`)
+var idRE = regexp.MustCompile(`\b(vm|vol|job|img|imgv|tmpl|net)_[0-9a-z]{26}\b`)
 
 // IDs finds what looks like the id of something that may be a tenant's.
 func IDs(text string) []string { return idRE.FindAllString(text, -1) }
@@ -96,7 +96,8 @@ func (a *Auth) mayOn(ctx context.Context, s Subject, p access.Permission, id str
 		return err
 	}
 	// Images and templates are a library for everybody who may look into it; the tree names the hosts of VMs that one sees.
-	shared := (o.Kind == "image" || o.Kind == "template" || p.Kind() == "image" || p.Kind() == "template") && p.Looks() || p == access.VMRead && o.Kind == "host"
+	// One that is a tenant's is not in it: the database, which knows names too, leaves it out for who may not see it.
+	shared := o.Tenant == "" && (o.Kind == "image" || o.Kind == "template" || p.Kind() == "image" || p.Kind() == "template") && p.Looks() || p == access.VMRead && o.Kind == "host"
 	if s.On(p, o) || shared && s.Can(p) {
 		return nil
 	}
@@ -113,7 +114,7 @@ func (a *Auth) mayOn(ctx context.Context, s Subject, p access.Permission, id str
 	return none(id)
 }
 
-var kinds = map[string]string{"vol": "volume", "net": "network", "img": "image", "imgv": "image", "tmpl": "template", "tpl": "template", "tok": "token", "bind": "binding"}
+var kinds = map[string]string{"vol": "volume", "net": "network", "img": "image", "imgv": "image", "tmpl": "template", "tmplv": "template", "tpl": "template", "tok": "token", "bind": "binding"}
 
 // Object finds whose a thing is, for deciding about it.
 func (a *Auth) Object(ctx context.Context, id string) (access.Object, error) {
@@ -132,7 +133,15 @@ func (a *Auth) Object(ctx context.Context, id string) (access.Object, error) {
 			o.ID = vm
 		}
 		return o, err
+	case "image", "template", "network":
+		owner, err := a.db.OwnerOfThing(ctx, id)
+		o.Tenant = owner
+		return o, err
 	case "volume":
+		owner, err := a.db.OwnerOfThing(ctx, id)
+		if o.Tenant = owner; err != nil || owner != "" {
+			return o, err
+		}
 		users, err := a.db.VolumeUsers(ctx, id)
 		if err != nil {
 			return o, err

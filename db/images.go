@@ -114,6 +114,8 @@ func (d *DB) Images(ctx context.Context, q ImageQuery) (ImagePage, error) {
 	if q.State != "" {
 		cond, args = append(cond, "EXISTS (SELECT 1 FROM image_versions s WHERE s.image_id = images.id AND s.state = ?)"), append(args, string(q.State))
 	}
+	mine, of := ownedInSight(ctx, "images.id", true)
+	cond, args = append(cond, mine...), append(args, of...)
 	var page ImagePage
 	var rows []imageRow
 	next, total, err := keyset(ctx, d.read, "images", imageColumns, sorted{q.Sort, q.Desc, q.After, q.Limit}, cond, args, &rows, func(i int) (string, int64, string) {
@@ -125,7 +127,22 @@ func (d *DB) Images(ctx context.Context, q ImageQuery) (ImagePage, error) {
 	page.Next, page.Total = next, total
 	rows = rows[:min(len(rows), limit(q.Limit, defaultLimit))]
 	page.Items = each(rows, imageRow.image)
+	if err := d.ownImages(ctx, page.Items); err != nil {
+		return page, err
+	}
 	return page, d.attachVersions(ctx, page.Items)
+}
+
+func (d *DB) ownImages(ctx context.Context, images []domain.Image) error {
+	ids := make([]string, len(images))
+	for i := range images {
+		ids[i] = images[i].ID
+	}
+	owners, err := d.Owners(ctx, ids...)
+	for i := range images {
+		images[i].Tenant = owners[images[i].ID]
+	}
+	return err
 }
 
 // sorted is what pages of small lists have in common.
@@ -197,17 +214,22 @@ func (d *DB) attachVersions(ctx context.Context, images []domain.Image) error {
 // Image reads an image, by its id or its name, with its versions.
 func (d *DB) Image(ctx context.Context, idOrName string) (domain.Image, error) {
 	var r imageRow
-	if err := d.read.GetContext(ctx, &r, "SELECT "+imageColumns+" FROM images WHERE id = ? OR name = ?", idOrName, idOrName); err != nil {
+	mine, of := inSight(ctx, "images.id")
+	if err := d.read.GetContext(ctx, &r, "SELECT "+imageColumns+" FROM images WHERE (id = ? OR name = ?)"+mine, append([]any{idOrName, idOrName}, of...)...); err != nil {
 		return domain.Image{}, edge(err, "image")
 	}
 	out := []domain.Image{r.image()}
+	if err := d.ownImages(ctx, out); err != nil {
+		return out[0], err
+	}
 	err := d.attachVersions(ctx, out)
 	return out[0], err
 }
 
 // ImageVersion reads a version by its id.
 func (d *DB) ImageVersion(ctx context.Context, id string) (domain.ImageVersion, error) {
-	return oneImageVersion(ctx, d.read, "version of an image", " WHERE v.id = ?", id)
+	mine, of := inSight(ctx, "v.image_id")
+	return oneImageVersion(ctx, d.read, "version of an image", " WHERE v.id = ?"+mine, append([]any{id}, of...)...)
 }
 
 // ImageVersion reads a version by its id.
@@ -218,15 +240,16 @@ func (tx *Tx) ImageVersion(id string) (domain.ImageVersion, error) {
 // ImageByRef finds what "name", "name@label" or a version's id means: without a label the newest published version. NotFound names the reference.
 func (d *DB) ImageByRef(ctx context.Context, ref string) (domain.ImageVersion, error) {
 	name, label := domain.SplitImageRef(ref)
+	mine, of := inSight(ctx, "v.image_id")
 	var v domain.ImageVersion
 	var err error
 	switch {
 	case strings.HasPrefix(ref, "imgv_"):
 		v, err = d.ImageVersion(ctx, ref)
 	case label != "":
-		v, err = oneImageVersion(ctx, d.read, "image", " WHERE i.name = ? AND v.label = ?", name, label)
+		v, err = oneImageVersion(ctx, d.read, "image", " WHERE i.name = ? AND v.label = ?"+mine, append([]any{name, label}, of...)...)
 	default:
-		v, err = oneImageVersion(ctx, d.read, "image", " WHERE i.name = ? AND v.state = ? ORDER BY v.published_at DESC, v.id DESC LIMIT 1", name, string(domain.ImagePublished))
+		v, err = oneImageVersion(ctx, d.read, "image", " WHERE i.name = ? AND v.state = ?"+mine+" ORDER BY v.published_at DESC, v.id DESC LIMIT 1", append([]any{name, string(domain.ImagePublished)}, of...)...)
 	}
 	if domain.Is(err, domain.NotFound) {
 		return v, domain.Errorf(domain.NotFound, "There is no image %s to use.", ref).WithFix("Choose one that the library lists; without a version the newest published one is meant.")
@@ -240,7 +263,10 @@ func (tx *Tx) InsertImage(i domain.Image) error {
 		return err
 	}
 	_, err := tx.exec("INSERT INTO images (id, name, arch, description, created_at, version) VALUES (?, ?, ?, ?, ?, 1)", i.ID, i.Name, i.Arch, i.Description, ms(tx.now()))
-	return edge(err, "image")
+	if err != nil {
+		return edge(err, "image")
+	}
+	return tx.ownNew(i.ID)
 }
 
 func (tx *Tx) nameFree(table, what, name, exceptID string) error {

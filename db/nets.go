@@ -72,12 +72,15 @@ func selectNetworks(ctx context.Context, q getter, where string, args ...any) ([
 // Networks lists networks of a host, or of all hosts when hostID is empty.
 func (d *DB) Networks(ctx context.Context, hostID string) ([]domain.Network, error) {
 	cond, args := onHost(hostID, "n.host_id")
+	mine, of := ownedInSight(ctx, "n.id", true)
+	cond, args = append(cond, mine...), append(args, of...)
 	return d.selectNetworks(ctx, d.read, and(cond)+" ORDER BY n.host_id, n.name", args...)
 }
 
 // Network reads a network by its id. NotFound.
 func (d *DB) Network(ctx context.Context, id string) (domain.Network, error) {
-	all, err := d.selectNetworks(ctx, d.read, " WHERE n.id = ?", id)
+	mine, of := inSight(ctx, "n.id")
+	all, err := d.selectNetworks(ctx, d.read, " WHERE n.id = ?"+mine, append([]any{id}, of...)...)
 	if err != nil {
 		return domain.Network{}, err
 	}

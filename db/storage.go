@@ -130,6 +130,7 @@ type VolumeItem struct {
 	Overlays int         // volumes built directly on it
 	Image    string      // what of the image library it holds
 	BaseOf   string      // the VM whose linked clones it was frozen for
+	Tenant   string      // whose it is; empty: the estate's, or that of the VMs that have it
 }
 
 // VolumePage is a page of volumes. The items are shared with other readers and must not be altered.
@@ -186,6 +187,9 @@ func (d *DB) readVolumes(ctx context.Context, q VolumeQuery) (VolumePage, error)
 		return page, domain.InvalidField("sort", "There is no sorting by “"+q.Sort+"”.", "one of name, size, used")
 	}
 	cond, args := q.conditions()
+	// A tenant sees the volumes that it owns and those that its VMs have.
+	mine, of := volumesInSight(ctx)
+	cond, args = append(cond, mine...), append(args, of...)
 	var sums struct {
 		N     int
 		Bytes int64
@@ -271,6 +275,13 @@ func (d *DB) annotate(ctx context.Context, items []VolumeItem) error {
 			to(at[r.ID], r.A, r.B)
 		}
 		return nil
+	}
+	owners, err := d.Owners(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	for i := range items {
+		items[i].Tenant = owners[items[i].ID]
 	}
 	use := func(i int, id, name string) {
 		if it := &items[i]; !slices.Contains(it.Users, VolumeUse{id, name}) {

@@ -102,6 +102,8 @@ func (d *DB) Templates(ctx context.Context, q TemplateQuery) (TemplatePage, erro
 	for _, w := range strings.Fields(strings.ToLower(q.Filter)) {
 		cond, args = append(cond, `(name LIKE ? ESCAPE '\' OR lower(description) LIKE ? ESCAPE '\')`), append(args, "%"+escapeLike(w)+"%", "%"+escapeLike(w)+"%")
 	}
+	mine, of := ownedInSight(ctx, "templates.id", true)
+	cond, args = append(cond, mine...), append(args, of...)
 	var page TemplatePage
 	var rows []templateRow
 	next, total, err := keyset(ctx, d.read, "templates", templateColumns, sorted{q.Sort, q.Desc, q.After, q.Limit}, cond, args, &rows, func(i int) (string, int64, string) {
@@ -113,7 +115,22 @@ func (d *DB) Templates(ctx context.Context, q TemplateQuery) (TemplatePage, erro
 	page.Next, page.Total = next, total
 	rows = rows[:min(len(rows), limit(q.Limit, defaultLimit))]
 	page.Items = each(rows, templateRow.template)
+	if err := d.ownTemplates(ctx, page.Items); err != nil {
+		return page, err
+	}
 	return page, d.attachTemplateVersions(ctx, page.Items)
+}
+
+func (d *DB) ownTemplates(ctx context.Context, templates []domain.Template) error {
+	ids := make([]string, len(templates))
+	for i := range templates {
+		ids[i] = templates[i].ID
+	}
+	owners, err := d.Owners(ctx, ids...)
+	for i := range templates {
+		templates[i].Tenant = owners[templates[i].ID]
+	}
+	return err
 }
 
 func (d *DB) attachTemplateVersions(ctx context.Context, templates []domain.Template) error {
@@ -148,10 +165,14 @@ func (d *DB) attachTemplateVersions(ctx context.Context, templates []domain.Temp
 // Template reads a template by its id or its name, with its versions.
 func (d *DB) Template(ctx context.Context, idOrName string) (domain.Template, error) {
 	var r templateRow
-	if err := d.read.GetContext(ctx, &r, "SELECT "+templateColumns+" FROM templates WHERE id = ? OR name = ?", idOrName, idOrName); err != nil {
+	mine, of := inSight(ctx, "templates.id")
+	if err := d.read.GetContext(ctx, &r, "SELECT "+templateColumns+" FROM templates WHERE (id = ? OR name = ?)"+mine, append([]any{idOrName, idOrName}, of...)...); err != nil {
 		return domain.Template{}, edge(err, "template")
 	}
 	out := []domain.Template{r.template()}
+	if err := d.ownTemplates(ctx, out); err != nil {
+		return out[0], err
+	}
 	err := d.attachTemplateVersions(ctx, out)
 	return out[0], err
 }
@@ -162,7 +183,10 @@ func (tx *Tx) InsertTemplate(t domain.Template) error {
 		return err
 	}
 	_, err := tx.exec("INSERT INTO templates (id, name, description, created_at, version) VALUES (?, ?, ?, ?, 1)", t.ID, t.Name, t.Description, ms(tx.now()))
-	return edge(err, "template")
+	if err != nil {
+		return edge(err, "template")
+	}
+	return tx.ownNew(t.ID)
 }
 
 // UpdateTemplate writes what people may edit, when the version is current (0: whichever it is).

@@ -103,15 +103,19 @@ func (tx *Tx) UpdateTenant(t domain.Tenant, version int64) error {
 
 // DeleteTenant forgets a tenant with what was given in it; one that still has VMs, or tenants below it, or tokens, is a Conflict.
 func (tx *Tx) DeleteTenant(id string) error {
-	var n struct{ VMs, Below, Tokens int }
-	err := tx.tx.QueryRowxContext(tx.ctx, tx.tx.Rebind("SELECT (SELECT count(*) FROM vms WHERE tenant = ?), (SELECT count(*) FROM tenants WHERE parent = ?), (SELECT count(*) FROM tokens WHERE tenant = ?)"),
-		id, id, id).Scan(&n.VMs, &n.Below, &n.Tokens)
+	var n struct{ VMs, Below, Tokens, Things int }
+	err := tx.tx.QueryRowxContext(tx.ctx, tx.tx.Rebind("SELECT (SELECT count(*) FROM vms WHERE tenant = ?), (SELECT count(*) FROM tenants WHERE parent = ?), (SELECT count(*) FROM tokens WHERE tenant = ?), "+
+		"(SELECT count(*) FROM owners o WHERE o.tenant = ? AND (EXISTS (SELECT 1 FROM images x WHERE x.id = o.id) OR EXISTS (SELECT 1 FROM templates x WHERE x.id = o.id) "+
+		"OR EXISTS (SELECT 1 FROM volumes x WHERE x.id = o.id) OR EXISTS (SELECT 1 FROM networks x WHERE x.id = o.id)))"),
+		id, id, id, id).Scan(&n.VMs, &n.Below, &n.Tokens, &n.Things)
 	if err != nil {
 		return edge(err, "tenant")
 	}
 	switch {
 	case n.VMs > 0:
 		return domain.Errorf(domain.Conflict, "The tenant has %d VMs.", n.VMs).WithFix("Delete them or give them to another tenant first.")
+	case n.Things > 0:
+		return domain.Errorf(domain.Conflict, "The tenant has %d volumes, images, networks or templates.", n.Things).WithFix("Delete them or give them to another tenant first.")
 	case n.Below > 0:
 		return domain.Errorf(domain.Conflict, "The tenant has %d tenants below it.", n.Below).WithFix("Delete them first.")
 	case n.Tokens > 0:
@@ -119,6 +123,11 @@ func (tx *Tx) DeleteTenant(id string) error {
 	}
 	if err := tx.one("tenant", "DELETE FROM tenants WHERE id = ?", id); err != nil {
 		return err
+	}
+	for _, table := range []string{"owners", "gifts"} {
+		if _, err := tx.exec("DELETE FROM "+table+" WHERE tenant = ?", id); err != nil {
+			return edge(err, "tenant")
+		}
 	}
 	if _, err := tx.exec("DELETE FROM bindings WHERE scope = ? AND scope_id = ?", domain.ScopeTenant, id); err != nil {
 		return edge(err, "binding")
@@ -135,8 +144,10 @@ const usageQuery = `SELECT
 	coalesce((SELECT count(*) FROM vms WHERE tenant = ?), 0),
 	coalesce((SELECT sum(vcpus) FROM vms WHERE tenant = ?), 0),
 	coalesce((SELECT sum(memory_bytes) FROM vms WHERE tenant = ?), 0),
-	coalesce((SELECT sum(x.capacity_bytes) FROM (SELECT DISTINCT u.host_id, u.pool, u.volume, o.capacity_bytes FROM disk_uses u JOIN vms v ON v.id = u.vm_id
-		JOIN volumes o ON o.host_id = u.host_id AND (o.pool = u.pool AND o.name = u.volume OR u.path <> '' AND o.path = u.path) WHERE v.tenant = ? AND u.read_only = 0) x), 0),
+	coalesce((SELECT sum(x.bytes) FROM (SELECT y.id, max(y.bytes) AS bytes FROM (
+		SELECT o.id AS id, o.capacity_bytes AS bytes FROM disk_uses u JOIN vms v ON v.id = u.vm_id JOIN volumes o ON o.host_id = u.host_id AND (o.pool = u.pool AND o.name = u.volume OR u.path <> '' AND o.path = u.path)
+			WHERE v.tenant = ? AND u.read_only = 0 AND o.id NOT IN (SELECT w.id FROM owners w)
+		UNION ALL SELECT o.id AS id, o.capacity_bytes AS bytes FROM volumes o JOIN owners w ON w.id = o.id WHERE w.tenant = ?) y GROUP BY y.id) x), 0),
 	coalesce((SELECT count(*) FROM snapshots s JOIN vms v ON v.id = s.vm_id WHERE v.tenant = ?), 0),
 	coalesce(sum(h.vms), 0), coalesce(sum(h.vcpus), 0), coalesce(sum(h.memory_bytes), 0), coalesce(sum(h.storage_bytes), 0), coalesce(sum(h.snapshots), 0)
 	FROM quota_holds h JOIN jobs j ON j.id = h.job_id AND j.state IN ('queued', 'running', 'stuck') WHERE h.tenant = ?`
@@ -145,7 +156,7 @@ func usage(ctx context.Context, q getter, tenant string) (u domain.Usage, err er
 	var h domain.Usage
 	err = q.each(ctx, func(rows *sql.Rows) error {
 		return rows.Scan(&u.VMs, &u.VCPUs, &u.MemoryBytes, &u.StorageBytes, &u.Snapshots, &h.VMs, &h.VCPUs, &h.MemoryBytes, &h.StorageBytes, &h.Snapshots)
-	}, usageQuery, tenant, tenant, tenant, tenant, tenant, tenant)
+	}, usageQuery, tenant, tenant, tenant, tenant, tenant, tenant, tenant)
 	return u.Plus(h), edge(err, "tenant")
 }
 

@@ -119,6 +119,7 @@ type ImageHints struct {
 // Image is a named thing of the library; its content is in its versions.
 type Image struct {
 	ID          string
+	Tenant      string // empty: the estate's, for everybody
 	Name        string
 	Arch        string
 	Description string

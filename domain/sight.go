@@ -60,6 +60,19 @@ func overlap(a, b []string) bool {
 	return false
 }
 
+type ownerKey struct{}
+
+// WithOwner says to which tenant what is made with the context belongs.
+func WithOwner(ctx context.Context, tenant string) context.Context {
+	return context.WithValue(ctx, ownerKey{}, tenant)
+}
+
+// OwnerOf gives it; empty for the estate.
+func OwnerOf(ctx context.Context) string {
+	t, _ := ctx.Value(ownerKey{}).(string)
+	return t
+}
+
 type sightKey struct{}
 
 // WithSight narrows what reading with the context shows.

@@ -45,6 +45,7 @@ const (
 // Template is a named way to make VMs; what it says is in its versions.
 type Template struct {
 	ID          string
+	Tenant      string // empty: the estate's, for everybody
 	Name        string
 	Description string
 	CreatedAt   time.Time

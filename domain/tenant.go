@@ -23,7 +23,7 @@ type Quota struct {
 	VMs          int   `json:"vms,omitempty" minimum:"0" doc:"0: no limit"`
 	VCPUs        int   `json:"vcpus,omitempty" minimum:"0" doc:"0: no limit"`
 	MemoryBytes  int64 `json:"memory_bytes,omitempty" minimum:"0" doc:"0: no limit"`
-	StorageBytes int64 `json:"storage_bytes,omitempty" minimum:"0" doc:"Size of the volumes its VMs have as disks; 0: no limit"`
+	StorageBytes int64 `json:"storage_bytes,omitempty" minimum:"0" doc:"Size of the volumes it owns or its VMs have as disks; 0: no limit"`
 	Snapshots    int   `json:"snapshots,omitempty" minimum:"0" doc:"0: no limit"`
 }
 

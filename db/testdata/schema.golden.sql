@@ -106,6 +106,12 @@ CREATE TABLE filter_sets (
     PRIMARY KEY (filter, group_id)
 );
 
+CREATE TABLE gifts (
+    id     TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    PRIMARY KEY (id, tenant)
+);
+
 CREATE TABLE group_members (
     group_id TEXT NOT NULL REFERENCES user_groups (id) ON DELETE CASCADE,
     user_id  TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -344,6 +350,11 @@ CREATE TABLE networks (
     bridge    TEXT   NOT NULL,
     cidr      TEXT   NOT NULL, spec TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (host_id, name)
+);
+
+CREATE TABLE owners (
+    id     TEXT NOT NULL PRIMARY KEY,
+    tenant TEXT NOT NULL
 );
 
 CREATE TABLE pools (
@@ -647,6 +658,8 @@ CREATE INDEX events_tenant ON events (tenant, seq);
 
 CREATE INDEX factors_user ON factors (user_id);
 
+CREATE INDEX gifts_tenant ON gifts (tenant);
+
 CREATE INDEX group_members_user ON group_members (user_id);
 
 CREATE UNIQUE INDEX hosts_name ON hosts (lower(name));
@@ -698,6 +711,8 @@ CREATE INDEX migrations_vm ON migrations (vm_id, started);
 CREATE INDEX network_group_hosts_group ON network_group_hosts (group_id);
 
 CREATE UNIQUE INDEX networks_id ON networks (id);
+
+CREATE INDEX owners_tenant ON owners (tenant);
 
 CREATE INDEX pools_id ON pools (id);
 

@@ -29,6 +29,7 @@ type Candidate struct {
 	UsedMemory int64             // memory of the VMs that run there or are being made
 	UsedVCPUs  int               // their vCPUs
 	VMs        int               // all VMs, running or not
+	Reserved   string            // why whose the VM is may not use the host; empty: they may
 }
 
 // Verdict is what was decided for one host, and why.

@@ -37,6 +37,9 @@ func refusals(spec domain.VMSpec, c Candidate) []refusal {
 	add := func(code domain.Code, field, fix, format string, args ...any) {
 		out = append(out, refusal{code, field, fmt.Sprintf(format, args...), fix})
 	}
+	if c.Reserved != "" {
+		add(domain.Conflict, "host", "Choose a host that is given to the tenant.", "%s", c.Reserved)
+	}
 	if h.Maintenance {
 		add(domain.Conflict, "host", "End maintenance on the host's page, or choose another host.", "It is in maintenance.")
 	}

@@ -113,6 +113,8 @@ var snapshotBodies = map[string]string{
 	"POST /api/v1/users/:id/reset":               `{}`,
 	"POST /api/v1/users/:id/invite":              `{}`,
 	"PUT /api/v1/identity-providers/:id":         `{"name":"x"}`,
+	"POST /api/v1/tenants/:id/give":              `{"ids":["x"]}`,
+	"POST /api/v1/tenants/:id/take":              `{"ids":["x"]}`,
 }
 
 func TestTokensEnd(t *testing.T) {

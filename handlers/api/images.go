@@ -22,6 +22,7 @@ import (
 type Image struct {
 	ID          string         `json:"id" example:"img_01k…"`
 	Name        string         `json:"name" example:"debian"`
+	Tenant      string         `json:"tenant,omitempty" doc:"Whose it is; nothing: the estate's, for everybody"`
 	Arch        string         `json:"arch" example:"x86_64"`
 	Description string         `json:"description"`
 	Versions    []ImageVersion `json:"versions" nullable:"false" doc:"Newest first"`
@@ -59,7 +60,7 @@ func imageVersionOf(v *domain.ImageVersion) ImageVersion {
 }
 
 func imageOf(i *domain.Image) Image {
-	out := Image{ID: i.ID, Name: i.Name, Arch: i.Arch, Description: i.Description, Versions: make([]ImageVersion, len(i.Versions)), CreatedAt: when(i.CreatedAt), Version: i.Version}
+	out := Image{ID: i.ID, Name: i.Name, Tenant: i.Tenant, Arch: i.Arch, Description: i.Description, Versions: make([]ImageVersion, len(i.Versions)), CreatedAt: when(i.CreatedAt), Version: i.Version}
 	for k := range i.Versions {
 		out.Versions[k] = imageVersionOf(&i.Versions[k])
 	}
@@ -119,6 +120,7 @@ type ImageVersionNew struct {
 // ImageNew asks for an image with its first version.
 type ImageNew struct {
 	Name        string `json:"name" example:"debian"`
+	Tenant      string `json:"tenant,omitempty" maxLength:"64" doc:"Whose it is to be; empty: the caller's own tenant, else the estate's, for everybody"`
 	Arch        string `json:"arch,omitempty" default:"x86_64"`
 	Description string `json:"description,omitempty"`
 	ImageVersionNew
@@ -232,6 +234,10 @@ func (s *server) images() {
 			ChangeParams
 			Body ImageNew
 		}) (*imageImportOutput, error) {
+			ctx, err := s.Fleet.OwnedBy(ctx, access.ImageManage, in.Body.Tenant)
+			if err != nil {
+				return nil, err
+			}
 			ask := in.Body.ask(in.Key)
 			ask.Name, ask.Arch, ask.Description = in.Body.Name, in.Body.Arch, in.Body.Description
 			return s.imported(ctx, in.ChangeParams, ask)

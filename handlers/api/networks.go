@@ -38,6 +38,7 @@ func (b NetworkBody) spec() domain.NetworkSpec {
 type NetworkCreate struct {
 	NetworkBody
 	Host      string   `json:"host,omitempty" doc:"A host's id or name"`
+	Tenant    string   `json:"tenant,omitempty" maxLength:"64" doc:"Whose it is to be; empty: the estate's, for everybody"`
 	Hosts     []string `json:"hosts,omitempty" nullable:"false" doc:"Or several: it is made on all of them or on none, and kept equal from then on"`
 	Start     *bool    `json:"start,omitempty" doc:"Start it at once; true when left out"`
 	Autostart *bool    `json:"autostart,omitempty" doc:"Start it with its host; true when left out"`
@@ -66,9 +67,10 @@ type NetworkEdit struct {
 // EstateNetwork is a network as the API shows it.
 type EstateNetwork struct {
 	domain.Network
-	Host  string         `json:"host" doc:"The host's name"`
-	VMs   []NetworkVM    `json:"vms,omitempty" doc:"Who has a card on it; only in a single answer"`
-	Drift []NetworkDrift `json:"drift,omitempty" doc:"The networks that were made with it as one, and how they differ from what they should be; only in a single answer"`
+	Tenant string         `json:"tenant,omitempty" doc:"Whose it is; nothing: the estate's, for everybody"`
+	Host   string         `json:"host" doc:"The host's name"`
+	VMs    []NetworkVM    `json:"vms,omitempty" doc:"Who has a card on it; only in a single answer"`
+	Drift  []NetworkDrift `json:"drift,omitempty" doc:"The networks that were made with it as one, and how they differ from what they should be; only in a single answer"`
 }
 
 // NetworkVM is a VM on a network.
@@ -142,10 +144,18 @@ func (s *server) networks() {
 			if err != nil {
 				return Page[EstateNetwork]{}, err
 			}
+			ids := make([]string, len(all))
+			for i := range all {
+				ids[i] = all[i].ID
+			}
+			owners, err := s.DB.Owners(ctx, ids...)
+			if err != nil {
+				return Page[EstateNetwork]{}, err
+			}
 			return paged(all, in.PageQuery, in.Sort, sortKeys[domain.Network]{
 				"name": func(n *domain.Network) string { return strings.ToLower(n.Name) }, "host": func(n *domain.Network) string { return names[n.HostID] + " " + n.Name },
 				"mode": func(n *domain.Network) string { return n.Mode },
-			}, func(n *domain.Network) string { return n.ID }, func(n *domain.Network) EstateNetwork { return EstateNetwork{Network: *n, Host: names[n.HostID]} })
+			}, func(n *domain.Network) string { return n.ID }, func(n *domain.Network) EstateNetwork { return EstateNetwork{Network: *n, Host: names[n.HostID], Tenant: owners[n.ID]} })
 		})
 	register(s, op{id: "create-network", method: http.MethodPost, path: "/networks", tag: "Networks", perm: access.NetworkManage, status: 202, summary: "Create a network",
 		doc: "On one host, or the same on several: then it is made on all of them or on none."},
@@ -154,6 +164,10 @@ func (s *server) networks() {
 			Body NetworkCreate
 		}) (*changeOutput, error) {
 			b := in.Body
+			ctx, err := s.Fleet.OwnedBy(ctx, access.NetworkManage, b.Tenant)
+			if err != nil {
+				return nil, err
+			}
 			req := fleet.CreateNetwork{Spec: b.spec(), Hosts: b.Hosts, FieldHost: "hosts", Stopped: b.Start != nil && !*b.Start, ByHand: b.Autostart != nil && !*b.Autostart}
 			if b.Host != "" {
 				req.Hosts, req.FieldHost = append([]string{b.Host}, b.Hosts...), "host"
@@ -278,7 +292,11 @@ func (s *server) oneNetwork(ctx context.Context, id string) (EstateNetwork, erro
 	if err != nil {
 		return EstateNetwork{}, err
 	}
-	out := EstateNetwork{Network: n, Host: h.Name}
+	tenant, err := s.DB.OwnerOfThing(ctx, n.ID)
+	if err != nil {
+		return EstateNetwork{}, err
+	}
+	out := EstateNetwork{Network: n, Host: h.Name, Tenant: tenant}
 	vms, err := s.DB.NetworkVMs(ctx, n.HostID, n.Name)
 	if err != nil {
 		return out, err

@@ -44,6 +44,8 @@ type Tenant struct {
 	Notes     string       `json:"notes"`
 	Quota     domain.Quota `json:"quota"`
 	Usage     domain.Usage `json:"usage" doc:"With what is being made, and with the tenants below"`
+	Hosts     []string     `json:"hosts" nullable:"false" doc:"Ids of hosts that are given to it; none: all that are given to nobody"`
+	Pools     []string     `json:"pools" nullable:"false" doc:"Ids of pools that are given to it; none: all that are given to nobody"`
 	CreatedAt *time.Time   `json:"created_at"`
 	Version   int64        `json:"version"`
 }
@@ -319,7 +321,23 @@ func (s *server) explain() {
 
 func (s *server) tenant(ctx context.Context, t domain.Tenant) (Tenant, error) {
 	u, err := s.DB.TenantUsage(ctx, t.ID)
-	return Tenant{ID: t.ID, Name: t.Name, Parent: t.Parent, Notes: t.Notes, Quota: t.Quota, Usage: u, CreatedAt: when(t.CreatedAt), Version: t.Version}, err
+	if err != nil {
+		return Tenant{}, err
+	}
+	gifts, err := s.DB.Gifts(ctx)
+	hosts, pools := []string{}, []string{}
+	for id, to := range gifts {
+		switch {
+		case !slices.Contains(to, t.ID):
+		case strings.HasPrefix(id, "host_"):
+			hosts = append(hosts, id)
+		default:
+			pools = append(pools, id)
+		}
+	}
+	slices.Sort(hosts)
+	slices.Sort(pools)
+	return Tenant{Hosts: hosts, Pools: pools, ID: t.ID, Name: t.Name, Parent: t.Parent, Notes: t.Notes, Quota: t.Quota, Usage: u, CreatedAt: when(t.CreatedAt), Version: t.Version}, err
 }
 
 func (s *server) tenants() {
@@ -388,6 +406,24 @@ func (s *server) tenants() {
 			t, err = s.Auth.SaveTenant(ctx, auth.SubjectOf(ctx), t, false, version)
 			return answer(ctx, t, err)
 		})
+	for _, give := range []bool{true, false} {
+		id, path, sum := "give-to-tenant", "/tenants/{id}/give", "Give things to a tenant"
+		if !give {
+			id, path, sum = "take-from-tenant", "/tenants/{id}/take", "Take things from a tenant"
+		}
+		register(s, op{id: id, method: http.MethodPost, path: path, tag: accessTag, perm: access.TenantManage, status: 200, summary: sum,
+			doc: "Volumes, images, networks and templates become the tenant's own, or the estate's again. Hosts and pools are given for use, to one tenant or to several: from then on only those use them, and " +
+				"a tenant that was given some uses no others. A VM is given by its own field tenant."},
+			func(ctx context.Context, in *struct {
+				TenantPath
+				Body struct {
+					IDs []string `json:"ids" nullable:"false" minItems:"1" maxItems:"200" doc:"Of hosts, pools, volumes, images, networks and templates"`
+				}
+			}) (*tenantOutput, error) {
+				t, err := s.Fleet.Give(ctx, actor(ctx), in.ID, in.Body.IDs, give)
+				return answer(ctx, t, err)
+			})
+	}
 	register(s, op{id: "delete-tenant", method: http.MethodDelete, path: "/tenants/{id}", tag: accessTag, perm: access.TenantManage, status: 204, summary: "Delete a tenant that has nothing any more"},
 		func(ctx context.Context, in *TenantPath) (*none, error) {
 			return nil, s.Auth.DeleteTenant(ctx, auth.SubjectOf(ctx), in.ID)

@@ -57,6 +57,7 @@ func poolOf(p *db.PoolItem) StoragePool {
 type StorageVolume struct {
 	ID              string      `json:"id" example:"vol_01k…"`
 	Name            string      `json:"name"`
+	Tenant          string      `json:"tenant,omitempty" doc:"Whose it is; nothing: the estate's, or that of the VMs that have it"`
 	PoolID          string      `json:"pool_id"`
 	Pool            string      `json:"pool" doc:"The pool's name"`
 	HostID          string      `json:"host_id" doc:"A host that sees it"`
@@ -89,7 +90,7 @@ func usesOf(in []db.VolumeUse) []VolumeUse {
 }
 
 func volumeOf(v *db.VolumeItem) StorageVolume {
-	return StorageVolume{ID: v.ID, Name: v.Name, PoolID: v.PoolID, Pool: v.Pool, HostID: v.HostID, Host: v.HostName, Path: v.Path, Format: v.Format, CapacityBytes: v.CapacityBytes,
+	return StorageVolume{ID: v.ID, Name: v.Name, Tenant: v.Tenant, PoolID: v.PoolID, Pool: v.Pool, HostID: v.HostID, Host: v.HostName, Path: v.Path, Format: v.Format, CapacityBytes: v.CapacityBytes,
 		AllocationBytes: v.AllocationBytes, Backing: v.Backing, BackingFormat: v.BackingFormat, Encrypted: v.Encrypted, Image: v.Image, UsedBy: usesOf(v.Users), Overlays: v.Overlays,
 		Orphan: len(v.Users) == 0 && v.Overlays == 0 && v.Image == ""}
 }
@@ -156,6 +157,7 @@ type VolumeCreate struct {
 	Backing   string `json:"backing,omitempty" doc:"Id of a volume to build on: the new one holds only what differs"`
 	Full      bool   `json:"full,omitempty" doc:"Take all of its space now"`
 	Encrypted bool   `json:"encrypted,omitempty" doc:"With LUKS; NovaCron makes the passphrase and keeps it sealed"`
+	Tenant    string `json:"tenant,omitempty" maxLength:"64" doc:"Whose it is to be; empty: the caller's own tenant, else the estate's"`
 }
 
 // VolumeEdit is another size.
@@ -336,6 +338,10 @@ func (s *server) volumeOps() {
 			Body VolumeCreate
 		}) (*changeOutput, error) {
 			b := in.Body
+			ctx, err := s.Fleet.OwnedBy(ctx, access.VolumeManage, b.Tenant)
+			if err != nil {
+				return nil, err
+			}
 			pool, err := s.poolID(ctx, b.Pool, b.Host)
 			if err != nil {
 				return nil, err

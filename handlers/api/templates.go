@@ -16,6 +16,7 @@ import (
 type Template struct {
 	ID          string            `json:"id" example:"tmpl_01k…"`
 	Name        string            `json:"name" example:"web"`
+	Tenant      string            `json:"tenant,omitempty" doc:"Whose it is; nothing: the estate's, for everybody"`
 	Description string            `json:"description"`
 	Versions    []TemplateVersion `json:"versions" nullable:"false" doc:"Newest first"`
 	VMs         int               `json:"vms" doc:"How many VMs came of it"`
@@ -52,7 +53,7 @@ func templateVersionOf(v *domain.TemplateVersion) TemplateVersion {
 }
 
 func templateOf(t *domain.Template) Template {
-	out := Template{ID: t.ID, Name: t.Name, Description: t.Description, Versions: make([]TemplateVersion, len(t.Versions)), VMs: t.VMs, CreatedAt: when(t.CreatedAt), Version: t.Version}
+	out := Template{ID: t.ID, Name: t.Name, Tenant: t.Tenant, Description: t.Description, Versions: make([]TemplateVersion, len(t.Versions)), VMs: t.VMs, CreatedAt: when(t.CreatedAt), Version: t.Version}
 	for i := range t.Versions {
 		out.Versions[i] = templateVersionOf(&t.Versions[i])
 	}
@@ -99,6 +100,7 @@ type TemplateVersionNew struct {
 // TemplateNew asks for a template with its first version.
 type TemplateNew struct {
 	Name        string `json:"name" example:"web"`
+	Tenant      string `json:"tenant,omitempty" maxLength:"64" doc:"Whose it is to be; empty: the caller's own tenant, else the estate's, for everybody"`
 	Description string `json:"description,omitempty"`
 	TemplateVersionNew
 }
@@ -157,6 +159,10 @@ func (s *server) templates() {
 		})
 	register(s, op{id: "create-template", method: http.MethodPost, path: "/templates", tag: tag, perm: access.TemplateManage, status: 201, summary: "Make a template"},
 		func(ctx context.Context, in *struct{ Body TemplateNew }) (*templateOutput, error) {
+			ctx, err := s.Fleet.OwnedBy(ctx, access.TemplateManage, in.Body.Tenant)
+			if err != nil {
+				return nil, err
+			}
 			return s.newTemplate(ctx, "", in.Body.Name, in.Body.Description, in.Body.TemplateVersionNew)
 		})
 	register(s, op{id: "get-template", method: http.MethodGet, path: "/templates/{id}", tag: tag, perm: access.TemplateRead, status: 200, summary: "Show a template"},

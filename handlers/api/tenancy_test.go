@@ -22,6 +22,10 @@ type teams struct {
 	vmA, vmB string
 	vmOwn    string
 	jobB     string
+	volB     string
+	netB     string
+	imgB     string
+	tmplB    string
 	namesOfB []string // what nobody but B may read
 }
 
@@ -49,7 +53,11 @@ func newTeams(t *testing.T) *teams {
 		"disks": []any{map[string]any{"pool": "default", "size_bytes": 1 << 30}}})
 	w.vmB, w.jobB = j.Resource.ID, j.ID
 	w.vmOwn = w.createVM("of-the-estate")
-	w.namesOfB = []string{"web-of-b", w.vmB, w.jobB, "of-the-estate", w.vmOwn}
+	w.volB = w.change("POST", "/api/v1/volumes", map[string]any{"pool": "default", "name": "data-of-b", "size_bytes": 1 << 20, "tenant": "team-b"}).Resource.ID
+	w.netB = w.change("POST", "/api/v1/networks", map[string]any{"name": "net-of-b", "mode": "isolated", "host": w.host, "tenant": "team-b"}).Resource.ID
+	w.imgB = want[ImageImport](t, w.do("POST", "/api/v1/images", map[string]any{"name": "image-of-b", "tenant": "team-b", "source": map[string]any{"upload": true}}), 201).Version.ImageID
+	w.tmplB = want[Template](t, w.do("POST", "/api/v1/templates", map[string]any{"name": "template-of-b", "tenant": "team-b", "spec": map[string]any{"vcpus": 1, "memory_bytes": 256 << 20}}), 201).ID
+	w.namesOfB = []string{"web-of-b", w.vmB, w.jobB, "of-the-estate", w.vmOwn, "data-of-b", "net-of-b", "image-of-b", "template-of-b", w.volB, w.netB, w.imgB, w.tmplB}
 	return w
 }
 
@@ -94,11 +102,8 @@ func TestNoIDOpensSomebodyElsesThing(t *testing.T) {
 		if !strings.Contains(o.Path, ":id") || o.Permission == access.AccountSelf {
 			continue
 		}
-		ids := []string{w.vmB, w.vmOwn, w.jobB, w.host, "team-b", "pool_" + strings.Repeat("0", 26), "platform-admin"}
+		ids := []string{w.vmB, w.vmOwn, w.jobB, w.host, "team-b", "pool_" + strings.Repeat("0", 26), "platform-admin", w.volB, w.netB, w.imgB, w.tmplB, "image-of-b", "template-of-b"}
 		for _, id := range ids {
-			if strings.HasPrefix(o.Path, "/api/v1/images/") || strings.HasPrefix(o.Path, "/api/v1/templates/") {
-				continue // a library for everybody
-			}
 			path := strings.NewReplacer(":id", id, ":n", "1", ":v", "1", ":sid", "x", ":target", "vda", ":mac", "52:54:00:00:00:01", ":dev", "x").Replace(o.Path)
 			a := w.do(o.Method, path, "{}", token(w.a))
 			tried++
@@ -174,7 +179,7 @@ func TestQuotasHoldForRequestsAtOnce(t *testing.T) {
 	if got.Usage.VMs != 4 || got.Usage.VCPUs != 4 || got.Usage.MemoryBytes != 4*256<<20 {
 		t.Errorf("usage %+v", got.Usage)
 	}
-	if b := want[Tenant](t, w.do("GET", "/api/v1/tenants/team-b", nil, token(w.b)), 200); b.Usage.StorageBytes != 1<<30 {
+	if b := want[Tenant](t, w.do("GET", "/api/v1/tenants/team-b", nil, token(w.b)), 200); b.Usage.StorageBytes != 1<<30+1<<20 {
 		t.Errorf("usage of B %+v", b.Usage)
 	}
 }
@@ -296,4 +301,95 @@ func TestTheStreamIsNarrowed(t *testing.T) {
 			t.Errorf("the stream tells A of %s", name)
 		}
 	}
+}
+
+// What is not a VM is a tenant's too: it is made so, given so, counted so, and for nobody else there.
+func TestTenantsOwnMoreThanVMs(t *testing.T) {
+	w := newTeams(t)
+	for path, name := range map[string]string{"/api/v1/volumes": "data-of-b", "/api/v1/images": "image-of-b", "/api/v1/templates": "template-of-b"} {
+		if a := w.do("GET", path, nil, token(w.b)); a.StatusCode != 200 || !strings.Contains(string(a.body), name) || !strings.Contains(string(a.body), `"tenant":"team-b"`) {
+			t.Errorf("GET %s by B: %d %.300s", path, a.StatusCode, a.body)
+		}
+		if a := w.do("GET", path, nil, token(w.a)); a.StatusCode != 200 || strings.Contains(string(a.body), "-of-b") {
+			t.Errorf("GET %s by A: %d %.300s", path, a.StatusCode, a.body)
+		}
+	}
+	if n := want[EstateNetwork](t, w.do("GET", "/api/v1/networks/"+w.netB, nil), 200); n.Tenant != "team-b" {
+		t.Errorf("%+v", n.Tenant)
+	}
+	// A network of somebody else's does not exist for a VM; an own one does.
+	vm := func(name, net string) map[string]any {
+		return map[string]any{"name": name, "vcpus": 1, "memory_bytes": 256 << 20, "nics": []any{map[string]any{"network": net}}}
+	}
+	if a := w.do("POST", "/api/v1/vms?wait=20s", vm("x", "net-of-b"), token(w.a)); a.StatusCode < 400 {
+		t.Errorf("A's VM is on B's network: %d %s", a.StatusCode, a.body)
+	}
+	w.change("POST", "/api/v1/vms", vm("y", "net-of-b"), token(w.b))
+	// What a tenant makes is its own.
+	mine := w.change("POST", "/api/v1/volumes", map[string]any{"pool": "default", "name": "data-of-a", "size_bytes": 1 << 20}, token(w.a)).Resource.ID
+	if v := want[map[string]any](t, w.do("GET", "/api/v1/volumes/"+mine, nil, token(w.a)), 200); v["tenant"] != "team-a" {
+		t.Errorf("%+v", v)
+	}
+	refused(t, w.do("POST", "/api/v1/volumes", `{"pool":"default","name":"no","size_bytes":1048576,"tenant":"team-b"}`, token(w.a)), 422, "tenant")
+	refused(t, w.do("POST", "/api/v1/volumes", fmt.Sprintf(`{"pool":"default","name":"copy","source":%q}`, w.volB), token(w.a)), 404, "")
+	// The quota counts it, at making and at growing.
+	want[Tenant](t, w.do("PATCH", "/api/v1/tenants/team-a", `{"quota":{"storage_bytes":3145728}}`), 200)
+	refused(t, w.do("POST", "/api/v1/volumes", `{"pool":"default","name":"more","size_bytes":3145728}`, token(w.a)), 507, "")
+	refused(t, w.do("PATCH", "/api/v1/volumes/"+mine, `{"size_bytes":4194304}`, token(w.a)), 507, "")
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	made := 0
+	for i := range 8 {
+		wg.Go(func() {
+			a := w.do("POST", "/api/v1/volumes?wait=20s", map[string]any{"pool": "default", "name": fmt.Sprintf("race-%d", i), "size_bytes": 1 << 20}, token(w.a))
+			mu.Lock()
+			defer mu.Unlock()
+			if a.StatusCode == 202 {
+				made++
+			} else if a.StatusCode != 507 {
+				t.Errorf("%d %s", a.StatusCode, a.body)
+			}
+		})
+	}
+	wg.Wait()
+	if u := want[Tenant](t, w.do("GET", "/api/v1/tenants/team-a", nil, token(w.a)), 200).Usage; made != 2 || u.StorageBytes != 3<<20 {
+		t.Errorf("%d were made beside one of three: %+v", made, u)
+	}
+	// Given and taken.
+	refused(t, w.do("DELETE", "/api/v1/tenants/team-b", nil), 409, "")
+	give := func(tenant, verb, id string) answer {
+		return w.do("POST", "/api/v1/tenants/"+tenant+"/"+verb, map[string]any{"ids": []string{id}})
+	}
+	for _, id := range []string{w.imgB, w.tmplB, w.netB} {
+		want[Tenant](t, give("team-b", "take", id), 200)
+	}
+	want[Image](t, w.do("GET", "/api/v1/images/"+w.imgB, nil, token(w.a)), 200) // the estate's: for everybody
+	refused(t, give("team-b", "take", w.imgB), 409, "")
+	want[Tenant](t, give("team-a", "give", w.imgB), 200)
+	refused(t, w.do("GET", "/api/v1/images/image-of-b", nil, token(w.b)), 404, "")
+	refused(t, give("team-a", "give", w.volB), 507, "")
+	refused(t, give("team-a", "give", "user_x"), 422, "ids")
+	refused(t, give("team-a", "give", "img_nothing"), 404, "")
+}
+
+// A host that is given to a tenant is for it alone.
+func TestHostsAreGivenToTenants(t *testing.T) {
+	w := newTeams(t)
+	give := func(tenant, verb string) Tenant {
+		return want[Tenant](t, w.do("POST", "/api/v1/tenants/"+tenant+"/"+verb, map[string]any{"ids": []string{w.host}}), 200)
+	}
+	if got := give("team-b", "give"); len(got.Hosts) != 1 || got.Hosts[0] != w.host {
+		t.Fatalf("%+v", got)
+	}
+	vm := func(name, host string) map[string]any {
+		return map[string]any{"name": name, "vcpus": 1, "memory_bytes": 256 << 20, "host": host}
+	}
+	refused(t, w.do("POST", "/api/v1/vms", vm("a-1", "b1"), token(w.a)), 409, "host")
+	refused(t, w.do("POST", "/api/v1/vms", vm("a-1", "any"), token(w.a)), 507, "")
+	w.change("POST", "/api/v1/vms", vm("b-1", "any"), token(w.b))
+	give("team-a", "give") // to several at once
+	w.change("POST", "/api/v1/vms", vm("a-1", "any"), token(w.a))
+	give("team-a", "take")
+	give("team-b", "take")
+	w.change("POST", "/api/v1/vms", vm("a-2", "b1"), token(w.a))
 }

@@ -49,7 +49,7 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	}
 	f.placing.Lock()
 	defer f.placing.Unlock()
-	d, on, err := f.place(ctx, req.Spec, req.Host)
+	d, on, err := f.place(domain.WithOwner(ctx, tenant), req.Spec, req.Host)
 	if err != nil {
 		return domain.Job{}, err
 	}
@@ -209,15 +209,22 @@ func (f *Fleet) candidates(ctx context.Context) ([]placement.Candidate, error) {
 	if err != nil {
 		return nil, err
 	}
+	allowed, err := f.forOwner(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]placement.Candidate, len(hs))
 	at := make(map[string]*placement.Candidate, len(hs))
 	for i, h := range hs {
 		l := loads[h.ID]
 		out[i] = placement.Candidate{Host: h, UsedMemory: l.MemoryRunning + l.MemoryCreating, UsedVCPUs: l.VCPUsRunning, VMs: l.VMs}
 		at[h.ID] = &out[i]
+		if !allowed(h.ID, "host_") {
+			out[i].Reserved = "It is not given to the tenant."
+		}
 	}
 	for _, p := range pools {
-		if c := at[p.HostID]; c != nil {
+		if c := at[p.HostID]; c != nil && allowed(p.ID, "pool_") {
 			c.Pools = append(c.Pools, p)
 		}
 	}

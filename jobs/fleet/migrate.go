@@ -47,7 +47,7 @@ type terrain struct {
 }
 
 func (f *Fleet) terrain(ctx context.Context, vm domain.VM) (*terrain, error) {
-	all, err := f.candidates(ctx)
+	all, err := f.candidates(domain.WithOwner(ctx, vm.Tenant))
 	return &terrain{vm: vm, all: all, volumes: map[string][]domain.Volume{}, vms: map[string][]domain.VM{}, shots: map[string]int{}}, err
 }
 

@@ -310,12 +310,16 @@ func (f *Fleet) CreateVolume(ctx context.Context, actor string, req CreateVolume
 	if from.Name != "" {
 		locks = append(locks, volumeLocks(at, from.Name)...) // it must not go meanwhile
 	}
+	if err := f.poolFor(ctx, p.ID); err != nil {
+		return domain.Job{}, err
+	}
+	own := owned(ctx, ref.ID, max(req.SizeBytes, from.CapacityBytes))
 	if req.Source != "" {
 		in := storage.CloneVolume{HostID: at[0].HostID, PoolID: p.ID, Places: at, From: from.Name, To: req.Name}
 		if req.SizeBytes > from.CapacityBytes {
 			in.SizeBytes = req.SizeBytes
 		}
-		return f.engine.Enqueue(ctx, jobs.Request{Kind: storage.KindVolumeClone, Title: "Copy volume " + from.Name + " to " + req.Name, Resource: ref, Locks: locks, Input: in, Actor: actor, Key: req.Key})
+		return f.engine.Enqueue(ctx, jobs.Request{Kind: storage.KindVolumeClone, Title: "Copy volume " + from.Name + " to " + req.Name, Resource: ref, Locks: locks, Input: in, Actor: actor, Key: req.Key}, own)
 	}
 	in := storage.CreateVolume{HostID: at[0].HostID, PoolID: p.ID, Places: at, Spec: hv.VolumeSpec{Pool: at[0].Pool, Name: req.Name, Format: req.Format, SizeBytes: req.SizeBytes,
 		Full: req.Full}}
@@ -338,7 +342,7 @@ func (f *Fleet) CreateVolume(ctx context.Context, actor string, req CreateVolume
 			return tx.SetVolumeSecret(ref.ID, secret.UUID)
 		}
 	}
-	return f.engine.Enqueue(ctx, jobs.Request{Kind: storage.KindVolumeCreate, Title: "Make volume " + req.Name, Resource: ref, Locks: locks, Input: in, Actor: actor, Key: req.Key}, also)
+	return f.engine.Enqueue(ctx, jobs.Request{Kind: storage.KindVolumeCreate, Title: "Make volume " + req.Name, Resource: ref, Locks: locks, Input: in, Actor: actor, Key: req.Key}, own, also)
 }
 
 // origin is the volume that a new one is copied from or built on.
@@ -506,7 +510,7 @@ func (f *Fleet) ResizeVolume(ctx context.Context, actor, volumeID string, req Re
 		verb = "Shrink"
 	}
 	return f.engine.Enqueue(ctx, jobs.Request{Kind: storage.KindVolumeResize, Title: fmt.Sprintf("%s volume %s to %s", verb, v.Name, domain.FormatBytes(req.SizeBytes)),
-		Resource: domain.Ref{Kind: "volume", ID: v.ID, Name: v.Name}, Locks: slices.Compact(locks), Input: in, Actor: actor, Key: req.Key})
+		Resource: domain.Ref{Kind: "volume", ID: v.ID, Name: v.Name}, Locks: slices.Compact(locks), Input: in, Actor: actor, Key: req.Key}, f.grown(ctx, v, req.SizeBytes-v.CapacityBytes))
 }
 
 // first puts the place on a host at the head.
