@@ -98,6 +98,8 @@ type config struct {
 	LogFormat     string        `koanf:"log-format"`
 	Retention     time.Duration `koanf:"retention"`
 	FetchLocal    bool          `koanf:"fetch-local"`
+
+	SealKeyCommand string `koanf:"seal-key-command"`
 }
 
 var defaults = config{
@@ -143,7 +145,7 @@ func load(cmd *cobra.Command) (cfg config, warnings []string, err error) {
 	}
 	err = k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
 		key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "-"))
-		if !slices.Contains(known, key) && key != "config" && key != "seal-key" {
+		if !slices.Contains(known, key) && key != "config" && key != "seal-key" && key != "seal-key-new" {
 			warnings = append(warnings, name)
 		}
 		if !slices.Contains(known, key) || value == "" { // an empty variable is one that is not set
@@ -232,12 +234,18 @@ func (c config) logger(w io.Writer) (*slog.Logger, error) {
 }
 
 // openDatabase opens it with the seal key of the environment, or with the one beside the file. A key is no flag: command lines are seen by everybody.
-func openDatabase(ctx context.Context, path string, log *slog.Logger) (*db.DB, error) {
-	box, err := seal.Load(filepath.Dir(path), os.Getenv(envName("seal-key")))
+func openDatabase(ctx context.Context, cfg config, log *slog.Logger) (*db.DB, error) {
+	var box *seal.Box
+	var err error
+	if cfg.SealKeyCommand != "" {
+		box, err = seal.FromCommand(ctx, cfg.SealKeyCommand)
+	} else {
+		box, err = seal.Load(cfg.Data, os.Getenv(envName("seal-key")))
+	}
 	if err != nil {
 		return nil, err
 	}
-	return db.Open(ctx, path, log, time.Now, db.Seal(box))
+	return db.Open(ctx, databaseFile(cfg.Data), log, time.Now, db.Seal(box))
 }
 
 // databaseFile is the one file of a data directory (SQLite keeps its -wal and -shm beside it).
@@ -247,7 +255,7 @@ func databaseFile(data string) string { return filepath.Join(data, "novacron.db"
 func lockData(data string) (unlock func(), err error) {
 	entries, err := os.ReadDir(data)
 	others := slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-		return e.Name() != seal.KeyFile && !strings.HasPrefix(e.Name(), filepath.Base(databaseFile("")))
+		return !strings.HasPrefix(e.Name(), seal.KeyFile) && !strings.HasPrefix(e.Name(), filepath.Base(databaseFile("")))
 	})
 	if errors.Is(err, os.ErrNotExist) || err == nil && !others { // never close a directory that others use too, such as /tmp
 		if err = os.MkdirAll(data, 0o700); err == nil {
@@ -292,7 +300,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 		return domain.Errorf(domain.Invalid, "“%s” cannot be listened on: %w", cfg.Listen, err).WithFix("Write an address and a port that is free, such as :8080 or 127.0.0.1:8081.")
 	}
 	defer listener.Close()
-	d, err := openDatabase(ctx, databaseFile(cfg.Data), log)
+	d, err := openDatabase(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -337,7 +345,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	base, cutRequests := context.WithCancel(work)
 	defer cutRequests()
 	server := &http.Server{
-		Handler: limitBodies(site), BaseContext: func(net.Listener) context.Context { return base }, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler: handlers.LimitBodies(site), BaseContext: func(net.Listener) context.Context { return base }, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		TLSConfig: secure, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 3 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
 	if err := rec.Begin(ctx); err != nil { // before the first answer: what the last server knew may not be so any more
@@ -465,32 +473,6 @@ func machineName() string {
 	return cmp.Or(notInNames.ReplaceAllString(name[:min(len(name), 60)], ""), "localhost")
 }
 
-// timedBody lets a client take only so long to send a request's body; the deadline goes when the body is read, as it would count against the answer.
-type timedBody struct {
-	io.ReadCloser
-	read func()
-}
-
-func (b timedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.read()
-	}
-	return n, err
-}
-
-func limitBodies(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength != 0 && r.Body != nil {
-			ctl := http.NewResponseController(w)
-			if ctl.SetReadDeadline(time.Now().Add(time.Minute)) == nil {
-				r.Body = timedBody{r.Body, func() { _ = ctl.SetReadDeadline(time.Time{}) }}
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 func commands() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "novacron",
@@ -511,7 +493,7 @@ Start it with "novacron serve" and open the address that it prints.`,
 	})
 	root.SetVersionTemplate("novacron {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(), tokenCommand(), userCommand(), auditCommand(), adminCommand(), &cobra.Command{
+	root.AddCommand(serveCommand(), tokenCommand(), userCommand(), auditCommand(), adminCommand(), secretsCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "novacron "+buildVersion()) },
 	})
@@ -578,6 +560,7 @@ Logs go to standard error; the address and the first password to standard output
 	f.StringSlice("trusted-proxy", nil, set("trusted-proxy", "address or network of a proxy whose X-Forwarded-For is believed; may be given several times"))
 	f.Duration("retention", defaults.Retention, set("retention", "how long events and ended jobs are kept"))
 	f.Bool("fetch-local", false, set("fetch-local", "let images be fetched from addresses of this machine and its network links too"))
+	f.String("seal-key-command", "", set("seal-key-command", "command that prints the key for secrets, such as one of a key service; without it the key is "+envName("seal-key")+" or seal.key in the data directory"))
 	f.String("log-level", defaults.LogLevel, set("log-level", "debug, info, warn or error"))
 	f.String("log-format", defaults.LogFormat, set("log-format", "text or json"))
 	return cmd
@@ -599,7 +582,7 @@ func offlineDB(cmd *cobra.Command, mayMake bool, do func(ctx context.Context, d 
 		return domain.Errorf(domain.NotFound, "There is no NovaCron data in %s.", cfg.Data).WithFix("Name the server's directory with --data.")
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError}))
-	d, err := openDatabase(cmd.Context(), path, log)
+	d, err := openDatabase(cmd.Context(), cfg, log)
 	if err != nil {
 		return err
 	}
@@ -752,4 +735,63 @@ there is made. It is written into the audit log.`,
 	}
 	admin.AddCommand(rescue)
 	return admin
+}
+
+func secretsCommand() *cobra.Command {
+	secrets := &cobra.Command{Use: "secrets", Short: "Change the key that secrets are sealed with; while the server is stopped"}
+	rotate := dataFlags(&cobra.Command{
+		Use: "rotate", Short: "Seal every secret with a new key", Args: cobra.NoArgs,
+		Long: `Seal every secret with a new key: credentials of hosts, passphrases of volumes, second factors and
+what first boots read. All are sealed anew or none is; the audit log stays as it can be verified.
+
+With the key in the data directory a new one is made in its place, and the old one is gone. With a
+key from NOVACRON_SEAL_KEY or from a command the new one is taken from ` + newKeyEnv + `; put it where
+the old one is kept, then start the server. The server must be stopped.`,
+		Example: "  novacron secrets rotate --data /var/lib/novacron",
+	})
+	rotate.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, _, err := load(cmd)
+		if err != nil {
+			return err
+		}
+		path := databaseFile(cfg.Data)
+		if _, err := os.Stat(path); err != nil {
+			return domain.Errorf(domain.NotFound, "There is no NovaCron data in %s.", cfg.Data).WithFix("Name the server's directory with --data.")
+		}
+		unlock, err := lockData(cfg.Data)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+		n, err := rotateSecrets(cmd.Context(), cfg, path, slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError})))
+		if err == nil {
+			fmt.Fprintf(cmd.OutOrStdout(), "%d secrets are sealed with the new key.\n", n)
+		}
+		return err
+	}
+	secrets.AddCommand(rotate)
+	return secrets
+}
+
+// newKeyEnv is where a new key comes from when the old one does not lie in the data directory.
+const newKeyEnv = envPrefix + "SEAL_KEY_NEW"
+
+func rotateSecrets(ctx context.Context, cfg config, path string, log *slog.Logger) (n int, err error) {
+	if os.Getenv(envName("seal-key")) == "" && cfg.SealKeyCommand == "" {
+		return db.RotateKeyFile(ctx, path, log, time.Now)
+	}
+	text := os.Getenv(newKeyEnv)
+	if text == "" {
+		return 0, domain.Errorf(domain.Invalid, "There is no new key.").WithFix("Make one with head -c 32 /dev/urandom | base64, and give it as %s.", newKeyEnv)
+	}
+	box, err := seal.Load(cfg.Data, text)
+	if err != nil {
+		return 0, err
+	}
+	d, err := openDatabase(ctx, cfg, log)
+	if err != nil {
+		return 0, err
+	}
+	n, err = d.Rotate(ctx, box)
+	return n, errors.Join(err, d.Close())
 }

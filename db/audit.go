@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"novacron/db/seal"
 	"novacron/domain"
 )
 
@@ -23,11 +24,11 @@ func (d *DB) auditHash(r domain.AuditRecord) (string, error) {
 	if err != nil {
 		return "", domain.Errorf(domain.Internal, "An audit record could not be encoded: %w", err)
 	}
-	return hex.EncodeToString(d.box.MAC("audit", b)), nil
+	return hex.EncodeToString(seal.Code(d.auditKeys.Rows, b)), nil
 }
 
 func (d *DB) auditEnd(seq int64, hash string) string {
-	return fmt.Sprintf("%d %s %s", seq, hash, hex.EncodeToString(d.box.MAC("audit head", fmt.Appendf(nil, "%d %s", seq, hash))))
+	return fmt.Sprintf("%d %s %s", seq, hash, hex.EncodeToString(seal.Code(d.auditKeys.Head, fmt.Appendf(nil, "%d %s", seq, hash))))
 }
 
 // Audit adds a row to the audit log in this transaction: it is there when what it tells of is. What is not said is taken from the context's cause.

@@ -39,6 +39,8 @@ type DB struct {
 	docs  docCache
 	box   *seal.Box // of the secrets that lie here
 
+	auditKeys auditKeys
+
 	generation atomic.Int64 // of what the memos keep
 	pages      *memo[VMQuery, VMPage]
 	overviews  *memo[struct{}, Overview]
@@ -107,6 +109,9 @@ func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.
 
 func (d *DB) start(ctx context.Context) error {
 	if err := d.migrate(ctx); err != nil {
+		return err
+	}
+	if err := d.checkKey(ctx); err != nil {
 		return err
 	}
 	if err := d.sealCredentials(ctx); err != nil {

@@ -89,7 +89,7 @@ func TestSecretsLieSealed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(t.Context(), path, slog.New(slog.DiscardHandler), time.Now, Seal(other)); domain.CodeOf(err) != domain.Internal {
+	if _, err := Open(t.Context(), path, slog.New(slog.DiscardHandler), time.Now, Seal(other)); domain.CodeOf(err) != domain.Invalid {
 		t.Errorf("another key: %v", err)
 	}
 }

@@ -80,14 +80,13 @@ func create(file string) (*Box, error) {
 	bad := func(err error) (*Box, error) {
 		return nil, domain.Errorf(domain.Internal, "The seal key %s cannot be made: %w", file, err).WithFix("Check that the server's account may write to the data directory.")
 	}
-	key := make([]byte, chacha20poly1305.KeySize)
-	rand.Read(key)
+	key, text := newKey()
 	f, err := os.CreateTemp(filepath.Dir(file), KeyFile+".*") // mode 0600
 	if err != nil {
 		return bad(err)
 	}
 	defer os.Remove(f.Name())
-	_, err = f.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+	_, err = f.WriteString(text + "\n")
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return bad(err)
 	}
@@ -98,6 +97,12 @@ func create(file string) (*Box, error) {
 		return bad(err)
 	}
 	return New(key)
+}
+
+func newKey() (key []byte, text string) {
+	key = make([]byte, chacha20poly1305.KeySize)
+	rand.Read(key)
+	return key, base64.StdEncoding.EncodeToString(key)
 }
 
 // Sealed reports whether a text was made by Seal.
@@ -135,9 +140,18 @@ func (b *Box) Open(text, context string) ([]byte, error) {
 
 // MAC gives a code of the data that only who has the key can make; the context keeps apart what the codes are for.
 func (b *Box) MAC(context string, data []byte) []byte {
-	derive := hmac.New(sha256.New, b.key[:])
-	derive.Write([]byte("mac\x00" + context))
-	m := hmac.New(sha256.New, derive.Sum(nil))
+	return Code(b.derive(context), data)
+}
+
+func (b *Box) derive(context string) []byte {
+	m := hmac.New(sha256.New, b.key[:])
+	m.Write([]byte("mac\x00" + context))
+	return m.Sum(nil)
+}
+
+// Code is what MAC gives, made with a key that was derived before.
+func Code(derived, data []byte) []byte {
+	m := hmac.New(sha256.New, derived)
 	m.Write(data)
 	return m.Sum(nil)
 }

@@ -155,7 +155,9 @@ func (s *server) networks() {
 			return paged(all, in.PageQuery, in.Sort, sortKeys[domain.Network]{
 				"name": func(n *domain.Network) string { return strings.ToLower(n.Name) }, "host": func(n *domain.Network) string { return names[n.HostID] + " " + n.Name },
 				"mode": func(n *domain.Network) string { return n.Mode },
-			}, func(n *domain.Network) string { return n.ID }, func(n *domain.Network) EstateNetwork { return EstateNetwork{Network: *n, Host: names[n.HostID], Tenant: owners[n.ID]} })
+			}, func(n *domain.Network) string { return n.ID }, func(n *domain.Network) EstateNetwork {
+				return EstateNetwork{Network: *n, Host: names[n.HostID], Tenant: owners[n.ID]}
+			})
 		})
 	register(s, op{id: "create-network", method: http.MethodPost, path: "/networks", tag: "Networks", perm: access.NetworkManage, status: 202, summary: "Create a network",
 		doc: "On one host, or the same on several: then it is made on all of them or on none."},
