@@ -39,6 +39,9 @@ func TestRotatedSecretsOpenWithTheNewKeyOnly(t *testing.T) {
 		if err := tx.InsertSecret(Secret{UUID: "u-1", Name: "v", CreatedAt: now}, []byte(canary)); err != nil {
 			return err
 		}
+		if err := tx.SaveProvider(domain.Provider{ID: "idp-1", Kind: "oidc", Name: "x", Secret: []byte(canary), CreatedAt: now}); err != nil {
+			return err
+		}
 		if err := tx.InsertTemplate(domain.Template{ID: "tmpl_1", Name: "web"}); err != nil {
 			return err
 		}
@@ -58,7 +61,7 @@ func TestRotatedSecretsOpenWithTheNewKeyOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	n, err := RotateKeyFile(t.Context(), path, log, time.Now)
-	if err != nil || n != 3 {
+	if err != nil || n != 4 {
 		t.Fatal(n, err)
 	}
 	fresh, err := os.ReadFile(filepath.Join(filepath.Dir(path), seal.KeyFile))
@@ -73,6 +76,9 @@ func TestRotatedSecretsOpenWithTheNewKeyOnly(t *testing.T) {
 		t.Error(err)
 	}
 	if x, err := d.Template(t.Context(), "tmpl_1"); err != nil || x.Versions[0].CloudInit.Hostname != canary {
+		t.Error(err)
+	}
+	if x, err := d.Provider(t.Context(), "idp-1"); err != nil || string(x.Secret) != canary {
 		t.Error(err)
 	}
 	if rows, err := d.VerifyAudit(t.Context()); err != nil || rows < 1 {
