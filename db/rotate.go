@@ -31,14 +31,25 @@ func (d *DB) checkKey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !ok {
+	opens := false
+	if ok {
+		_, err := d.box.Open(word, sealCheck)
+		opens = err == nil
+	}
+	held := false
+	if ok && !opens {
+		if held, err = d.holdsSecrets(ctx); err != nil {
+			return err
+		}
+	}
+	switch {
+	case !opens && !held: // nothing lies here that another key would be needed for
 		if word, err = d.box.Seal([]byte(sealWord), sealCheck); err != nil {
 			return err
 		}
-		_, err := d.write.ExecContext(ctx, "INSERT INTO settings (name, value) VALUES (?, ?)", sealCheck, word)
+		_, err := d.write.ExecContext(ctx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", sealCheck, word)
 		return edge(err, "setting")
-	}
-	if _, err := d.box.Open(word, sealCheck); err != nil {
+	case !opens:
 		return domain.Errorf(domain.Invalid, "The secrets in this database were sealed with another key.").
 			WithFix("Start with the key that was there before: seal.key in the data directory, NOVACRON_SEAL_KEY, or the command of seal-key-command. After a rotation that was interrupted, run novacron secrets rotate again.")
 	}
@@ -51,6 +62,24 @@ func (d *DB) checkKey(ctx context.Context) error {
 		return err
 	}
 	return parse(string(plain), &d.auditKeys)
+}
+
+// holdsSecrets reports whether anything is sealed here.
+func (d *DB) holdsSecrets(ctx context.Context) (bool, error) {
+	queries := []string{"SELECT count(*) FROM settings WHERE name = '" + auditKeysSet + "'", `SELECT count(*) FROM template_versions WHERE doc LIKE '%"boot":%'`}
+	for _, c := range sealedColumns {
+		queries = append(queries, "SELECT count(*) FROM ("+c.query+") x WHERE x.text LIKE 'seal:%'")
+	}
+	for _, q := range queries {
+		var n int
+		if err := d.write.GetContext(ctx, &n, q); err != nil {
+			return false, edge(err, "secret")
+		}
+		if n > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // sealedColumns are where sealed texts lie, and how the context of each is made of its row.

@@ -78,8 +78,11 @@ func TestImagePolicy(t *testing.T) {
 	if n, err := w.Fleet.CollectByPolicy(t.Context()); err != nil || n != 1 {
 		t.Fatalf("it collects %d: %v", n, err)
 	}
-	w.Until(t, "the old copy is gone", func() bool { return len(f.AllVolumes()) == 1 })
-	if cs, err = w.DB.ImageCopies(t.Context(), ""); err != nil || len(cs) != 1 || cs[0].VersionID != newest.ID {
+	w.Until(t, "the old copy is gone, and forgotten", func() bool {
+		cs, err = w.DB.ImageCopies(t.Context(), "")
+		return err == nil && len(cs) == 1 && len(f.AllVolumes()) == 1
+	})
+	if cs[0].VersionID != newest.ID {
 		t.Errorf("%+v: %v", cs, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
