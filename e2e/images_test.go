@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"novacron/e2e/browser"
 	"novacron/e2e/server"
 )
@@ -273,7 +271,7 @@ func TestImageInTheBrowser(t *testing.T) {
 	p.Click(`form[action="/images"] button[type=submit]`)
 	p.Until("the page that takes the file", `document.querySelector("[data-upload]")`)
 	p.Picture("image-upload")
-	p.Do("choose the file", chromedp.SetUploadFiles(`#upload-file`, []string{path}, chromedp.ByQuery))
+	p.Attach("#upload-file", path)
 	p.Click(`[data-upload-go]`)
 	p.Until("the version to be a draft", `!document.querySelector("[data-upload]") && document.querySelector("form[action$='/publish']")`)
 	if text := p.Text(); !strings.Contains(text, sum) {

@@ -108,13 +108,27 @@ func (p *Page) Do(what string, actions ...chromedp.Action) {
 	if what == "start the browser" { // the first run starts the process, which must not end with the time-out
 		ctx = p.ctx
 	}
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	if err := each(ctx, actions); err != nil {
 		var text, at string
 		sctx, scancel := context.WithTimeout(p.ctx, 5*time.Second)
 		defer scancel()
 		chromedp.Run(sctx, chromedp.Location(&at), chromedp.Text("body", &text, chromedp.ByQuery))
 		p.t.Fatalf("%s: %v\nat %s the page says:\n%s", what, err, at, clip(text, 3000))
 	}
+}
+
+// each runs actions one by one. What an action is done to is found first; when the page draws it anew just then, it is looked for again.
+func each(ctx context.Context, actions []chromedp.Action) error {
+	for _, a := range actions {
+		err := chromedp.Run(ctx, a)
+		for err != nil && ctx.Err() == nil && (strings.Contains(err.Error(), "Could not find node with given id") || strings.Contains(err.Error(), "No node with given id found")) {
+			err = chromedp.Run(ctx, a)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func clip(s string, n int) string {
