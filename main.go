@@ -93,6 +93,9 @@ type config struct {
 	LogFormat     string        `koanf:"log-format"`
 	Retention     time.Duration `koanf:"retention"`
 	FetchLocal    bool          `koanf:"fetch-local"`
+	URL           string        `koanf:"url"`
+	SMTP          string        `koanf:"smtp"`
+	MailFrom      string        `koanf:"mail-from"`
 
 	SealKeyCommand string `koanf:"seal-key-command"`
 }
@@ -140,7 +143,7 @@ func load(cmd *cobra.Command) (cfg config, warnings []string, err error) {
 	}
 	err = k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
 		key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "-"))
-		if !slices.Contains(known, key) && key != "config" && key != "seal-key" && key != "seal-key-new" {
+		if !slices.Contains(known, key) && key != "config" && !slices.Contains([]string{"seal-key", "seal-key-new", "smtp-password"}, key) {
 			warnings = append(warnings, name)
 		}
 		if !slices.Contains(known, key) || value == "" { // an empty variable is one that is not set
@@ -305,6 +308,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 		}
 	}()
 	authn := auth.New(d, log, time.Now, auth.Options{Secure: cfg.SecureCookies || secure != nil, FetchLocal: cfg.FetchLocal})
+	if err := authn.UsePost(auth.Post{Server: cfg.SMTP, Password: os.Getenv(envName("smtp-password")), From: cfg.MailFrom, Site: cfg.URL}); err != nil {
+		return err
+	}
 	name, password, first, err := authn.EnsureAdmin(ctx)
 	if err != nil {
 		return err
@@ -349,6 +355,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g, alive := errgroup.WithContext(work)
 	g.Go(func() error { return hosts.Run(work) })
 	g.Go(func() error { return rec.Run(work, hosts) })
+	g.Go(func() error { return authn.RunMail(work) })
 	g.Go(func() error { return engine.Run(work) })
 	g.Go(func() error { return nets.NewWatch(d, hosts, engine, log, time.Now, nets.WatchOptions{}).Run(work) })
 	g.Go(func() error { return guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{}).Run(work) })

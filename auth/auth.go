@@ -47,6 +47,7 @@ type Auth struct {
 	spent    spent
 	issuers  issuers
 	local    bool
+	mail     mailer
 }
 
 // New makes an Auth on a database.

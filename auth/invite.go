@@ -12,6 +12,8 @@ import (
 // inviteFor is how long a link that opens an account works.
 const inviteFor = 72 * time.Hour
 
+func newInviteSecret() string { return rand.Text() + rand.Text() }
+
 // Invite makes a link's secret that lets somebody choose the password of an account, once; it is shown once and only its hash is kept. What opened the
 // account before does not any more: the password is gone and its sessions end. With mfa its second factors go too.
 func (a *Auth) Invite(ctx context.Context, by Subject, id string, mfa bool) (secret string, ends time.Time, err error) {
@@ -27,7 +29,7 @@ func (a *Auth) Invite(ctx context.Context, by Subject, id string, mfa bool) (sec
 		return "", ends, err
 	}
 	now := a.clock().UTC()
-	secret, ends = rand.Text()+rand.Text(), now.Add(inviteFor)
+	secret, ends = newInviteSecret(), now.Add(inviteFor)
 	err = a.editUser(ctx, id, func(tx *db.Tx, row *domain.User) error {
 		row.PasswordHash, row.MustChange = hash, true
 		if mfa {

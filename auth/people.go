@@ -79,7 +79,18 @@ type UserEdit struct {
 }
 
 // EditUser changes an account. Disabling it ends its sessions, and its tokens work no more.
+//
+// Whoever gets an account's mail can reset its password: so only who may reset the account may say where its mail goes.
 func (a *Auth) EditUser(ctx context.Context, by Subject, id string, e UserEdit) (out domain.User, err error) {
+	if e.Email != nil && by.UserID != id {
+		if now, err := a.db.User(ctx, id); err != nil {
+			return out, err
+		} else if strings.TrimSpace(*e.Email) != now.Email {
+			if _, err := a.mayReset(ctx, by, id); err != nil {
+				return out, err
+			}
+		}
+	}
 	err = a.db.Write(ctx, func(tx *db.Tx) error {
 		u, err := a.db.User(ctx, id)
 		if err != nil {
@@ -298,6 +309,20 @@ func (a *Auth) RevokeSession(ctx context.Context, by Subject, id, userID string)
 			return err
 		}
 		return tx.Emit(domain.Event{Kind: "session.revoked", Resource: domain.Ref{Kind: "user", ID: in.UserID, Name: by.Name}, Actor: by.Actor(), Message: "A session of an account was ended."})
+	})
+}
+
+// EndSessions signs an account out everywhere.
+func (a *Auth) EndSessions(ctx context.Context, by Subject, id string) error {
+	return a.db.Write(ctx, func(tx *db.Tx) error {
+		u, err := a.db.User(ctx, id)
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteSignIns(id, by.Session); err != nil {
+			return err
+		}
+		return tx.Emit(domain.Event{Kind: "session.revoked", Resource: userRef(u), Actor: by.Actor(), Message: "All sessions of " + u.Name + " were ended."})
 	})
 }
 

@@ -129,10 +129,12 @@ func (s *server) userDeeds() deeds {
 			return out, err
 		},
 		can: map[string]deed{
-			"disable": {verb: "Disable", done: "disabled", text: "Their sessions end, their tokens are refused, and they cannot sign in. What they made stays.", danger: true, do: able(true)},
-			"enable":  {verb: "Enable", done: "enabled", text: "They can sign in again with what they had.", do: able(false)},
-			"delete":  {verb: "Delete", done: "deleted", text: "The account goes with its tokens, second factors and what it was given. What it did stays in the audit log.", danger: true, type_: true, do: s.Auth.DeleteUser},
-			"reset":   {verb: "Reset", done: "reset", text: "A new one-time password is made and shown once; the sessions end, and second factors are forgotten.", danger: true, one: true},
+			"disable":  {verb: "Disable", done: "disabled", text: "Their sessions end, their tokens are refused, and they cannot sign in. What they made stays.", danger: true, do: able(true)},
+			"enable":   {verb: "Enable", done: "enabled", text: "They can sign in again with what they had.", do: able(false)},
+			"delete":   {verb: "Delete", done: "deleted", text: "The account goes with its tokens, second factors and what it was given. What it did stays in the audit log.", danger: true, type_: true, do: s.Auth.DeleteUser},
+			"sign out": {verb: "Sign out", done: "signed out", text: "Their sessions end everywhere. They can sign in again.", do: s.Auth.EndSessions},
+			"invite":   {verb: "Invite", done: "invited", text: "A link is made, shown once, with which they choose a password within three days; it is sent to their mail address where this server can. The password they have is forgotten, and their sessions end.", one: true},
+			"reset":    {verb: "Reset", done: "reset", text: "A new one-time password is made and shown once; the sessions end, and second factors are forgotten.", danger: true, one: true},
 		}}
 }
 
@@ -145,23 +147,15 @@ func (s *server) userBulk(c echo.Context) error {
 	if err != nil {
 		return domain.Errorf(domain.Invalid, "The form cannot be read: %w", err)
 	}
-	if form.Get("do") != "reset" {
+	do := form.Get("do")
+	if do != "reset" && do != "invite" {
 		return s.doDeed(c, s.userDeeds())
 	}
-	ctx, id := c.Request().Context(), form.Get("ids")
-	u, err := s.DB.User(ctx, id)
-	if err != nil {
-		return err
+	refused, err := s.userReset(c, do, form.Get("ids"))
+	if refused != nil {
+		return s.askDeed(c, statusOf(refused), s.userDeeds(), form, refused)
 	}
-	once, err := s.Auth.ResetUser(ctx, subject(c), id, true)
-	if err != nil {
-		if domain.CodeOf(err) == domain.Internal {
-			return err
-		}
-		return s.askDeed(c, statusOf(err), s.userDeeds(), form, err)
-	}
-	return s.showMade(c, rights.Made{Title: "The account is reset", What: "The one-time password of", Name: u.Name, Secret: once,
-		Note: "Give it to them by a safe way. They choose their own at the next sign-in.", Back: live.AccessUser(id), BackLabel: "To the account"})
+	return err
 }
 
 func (s *server) groupDeeds() deeds {

@@ -235,6 +235,9 @@ func (s *server) userCreate(c echo.Context) error {
 		}
 		return s.showUserNew(c, statusOf(err), form, err)
 	}
+	if form.Get("open") == "link" {
+		return s.showInvite(c, u, false)
+	}
 	return s.showMade(c, rights.Made{Title: "The account is made", What: "The one-time password of", Name: u.Name, Secret: once,
 		Note: "Give it to them by a safe way. They choose their own at the first sign-in.", Back: live.AccessUser(u.ID), BackLabel: "To the account"})
 }

@@ -31,6 +31,8 @@ func (s *server) table() []route {
 		{post, live.SignInPasskey, access.Public, s.signInPasskey},
 		{get, live.PatSSO, access.Public, s.ssoBegin},
 		{get, live.PatSSOBack, access.Public, s.ssoBack},
+		{get, live.Forgot, access.Public, s.forgotPage},
+		{post, live.Forgot, access.Public, s.forgotSend},
 		{get, live.PatInvite, access.Public, s.invitePage},
 		{post, live.PatInvite, access.Public, s.inviteAccept},
 		{get, live.Password, access.AccountSelf, s.passwordPage},

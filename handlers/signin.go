@@ -41,7 +41,7 @@ func (s *server) showSignIn(c echo.Context, status int, m account.SignIn) error 
 	if err != nil {
 		return err
 	}
-	m.Passkey = !strict.LocalOff
+	m.Passkey, m.Forgot = !strict.LocalOff, !strict.LocalOff && s.Auth.Mails()
 	directory := false
 	for _, x := range all {
 		switch {

@@ -88,6 +88,7 @@ func (w IdentityProviderWrite) provider() domain.Provider {
 type InviteMade struct {
 	Path      string     `json:"path" doc:"The link's path on this server; it works once" example:"/invite/…"`
 	ExpiresAt *time.Time `json:"expires_at"`
+	SentTo    string     `json:"sent_to" doc:"The mail address that it is sent to; empty when the account has none or the server sends no mail"`
 }
 
 type policyOutput struct{ Body domain.SignInPolicy }
@@ -185,6 +186,7 @@ func (s *server) signIns() {
 			if err != nil {
 				return nil, err
 			}
-			return &struct{ Body InviteMade }{InviteMade{Path: "/invite/" + secret, ExpiresAt: when(ends)}}, nil
+			to, err := s.Auth.MailInvite(ctx, in.ID, secret, auth.SubjectOf(ctx))
+			return &struct{ Body InviteMade }{InviteMade{Path: "/invite/" + secret, ExpiresAt: when(ends), SentTo: to}}, err
 		})
 }

@@ -18,7 +18,15 @@ type SignIn struct {
 	Ways    []Way  // identity providers
 	Passkey bool   // a passkey alone lets in
 	Local   bool   // names and passwords do
+	Forgot  bool   // a forgotten password is set anew by mail
 	Version string
+}
+
+// Forgot asks whose password is forgotten.
+type Forgot struct {
+	Name string
+	Sent bool
+	Err  *domain.Error
 }
 
 // Way is an identity provider on the sign-in page.

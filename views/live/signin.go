@@ -9,6 +9,7 @@ const (
 	PatSSOBack    = "/login/with/:id/callback"       // GET state, code: back from it
 	PatLink       = "/account/links/:id/new"         // POST password; id of a provider
 	PatUnlink     = "/account/links/:id/remove"      // POST password; id of a link
+	Forgot        = "/login/forgot"                  // GET form, POST name: a link to set a new password goes out by mail
 	PatInvite     = "/invite/:secret"                // GET form, POST password, again
 	SignInRules   = "/settings/sign-in"              // GET, POST the policy
 	ProviderNew   = "/settings/providers/new"        // GET kind, POST

@@ -442,3 +442,7 @@ func first(a, b string) string {
 	}
 	return b
 }
+
+func openOptions() []ui.Option {
+	return []ui.Option{{Value: "", Label: "a one-time password"}, {Value: "link", Label: "a link to choose a password with"}}
+}
