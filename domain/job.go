@@ -99,6 +99,13 @@ type JobError struct {
 	Reasons []Reason     `json:"reasons,omitempty"`
 }
 
+// JobChoice is a way out of a stuck job that a person may choose.
+type JobChoice struct {
+	Name  string `json:"name"`
+	Label string `json:"label"`
+	Does  string `json:"does" doc:"What it will do, in words"`
+}
+
 // Progress is the latest value only; it is never history.
 type Progress struct {
 	Percent float64 `json:"percent"` // 0 to 100

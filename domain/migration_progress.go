@@ -23,8 +23,9 @@ type MoveProgress struct {
 	Throttle     int         `json:"throttle_percent"` // by which the guest is slowed
 	Next         string      `json:"next,omitempty" doc:"What the policy does when the copying does not get ahead"`
 	MayPostCopy  bool        `json:"may_post_copy"` // it began with post-copy allowed
-	Rates        []RatePoint `json:"-"`             // the last looks, oldest first
-	EverySeconds float64     `json:"-"`             // between two of Rates
+	NoReturn     bool        `json:"past_no_return" doc:"The guest runs on the target: the migration can only go on, and cannot be cancelled"`
+	Rates        []RatePoint `json:"-"` // the last looks, oldest first
+	EverySeconds float64     `json:"-"` // between two of Rates
 }
 
 // RatePoint is one look at the rates of a migration, in bytes a second.

@@ -107,6 +107,7 @@ func (s *server) taskModel(ctx context.Context, id string) (tasks.Page, error) {
 		return m, err
 	}
 	s.progress(&m.Job)
+	m.Choices = s.Engine.Choices(m.Job)
 	if m.Log, err = s.DB.JobLog(ctx, id); err != nil {
 		return m, err
 	}
@@ -135,6 +136,8 @@ func (s *server) taskAct(c echo.Context) error {
 		err, t.Text, t.Detail = s.Engine.Cancel(ctx, id, actor), "The task is being cancelled.", "What it had done is taken back."
 	case "retry":
 		err, t.Text = s.Engine.Retry(ctx, id, actor), "The task goes on from where it stopped."
+	case live.TaskChoose:
+		err, t.Text = s.Engine.Choose(ctx, id, c.FormValue("choice"), actor), "The task goes on as you chose."
 	case "dismiss":
 		err, t.Text, t.Detail = s.Engine.Dismiss(ctx, id, actor), "The task was dismissed.", "What it held is free; what it left is as it is."
 	default:

@@ -31,6 +31,9 @@ type Migrator interface {
 	TuneMigration(ctx context.Context, uuid string, bandwidth int64, downtime time.Duration) error
 }
 
+// PostCopyFailed is in the Reason of a guest whose post-copy broke off: on both hosts, and neither copy is whole.
+const PostCopyFailed = "the post-copy migration failed"
+
 // GuestMemory is what a guest does with its memory.
 type GuestMemory struct {
 	DirtyRate int64 `json:"dirty_rate"` // bytes a second that it writes to
@@ -54,6 +57,7 @@ type Migration struct {
 	Compress    bool              // XBZRLE: pages sent again go as differences
 	TLS         bool              // the memory and disk streams are encrypted
 	TLSName     string            // name in the destination's certificate; empty: the host in URI
+	Resume      bool              // a post-copy that broke off goes on; nothing else is begun
 	AllowUnsafe bool              // the caller knows that storage is shared although libvirt cannot tell
 }
 

@@ -133,7 +133,7 @@ func (e *Engine) cancelOne(ctx context.Context, job domain.Job, actor string) er
 	if waiting != nil && waiting.giveUpWaiting() {
 		return nil
 	}
-	if e.pastFinal(job) {
+	if e.pastFinal(job) || waiting != nil && !waiting.returns() {
 		return tooLate(job)
 	}
 	if r := e.hold(job.ID); r != nil { // no worker has it: we do, until it is written
@@ -278,7 +278,7 @@ func stoppable(steps []Step, job domain.Job) bool {
 
 // Retry has a stuck job go on where it stopped.
 func (e *Engine) Retry(ctx context.Context, id, actor string) error {
-	err := e.resolve(ctx, id, actor, domain.JobQueued, "tried again by "+actor+".")
+	err := e.resolve(ctx, id, actor, domain.JobQueued, "tried again by "+actor+".", nil)
 	if err == nil {
 		e.push(id)
 	}
@@ -287,10 +287,11 @@ func (e *Engine) Retry(ctx context.Context, id, actor string) error {
 
 // Dismiss ends a stuck job as it is and releases what it holds: a person has put right what it left.
 func (e *Engine) Dismiss(ctx context.Context, id, actor string) error {
-	return e.resolve(ctx, id, actor, domain.JobUndone, "dismissed by "+actor+".")
+	return e.resolve(ctx, id, actor, domain.JobUndone, "dismissed by "+actor+".", nil)
 }
 
-func (e *Engine) resolve(ctx context.Context, id, actor string, to domain.JobState, say string) error {
+// resolve ends what is stuck. change may refuse, and alters what is written with it; nil changes nothing.
+func (e *Engine) resolve(ctx context.Context, id, actor string, to domain.JobState, say string, change func(job *domain.Job) error) error {
 	return e.d.Write(ctx, func(tx *db.Tx) error {
 		job, err := tx.Job(id)
 		if err != nil {
@@ -301,6 +302,11 @@ func (e *Engine) resolve(ctx context.Context, id, actor string, to domain.JobSta
 		}
 		if err := job.State.Next(to); err != nil {
 			return err
+		}
+		if change != nil {
+			if err := change(&job); err != nil {
+				return err
+			}
 		}
 		job.State, job.EndedAt = to, e.clock()
 		if to == domain.JobQueued {

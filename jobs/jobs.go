@@ -46,8 +46,16 @@ type Kind struct {
 	// Abandon takes back, in the transaction that ends the job, what was written with Enqueue when the job ends before its first step began:
 	// no Undo runs then. Nil when nothing is.
 	Abandon func(tx *db.Tx, job domain.Job) error
+	// Choices are the ways out of a stuck job among which a person has to choose, each saying what it does; nil when trying again and letting go are all.
+	Choices func(job domain.Job) []Choice
 	// Read marks a kind that only looks: it takes no locks.
 	Read bool
+}
+
+// Choice is one way out of a stuck job: the job is tried again with Data as what it saved.
+type Choice struct {
+	domain.JobChoice
+	Data json.RawMessage
 }
 
 // Request asks for a job.

@@ -30,6 +30,7 @@ type Run struct {
 	leave     context.CancelCauseFunc // ends the wait for an absent host; nil when it does not wait for one
 	limit     *stepLimit              // of the current call
 	partly    *domain.JobError        // what of the job was not done though it succeeded
+	noReturn  bool                    // a Stoppable step says that it cannot be stopped any more
 	cancelled bool                    // asked, perhaps before the job was loaded
 	calling   bool                    // Do or Undo is under way: log lines are worth writing before it ends
 	again     bool                    // guarded by Engine.mu: something happened while a worker had the job, so look at it once more
@@ -58,6 +59,13 @@ func BeforeFinal(err error) error { return &beforeFinal{err} }
 type beforeFinal struct{ error }
 
 func (b *beforeFinal) Unwrap() error { return b.error }
+
+// ForPerson marks an error that trying again does not mend: a person has to decide, so the job is stuck at once.
+func ForPerson(err error) error { return &forPerson{err} }
+
+type forPerson struct{ error }
+
+func (f *forPerson) Unwrap() error { return f.error }
 
 // Job gives the job as it is now.
 func (r *Run) Job() domain.Job {
@@ -186,6 +194,19 @@ func (r *Run) Moving(percent float64, text string, m *domain.MoveProgress) {
 
 // Cancelled reports whether a person asked to cancel. The context of Do is cancelled too, unless its step is Final.
 func (r *Run) Cancelled() bool { return r.Job().CancelAsk }
+
+// NoReturn says from inside a Stoppable step that its point of no return is passed: from now on nobody can cancel the job.
+func (r *Run) NoReturn() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noReturn = true
+}
+
+func (r *Run) returns() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.noReturn
+}
 
 // Child enqueues a child of this job. Request.Key is needed: a step that runs again finds the child it made before. Actor is this job's.
 func (r *Run) Child(ctx context.Context, req Request) (domain.Job, error) {

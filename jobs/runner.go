@@ -416,7 +416,8 @@ func (r *Run) attempt(ctx context.Context, i int, undo bool) error {
 	for n := 0; ; n++ {
 		err := r.call(ctx, step, undo)
 		_, notReached := errors.AsType[*beforeFinal](err)
-		if err == nil || ctx.Err() != nil || errors.Is(err, errCancelled) || notReached || r.e.killed.Load() {
+		_, person := errors.AsType[*forPerson](err)
+		if err == nil || ctx.Err() != nil || errors.Is(err, errCancelled) || notReached || person || r.e.killed.Load() {
 			return err
 		}
 		wait := r.e.opt.Backoff(n)

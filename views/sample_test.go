@@ -101,6 +101,13 @@ func sampleJobs() []domain.Job {
 	}
 }
 
+func sampleUndecided() domain.Job {
+	return domain.Job{ID: "job_lost", Kind: "vm.migrate", Title: "Move db-prod-01 to hv-ams-02", State: domain.JobStuck, Resource: domain.Ref{Kind: "vm", ID: "vm_02", Name: "db-prod-01"}, Actor: "lena", CreatedAt: ago(4 * time.Minute), StartedAt: ago(4 * time.Minute), EndedAt: ago(3 * time.Minute),
+		Error: &domain.JobError{Code: domain.Conflict, Message: "Where db-prod-01 is to be cannot be decided: both hosts have it.", Fix: "Look at it on hv-ams-01 and on hv-ams-02 before doing anything.", Step: "move",
+			Reasons: []domain.Reason{{Subject: "hv-ams-01", Msg: "has it, paused (paused for migration)"}, {Subject: "hv-ams-02", Msg: "has it, running (migrated here)"}}},
+		Help: "Both hosts were asked, and what they said is above."}
+}
+
 func sampleEvents() []domain.Event {
 	return []domain.Event{
 		{Seq: 9, At: ago(12 * time.Second), Kind: "job.changed", Resource: domain.Ref{Kind: "job", ID: "job_1", Name: "Reboot db-prod-02"}, JobID: "job_1", Actor: "lena", Message: "“Reboot db-prod-02” has started."},
@@ -260,7 +267,9 @@ func pages() []page {
 	return append(pg,
 		page{"move", migrate.MovePage(sh("Move web-prod-01", layout.SectionVMs, "/vms/vm_1/migrate"), sampleMove())},
 		page{"evacuate", migrate.EvacuatePage(sh("Evacuate hv-ams-01", layout.SectionHosts, "/hosts/host_1/evacuate"), sampleEvacuate())},
-		page{"task-moving", tasks.ShowPage(sh(sampleMoving().Title, layout.SectionTasks, "/tasks/job_move"), tasks.Page{Job: sampleMoving()})}, page{"tune", tasks.TunePage(sh("Tune", layout.SectionTasks, "/migrations/job_move/tune"), tasks.Tune{Job: sampleMoving(), Bandwidth: "x", Err: domain.InvalidField("bandwidth", "“x” is not a bandwidth.", "a whole number of MiB/s from 1"), Key: "k"})},
+		page{"task-moving", tasks.ShowPage(sh(sampleMoving().Title, layout.SectionTasks, "/tasks/job_move"), tasks.Page{Job: sampleMoving()})}, page{"task-undecided", tasks.ShowPage(sh(sampleUndecided().Title, layout.SectionTasks, "/tasks/job_lost"), tasks.Page{Job: sampleUndecided(), Choices: []domain.JobChoice{
+			{Name: "keep-source", Label: "Keep it on hv-ams-01", Does: "db-prod-01 stays on hv-ams-01 as it is there (paused). Its copy on hv-ams-02, which is running, is ended as if its plug were pulled, and its definition there is removed. Nothing is started, and no disk is deleted on either host."},
+			{Name: "keep-target", Label: "Keep it on hv-ams-02", Does: "db-prod-01 stays on hv-ams-02 as it is there (running). " + evil}}})}, page{"tune", tasks.TunePage(sh("Tune", layout.SectionTasks, "/migrations/job_move/tune"), tasks.Tune{Job: sampleMoving(), Bandwidth: "x", Err: domain.InvalidField("bandwidth", "“x” is not a bandwidth.", "a whole number of MiB/s from 1"), Key: "k"})},
 		page{"migrations", migrate.ListPage(sh("Migrations", layout.SectionTasks, "/migrations"), sampleMigrations())}, page{"migrations-none", migrate.ListPage(sh("Migrations", layout.SectionTasks, "/migrations"), migrate.List{})},
 		page{"tasks", tasks.ListPage(sh("Tasks", layout.SectionTasks, "/tasks"), tasks.List{Items: sampleJobs(), Next: "x"})}, page{"tasks-none", tasks.ListPage(sh("Tasks", layout.SectionTasks, "/tasks?state=stuck"), tasks.List{State: "stuck"})},
 		page{"events", events.ListPage(sh("Events", layout.SectionEvents, "/events"), events.List{Items: sampleEvents(), Next: "5"})},

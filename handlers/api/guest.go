@@ -217,6 +217,7 @@ func (s *server) guestOf(ctx context.Context, vmID string) (*guestOutput, error)
 // jobFor is job for who asked: what a command inside a guest printed is for those who may run commands.
 func (s *server) jobFor(ctx context.Context, j *domain.Job) Job {
 	out := s.job(j)
+	out.Choices = s.Engine.Choices(*j)
 	if j.Kind == guest.KindExec && auth.SubjectOf(ctx).Require(access.GuestExec) != nil {
 		out.Result = nil
 	}

@@ -74,6 +74,22 @@ func (s *server) jobs() {
 
 	s.jobVerb("cancel", "Cancel a job", "What it has done is taken back. A job past its point of no return is not cancelled.", s.Engine.Cancel)
 	s.jobVerb("retry", "Let a stuck job try again", "", s.Engine.Retry)
+	register(s, op{id: "choose-job", method: http.MethodPost, path: "/jobs/{id}/choose", tag: "Jobs", perm: access.JobCancel, status: 202, summary: "Choose a way out for a stuck job",
+		doc: "One of the job's choices; each says what it does. The job then goes on."},
+		func(ctx context.Context, in *struct {
+			JobPath
+			Wait string `query:"wait" maxLength:"20" doc:"Wait this long for the job to end, at most 120s" example:"30s"`
+			Body struct {
+				Choice string `json:"choice" minLength:"1" maxLength:"64" doc:"The name of one of the job's choices" example:"keep-source"`
+			}
+		}) (*changeOutput, error) {
+			return s.accepted(ctx, ChangeParams{Wait: in.Wait}, func(string) (domain.Job, error) {
+				if err := s.Engine.Choose(ctx, in.ID, in.Body.Choice, actor(ctx)); err != nil {
+					return domain.Job{}, err
+				}
+				return s.DB.Job(ctx, in.ID)
+			})
+		})
 	s.jobVerb("dismiss", "Let go of a stuck job", "It ends as it is and gives free what it held; nothing more is taken back.", s.Engine.Dismiss)
 }
 

@@ -127,6 +127,7 @@ type Job struct {
 	Migration    *domain.MoveProgress `json:"migration,omitempty" doc:"How a live migration under way goes"`
 	Error        *domain.JobError     `json:"error" doc:"Why it did not succeed; null while it did not fail. A job for many things has succeeded when it did some of them: then this names those that it could not do, and progress is how much was done"`
 	Help         string               `json:"help,omitempty" doc:"For a stuck job: what a person should do"`
+	Choices      []domain.JobChoice   `json:"choices,omitempty" doc:"For a stuck job that a person has to decide: the ways out of it, for /jobs/{id}/choose"`
 	Result       json.RawMessage      `json:"result,omitempty" doc:"What it made or found"`
 	ParentID     string               `json:"parent_id,omitempty"`
 	Actor        string               `json:"actor"`

@@ -214,3 +214,13 @@ func (c *conn) TuneMigration(ctx context.Context, uuid string, bandwidth int64, 
 		return err
 	})
 }
+
+// Lose takes a guest off the host, as if somebody had ended it and removed its definition by hand.
+func (f *Fake) Lose(uuid string) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if g := f.m.guests[uuid]; g != nil {
+		delete(f.m.guests, uuid)
+		f.m.say(g, hv.GuestGone, "")
+	}
+}

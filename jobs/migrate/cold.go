@@ -25,16 +25,23 @@ func (d Deps) coldSteps(in Move) []jobs.Step {
 		Name: "define it on the target", Timeout: checkTimeout,
 		Do: func(ctx context.Context, r *jobs.Run) error { return d.define(ctx, r, in) },
 		Undo: func(ctx context.Context, r *jobs.Run) error {
-			from, to, err := d.both(in)
+			l, err := load(r)
 			if err != nil {
 				return err
 			}
-			here, err := has(ctx, from, in.UUID)
+			if l.Decision != "" {
+				return d.undoDecided(ctx, r, in, l)
+			}
+			s, err := d.where(ctx, in)
 			if err != nil {
 				return err
 			}
-			if !here {
-				return undecided(in, onTarget)
+			if !s.Source.Has {
+				return d.undecided(ctx, r, in, s)
+			}
+			to, err := d.Hosts.Host(in.ToID)
+			if err != nil {
+				return err
 			}
 			_, err = to.Undefine(ctx, in.UUID)
 			return err
@@ -42,16 +49,26 @@ func (d Deps) coldSteps(in Move) []jobs.Step {
 	}, {
 		Name: "take it from the source", Final: true, NoUndo: "The VM is on the target alone; moving it back is another migration.", Timeout: checkTimeout,
 		Do: func(ctx context.Context, r *jobs.Run) error {
-			from, to, err := d.both(in)
+			l, err := load(r)
 			if err != nil {
 				return err
 			}
-			there, err := has(ctx, to, in.UUID)
+			if l.Decision != "" {
+				if err := d.decided(ctx, r, in, l); err != nil || l.Decision == keepTarget {
+					return err
+				}
+				return jobs.BeforeFinal(domain.Errorf(domain.Conflict, "It was decided that %s stays on %s.", in.Name, in.FromName))
+			}
+			s, err := d.where(ctx, in)
 			if err != nil {
 				return err
 			}
-			if !there {
-				return undecided(in, onSource)
+			if !s.Target.Has || s.Source.active() || s.Target.active() {
+				return d.undecided(ctx, r, in, s)
+			}
+			from, err := d.Hosts.Host(in.FromID)
+			if err != nil {
+				return err
 			}
 			_, err = from.Undefine(ctx, in.UUID)
 			return err

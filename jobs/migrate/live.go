@@ -31,6 +31,16 @@ func (d Deps) move(ctx context.Context, r *jobs.Run, in Move) error {
 		return err
 	}
 	ended := make(chan error, 1)
+	if l.Decision != "" {
+		if err := d.decided(ctx, r, in, l); err != nil {
+			return err
+		}
+		if l.Decision == keepSource {
+			return jobs.BeforeFinal(domain.Errorf(domain.Conflict, "It was decided that %s stays on %s.", in.Name, in.FromName))
+		}
+		return nil
+	}
+	resume := false
 	if l.Asked {
 		// After a crash the migration may be under way, over, or never have begun. A cancel that was asked for meanwhile must not keep us from looking.
 		look, release := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
@@ -44,18 +54,23 @@ func (d Deps) move(ctx context.Context, r *jobs.Run, in Move) error {
 		if !domain.Is(err, domain.NotFound) {
 			return err
 		}
-		p, err := d.settled(look, in)
+		s, err := d.settled(look, in)
 		if err != nil {
 			return err
 		}
-		switch p {
+		switch s.place() {
 		case onTarget:
 			return nil
-		case onBoth, onNeither:
-			return undecided(in, p)
+		case onBoth:
+			if resume = s.postCopyBroke(); !resume {
+				return d.undecided(ctx, r, in, s)
+			}
+			r.Log("The post-copy broke off: neither copy is whole by itself. The source is asked to send the rest.")
+		case onNeither:
+			return d.undecided(ctx, r, in, s)
 		}
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !resume {
 		return jobs.BeforeFinal(ctx.Err())
 	}
 	l.Asked, l.Started = true, d.Clock()
@@ -64,7 +79,7 @@ func (d Deps) move(ctx context.Context, r *jobs.Run, in Move) error {
 	}
 	m := hv.Migration{URI: l.Plan.URI, Sources: l.Sources, Screen: to.ScreenAddress(), Networks: l.Plan.Networks, Bridges: l.Plan.Bridges, Bandwidth: in.Policy.BandwidthBytes,
 		Downtime: time.Duration(in.Policy.Downtimes()[0]) * time.Millisecond, Converge: !in.Policy.NeverSlow && !in.Policy.PostCopy, PostCopy: in.Policy.PostCopy,
-		Parallel: in.Policy.ParallelConnection, Compress: in.Policy.Compress, TLS: l.Plan.TLS, AllowUnsafe: l.Plan.Unsafe}
+		Parallel: in.Policy.ParallelConnection, Compress: in.Policy.Compress, TLS: l.Plan.TLS, AllowUnsafe: l.Plan.Unsafe, Resume: resume}
 	for _, disk := range l.Plan.Disks {
 		if !disk.Stays {
 			m.CopyDisks = append(m.CopyDisks, disk.Target)
@@ -125,11 +140,11 @@ func (d Deps) follow(ctx context.Context, r *jobs.Run, in Move, from hv.Host, en
 func (d Deps) landed(ctx context.Context, r *jobs.Run, in Move, failed error) error {
 	look, release := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer release()
-	p, err := d.settled(look, in)
+	s, err := d.settled(look, in)
 	if err != nil {
-		return errors.Join(failed, err)
+		return errors.Join(err, failed)
 	}
-	switch p {
+	switch s.place() {
 	case onTarget:
 		if failed != nil {
 			r.Log("The source reported %q, but the guest is on %s.", failed.Error(), in.ToName)
@@ -144,27 +159,33 @@ func (d Deps) landed(ctx context.Context, r *jobs.Run, in Move, failed error) er
 		}
 		return jobs.BeforeFinal(failed)
 	}
-	return errors.Join(undecided(in, p), failed)
+	if failed != nil {
+		r.Log("The source reported %q.", failed.Error())
+	}
+	return d.undecided(look, r, in, s)
 }
 
+// settleLooks is how often both hosts are asked until one of them has let go of the guest.
+const settleLooks = 10
+
 // settled is where, after the moment in which both hosts may show the guest while a migration ends.
-func (d Deps) settled(ctx context.Context, in Move) (place, error) {
+func (d Deps) settled(ctx context.Context, in Move) (sight, error) {
 	tick := time.NewTicker(d.Watch)
 	defer tick.Stop()
 	for i := 0; ; i++ {
-		p, err := d.where(ctx, in)
-		if err != nil || p == onSource || p == onTarget || i >= 10 {
-			return p, err
+		s, err := d.where(ctx, in)
+		if err != nil || s.place() != onBoth || i >= settleLooks {
+			return s, err
 		}
 		if from, err := d.Hosts.Host(in.FromID); err != nil {
-			return p, err
+			return s, err
 		} else if _, err := from.MigrationProgress(ctx, in.UUID); err == nil {
-			return p, nil // under way: both have it, as they should
+			return s, nil // under way: both have it, as they should
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return p, ctx.Err()
+			return s, ctx.Err()
 		}
 	}
 }
@@ -173,16 +194,21 @@ func (d Deps) settled(ctx context.Context, in Move) (place, error) {
 func (d Deps) commit(in Move) jobs.Step {
 	return jobs.Step{Name: "commit", NoUndo: "The VM is on the target alone; moving it back is another migration.", Timeout: checkTimeout,
 		Do: func(ctx context.Context, r *jobs.Run) error {
-			p, err := d.where(ctx, in)
-			if err != nil {
-				return err
-			}
-			if p != onTarget {
-				return undecided(in, p)
-			}
 			l, err := load(r)
 			if err != nil {
 				return err
+			}
+			if l.Decision == keepTarget { // also what a person decided when this step was stuck
+				if err := d.decided(ctx, r, in, l); err != nil {
+					return err
+				}
+			}
+			s, err := d.where(ctx, in)
+			if err != nil {
+				return err
+			}
+			if s.place() != onTarget {
+				return d.undecided(ctx, r, in, s)
 			}
 			to, err := d.Hosts.Host(in.ToID)
 			if err != nil {
@@ -191,22 +217,9 @@ func (d Deps) commit(in Move) jobs.Step {
 			if err := to.SetAutostart(ctx, in.UUID, l.Autostart); err != nil {
 				return err
 			}
-			vm, err := d.DB.VM(ctx, in.VMID)
-			if err != nil {
-				return err
-			}
 			figures := d.figures(ctx, r, in, to, l)
-			if vm.HostID != in.ToID {
-				err = d.DB.Write(ctx, func(tx *db.Tx) error {
-					if err := tx.MoveVM(in.VMID, in.ToID); err != nil {
-						return err
-					}
-					return tx.Emit(domain.Event{Kind: "vm.migrated", Resource: domain.Ref{Kind: "vm", ID: in.VMID, Name: in.Name}, HostID: in.ToID, JobID: r.Job().ID, Actor: r.Job().Actor,
-						Message: fmt.Sprintf("%s moved from %s to %s.", in.Name, in.FromName, in.ToName)})
-				})
-				if err != nil {
-					return err
-				}
+			if err := d.arrived(ctx, r, in); err != nil {
+				return err
 			}
 			if _, err := d.Mirror.Guest(ctx, to, in.ToID, in.UUID, cause(r, "")); err != nil {
 				return err
@@ -216,6 +229,21 @@ func (d Deps) commit(in Move) jobs.Step {
 			}
 			return d.DB.Write(ctx, func(tx *db.Tx) error { return tx.EndMigration(r.Job().ID, string(domain.JobSucceeded), figures) })
 		}}
+}
+
+// arrived writes where the VM is now.
+func (d Deps) arrived(ctx context.Context, r *jobs.Run, in Move) error {
+	vm, err := d.DB.VM(ctx, in.VMID)
+	if err != nil || vm.HostID == in.ToID {
+		return err
+	}
+	return d.DB.Write(ctx, func(tx *db.Tx) error {
+		if err := tx.MoveVM(in.VMID, in.ToID); err != nil {
+			return err
+		}
+		return tx.Emit(domain.Event{Kind: "vm.migrated", Resource: domain.Ref{Kind: "vm", ID: in.VMID, Name: in.Name}, HostID: in.ToID, JobID: r.Job().ID, Actor: r.Job().Actor,
+			Message: fmt.Sprintf("%s moved from %s to %s.", in.Name, in.FromName, in.ToName)})
+	})
 }
 
 // figures are QEMU's own where the host kept them, else what the clock says.
@@ -242,6 +270,10 @@ func (d Deps) clean(in Move) jobs.Step {
 		l, err := load(r)
 		if err != nil {
 			return err
+		}
+		if l.Decision != "" {
+			r.Log("The disks on %s are kept, since a person had to decide where %s is.", in.FromName, in.Name)
+			return nil
 		}
 		from, to, err := d.both(in)
 		if err != nil {

@@ -80,7 +80,7 @@ type Result struct {
 const (
 	checkTimeout = 2 * time.Minute
 	moveTimeout  = 24 * time.Hour
-	help         = "Look at both hosts' pages for where the VM runs. If it runs on one of them and is not defined on the other, try the job again: it goes on from there. If both have it, stop nothing; undefine it where it does NOT run, then try again. If neither has it, its definition is in the job's log."
+	help         = "Both hosts were asked, and what they said is above. Try it again to have them asked again, or choose on which of them the VM is to be; each button says what it will do. Letting go leaves both hosts as they are."
 )
 
 // Kinds lists the kinds of this package.
@@ -98,7 +98,7 @@ func Kinds(d Deps) []jobs.Kind {
 				return d.coldSteps(in), nil
 			}
 			return d.liveSteps(in), nil
-		}, StuckHelp: help},
+		}, StuckHelp: help, Choices: choices},
 		{Name: KindTune, StuckHelp: "Let the job go: the migration itself goes on.", Steps: func(raw json.RawMessage) ([]jobs.Step, error) {
 			var in Tune
 			if err := decode(raw, &in); err != nil {
@@ -143,6 +143,8 @@ type ledger struct {
 	Asked     bool                      `json:"asked"`         // the migration was asked for
 	Forecast  *domain.MigrationForecast `json:"forecast,omitempty"`
 	Started   time.Time                 `json:"started"`
+	Found     *sight                    `json:"found,omitempty"`    // what both hosts said when it could not be decided where the guest is
+	Decision  decision                  `json:"decision,omitempty"` // what a person chose then
 }
 
 type made struct {
@@ -284,56 +286,6 @@ func (d Deps) both(in Move) (from, to hv.Host, err error) {
 	return from, to, err
 }
 
-// place is where a guest was found.
-type place int
-
-const (
-	onSource place = iota
-	onTarget
-	onBoth
-	onNeither
-)
-
-// where asks both hosts.
-func (d Deps) where(ctx context.Context, in Move) (place, error) {
-	from, to, err := d.both(in)
-	if err != nil {
-		return 0, err
-	}
-	here, err := has(ctx, from, in.UUID)
-	if err != nil {
-		return 0, err
-	}
-	there, err := has(ctx, to, in.UUID)
-	switch {
-	case err != nil:
-		return 0, err
-	case here && there:
-		return onBoth, nil
-	case here:
-		return onSource, nil
-	case there:
-		return onTarget, nil
-	}
-	return onNeither, nil
-}
-
-func has(ctx context.Context, h hv.Host, uuid string) (bool, error) {
-	_, err := h.Guest(ctx, uuid)
-	if domain.Is(err, domain.NotFound) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-func undecided(in Move, p place) error {
-	what := "both hosts have it"
-	if p == onNeither {
-		what = "neither host has it"
-	}
-	return domain.Errorf(domain.Conflict, "Where %s is cannot be decided: %s.", in.Name, what).WithFix("Look at it on %s and on %s before doing anything.", in.FromName, in.ToName)
-}
-
 // prepare makes the volumes that disks are copied into.
 func (d Deps) prepare(in Move) jobs.Step {
 	return jobs.Step{Name: "prepare the target", Timeout: 30 * time.Minute, Do: func(ctx context.Context, r *jobs.Run) error {
@@ -359,12 +311,15 @@ func (d Deps) prepare(in Move) jobs.Step {
 		if err != nil || len(l.Made) == 0 {
 			return err
 		}
-		p, err := d.where(ctx, in)
+		if l.Decision != "" { // its disks may be in use there, or hold what the other copy has not
+			return d.undoDecided(ctx, r, in, l)
+		}
+		s, err := d.where(ctx, in)
 		if err != nil {
 			return err
 		}
-		if p != onSource {
-			return undecided(in, p) // its disks may be in use there
+		if s.place() != onSource {
+			return d.undecided(ctx, r, in, s) // its disks may be in use there
 		}
 		to, err := d.Hosts.Host(in.ToID)
 		if err != nil {

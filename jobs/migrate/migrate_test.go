@@ -252,8 +252,11 @@ func TestTuneWhileItMoves(t *testing.T) {
 	until(t, "the policy goes on from what the person set", func() bool { next(); return shown(func(m *domain.MoveProgress) bool { return m.DowntimeMax == 400 })() })
 	until(t, "it ends by post-copy", func() bool {
 		next()
-		return shown(func(m *domain.MoveProgress) bool { return m.Phase == domain.MovePostCopy && m.Next == "" })()
+		return shown(func(m *domain.MoveProgress) bool { return m.Phase == domain.MovePostCopy && m.Next == "" && m.NoReturn })()
 	})
+	if err := w.Engine.Cancel(t.Context(), job.ID, fleettest.Actor); !domain.Is(err, domain.Conflict) || !strings.Contains(err.Error(), "point of no return") {
+		t.Errorf("cancelling after the point of no return: %v", err)
+	}
 	a.Moving(vm.UUID, nil)
 	release()
 	w.Succeed(t, job, nil)

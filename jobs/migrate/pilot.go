@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"novacron/domain"
@@ -45,8 +46,9 @@ func (p *pilot) steer(ctx context.Context, now time.Time) {
 		}
 		return
 	}
-	if at.PostCopyFaults > 0 {
-		p.ended, p.phase = true, domain.MovePostCopy // whoever asked for it
+	if p.phase != domain.MovePostCopy && (at.PostCopyFaults > 0 || p.in.Policy.PostCopy && p.runsThere(look)) { // whoever asked for it
+		p.ended, p.phase = true, domain.MovePostCopy
+		p.run.NoReturn()
 	}
 	p.tell(at)
 	if p.ended || at.Iteration <= p.round {
@@ -70,6 +72,7 @@ func (p *pilot) steer(ctx context.Context, now time.Time) {
 	case p.in.Policy.PostCopy:
 		if p.ask("post-copy", p.host.StartPostCopy(look, p.in.UUID)) {
 			p.ended, p.phase = true, domain.MovePostCopy
+			p.run.NoReturn()
 			p.run.Log("Switched to post-copy: the guest goes on over there and fetches its memory as it needs it.")
 		}
 	case p.in.Policy.PauseAfterSeconds > 0 && waited >= time.Duration(p.in.Policy.PauseAfterSeconds)*time.Second:
@@ -78,6 +81,12 @@ func (p *pilot) steer(ctx context.Context, now time.Time) {
 			p.run.Log("The guest was paused after %s, so that its move can end.", waited.Round(time.Second))
 		}
 	}
+}
+
+// runsThere reports whether the guest stands still here because it runs on the target already.
+func (p *pilot) runsThere(ctx context.Context) bool {
+	g, err := p.host.Guest(ctx, p.in.UUID)
+	return err == nil && g.State == domain.VMPaused && strings.Contains(g.Reason, "post-copy")
 }
 
 // raise is the policy's next limit of the pause above the one in force, in milliseconds, or 0. A person may have set another one meanwhile, so the host
@@ -150,7 +159,7 @@ func (p *pilot) tell(at hv.MigrationProgress) {
 	}
 	m := &domain.MoveProgress{Phase: p.phase, BytesDone: at.MemoryDone + at.DiskDone, BytesLeft: left, CopyRate: at.MemoryRate + at.DiskRate, DirtyRate: at.DirtyRate,
 		DowntimeMS: at.Downtime.Milliseconds(), DowntimeMax: at.DowntimeLimit.Milliseconds(), Iteration: at.Iteration, Throttle: at.Throttle, Next: p.next(at),
-		MayPostCopy: p.in.Policy.PostCopy, Rates: slices.Clone(p.rates), EverySeconds: p.every.Seconds()}
+		MayPostCopy: p.in.Policy.PostCopy, NoReturn: p.phase == domain.MovePostCopy, Rates: slices.Clone(p.rates), EverySeconds: p.every.Seconds()}
 	switch {
 	case m.Phase != "":
 	case at.DiskLeft > 0:

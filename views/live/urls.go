@@ -52,7 +52,7 @@ const (
 	PatHostReturn    = "/hosts/:id/return"          // POST
 	PatMigrationTune = "/migrations/:id/tune"       // GET dialog, POST bandwidth, downtime_ms, post_copy
 	PatTask          = "/tasks/:id"                 // GET
-	PatTaskAction    = "/tasks/:id/:action"         // POST cancel, retry, dismiss
+	PatTaskAction    = "/tasks/:id/:action"         // POST cancel, retry, dismiss, choose
 	PatTokenRevoke   = "/account/tokens/:id/revoke" // POST
 	PatTreeHost      = "/tree/hosts/:id"            // GET fragment: the VMs below a host
 	TreePools        = "/tree/pools"                // GET fragment: the storage pools
@@ -146,7 +146,10 @@ func MigrationTune(id string) string { return at("migrations", id, "tune") }
 // Task is a job's page.
 func Task(id string) string { return at("tasks", id) }
 
-// TaskAction cancels, retries or dismisses.
+// TaskChoose is the action that picks one of a stuck job's choices.
+const TaskChoose = "choose"
+
+// TaskAction cancels, retries, dismisses or chooses.
 func TaskAction(id, action string) string { return at("tasks", id, action) }
 
 // TokenRevoke ends a token.

@@ -21,4 +21,5 @@ type Page struct {
 	Log      []domain.JobLine
 	Children []domain.Job
 	Parent   *domain.Job
+	Choices  []domain.JobChoice // ways out of a stuck job, each saying what it does
 }
