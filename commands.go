@@ -111,6 +111,8 @@ Logs go to standard error; the address and the first password to standard output
 	f.Bool("secure-cookies", false, set("secure-cookies", "a proxy in front serves HTTPS: let browsers send the session over HTTPS only"))
 	f.StringSlice("trusted-proxy", nil, set("trusted-proxy", "address or network of a proxy whose X-Forwarded-For is believed; may be given several times"))
 	f.Duration("retention", defaults.Retention, set("retention", "how long events and ended jobs are kept"))
+	f.Duration("audit-retention", defaults.AuditRetention, set("audit-retention", "how long rows of the audit log are kept; 0: for good"))
+	f.StringSlice("audit-syslog", nil, set("audit-syslog", "where the audit log is sent to as it grows, as syslog: udp://, tcp:// or tls:// with host:port; may be given several times"))
 	f.Bool("fetch-local", false, set("fetch-local", "let images be fetched from addresses of this machine and its network links too"))
 	f.String("url", "", set("url", "address of this site as people type it, such as https://novacron.example.org; links in mail begin with it"))
 	f.String("smtp", "", set("smtp", "mail server, for invitations and forgotten passwords: smtp://name@host:587 (STARTTLS), smtps://name@host or smtp+plain://localhost:25; its password is "+envName("smtp-password")))
@@ -234,11 +236,15 @@ func auditCommand() *cobra.Command {
 	verify := dataFlags(&cobra.Command{Use: "verify", Short: "Check that no row of the audit log was changed, taken out or put in; names the first that was", Args: cobra.NoArgs})
 	verify.RunE = func(cmd *cobra.Command, _ []string) error {
 		return offlineDB(cmd, false, func(ctx context.Context, d *db.DB, _ *auth.Auth, _ string) error {
-			n, err := d.VerifyAudit(ctx)
-			if err == nil {
-				fmt.Fprintf(cmd.OutOrStdout(), "The audit log is as it was written: %d rows.\n", n)
+			found, err := d.VerifyAudit(ctx)
+			if err != nil {
+				return err
 			}
-			return err
+			fmt.Fprintf(cmd.OutOrStdout(), "The audit log is as it was written: %d rows.\n", found.Rows)
+			if found.Dropped > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "Rows up to %d left it by its retention before.\n", found.Dropped)
+			}
+			return nil
 		})
 	}
 	export := dataFlags(&cobra.Command{Use: "export", Short: "Print the audit log as JSON lines, newest first", Args: cobra.NoArgs})

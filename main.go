@@ -45,6 +45,7 @@ import (
 	"novacron/jobs/nets"
 	"novacron/jobs/reconcile"
 	"novacron/jobs/snapshot"
+	"novacron/jobs/syslog"
 	"novacron/static"
 )
 
@@ -98,10 +99,14 @@ type config struct {
 	MailFrom      string        `koanf:"mail-from"`
 
 	SealKeyCommand string `koanf:"seal-key-command"`
+
+	AuditRetention time.Duration `koanf:"audit-retention"`
+	AuditSyslog    []string      `koanf:"audit-syslog"`
 }
 
 var defaults = config{
 	Data: "./data", Listen: ":8080", LocalHost: true, DemoDir: "/var/lib/libvirt/images/novacron-demo", LogLevel: "info", LogFormat: "text", Retention: 90 * 24 * time.Hour,
+	AuditRetention: 2 * 365 * 24 * time.Hour,
 }
 
 const envPrefix = "NOVACRON_"
@@ -183,6 +188,22 @@ func (c config) proxies() ([]*net.IPNet, error) {
 			return nil, domain.Errorf(domain.Invalid, "“%s” in trusted-proxy is not an address or a network.", s).WithFix("Write for example 10.0.0.5 or 10.0.0.0/24.")
 		}
 		out = append(out, n)
+	}
+	return out, nil
+}
+
+// auditTargets reads where the audit log is sent to.
+func (c config) auditTargets() ([]syslog.Target, error) {
+	if c.AuditRetention != 0 && c.AuditRetention < 24*time.Hour {
+		return nil, domain.Errorf(domain.Invalid, "%s is too short to keep the audit log.", c.AuditRetention).WithFix("Set audit-retention to at least 24h, or to 0 to keep it for good; 17520h are two years.")
+	}
+	var out []syslog.Target
+	for _, text := range c.AuditSyslog {
+		t, err := syslog.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
 	}
 	return out, nil
 }
@@ -283,6 +304,10 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	if cfg.Retention < time.Hour {
 		return domain.Errorf(domain.Invalid, "%s is too short to keep events and tasks.", cfg.Retention).WithFix("Set retention to at least 1h; 2160h are 90 days.")
 	}
+	targets, err := cfg.auditTargets()
+	if err != nil {
+		return err
+	}
 	secure, err := cfg.tls()
 	if err != nil {
 		return err
@@ -319,7 +344,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 		fmt.Fprintf(out, "\nFirst start. Sign in with this name and one-time password, then choose your own:\n\n  name:     %s\n  password: %s\n\n", name, password)
 	}
 	dialer := libvirt.NewDialer(libvirt.Options{Log: log, Clock: time.Now})
-	rec := reconcile.New(d, log, time.Now, reconcile.Options{Retention: cfg.Retention})
+	rec := reconcile.New(d, log, time.Now, reconcile.Options{Retention: cfg.Retention, AuditRetention: cfg.AuditRetention})
 	hosts := pool.New(dialer, log, time.Now, rec.Hooks())
 	engine := jobs.NewEngine(d, log, time.Now, jobs.Options{})
 	front := fleet.New(d, engine, time.Now)
@@ -360,6 +385,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g.Go(func() error { return nets.NewWatch(d, hosts, engine, log, time.Now, nets.WatchOptions{}).Run(work) })
 	g.Go(func() error { return guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{}).Run(work) })
 	g.Go(func() error { return front.KeepImages(work, log) })
+	g.Go(func() error {
+		return syslog.New(d, targets, log, time.Now, syslog.Options{Host: machineName()}).Run(work)
+	})
 	g.Go(func() error { return snapshot.NewClock(d, engine, log, time.Now).Run(work) })
 	g.Go(func() error {
 		serveOn := server.Serve

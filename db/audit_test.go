@@ -27,7 +27,7 @@ func TestTheAuditLogShowsWhatWasDoneToIt(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if n, err := d.VerifyAudit(t.Context()); err != nil || n != 6 {
+			if n, err := d.VerifyAudit(t.Context()); err != nil || n.Rows != 6 {
 				t.Fatalf("%d %v", n, err)
 			}
 			if strings.HasPrefix(harm.sql, "UPDATE audit") || strings.HasPrefix(harm.sql, "DELETE") {

@@ -201,6 +201,7 @@ type Tx struct {
 	stmts  map[string]*sqlx.Stmt // nil: run once, unprepared
 	shows  bool                  // wrote something that a memo may keep
 	before string                // how something was, for the audit log
+	after  string                // and how it is to be
 }
 
 // Write runs fn in a write transaction and commits it, or rolls it back when fn fails. It waits for its turn as long as ctx allows;

@@ -81,7 +81,7 @@ func TestRotatedSecretsOpenWithTheNewKeyOnly(t *testing.T) {
 	if x, err := d.Provider(t.Context(), "idp-1"); err != nil || string(x.Secret) != canary {
 		t.Error(err)
 	}
-	if rows, err := d.VerifyAudit(t.Context()); err != nil || rows < 1 {
+	if rows, err := d.VerifyAudit(t.Context()); err != nil || rows.Rows < 1 {
 		t.Error(rows, err)
 	}
 	if err := d.Close(); err != nil {

@@ -1,6 +1,8 @@
 CREATE TRIGGER audit_keeps BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is not changed'); END;
 
-CREATE TRIGGER audit_stays BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is not shortened'); END;
+CREATE TRIGGER audit_stays BEFORE DELETE ON audit
+WHEN OLD.seq > coalesce((SELECT CAST(substr(value, 1, instr(value, ' ') - 1) AS BIGINT) FROM settings WHERE name = 'audit.anchor'), 0)
+BEGIN SELECT RAISE(ABORT, 'the audit log is not shortened'); END;
 
 CREATE TABLE audit (
     seq      BIGINT NOT NULL PRIMARY KEY,
@@ -22,6 +24,14 @@ CREATE TABLE audit (
     after    TEXT   NOT NULL,
     prev     TEXT   NOT NULL,
     hash     TEXT   NOT NULL
+);
+
+CREATE TABLE audit_targets (
+    target   TEXT   NOT NULL PRIMARY KEY,
+    sent     BIGINT NOT NULL,
+    sent_at  BIGINT NOT NULL,
+    error    TEXT   NOT NULL,
+    error_at BIGINT NOT NULL
 );
 
 CREATE TABLE base_disks (
@@ -635,6 +645,8 @@ CREATE TABLE volumes (
 CREATE INDEX audit_actor ON audit (actor, seq);
 
 CREATE INDEX audit_at ON audit (at);
+
+CREATE INDEX audit_job ON audit (job_id) WHERE job_id <> '';
 
 CREATE INDEX audit_object ON audit (res_id, seq);
 

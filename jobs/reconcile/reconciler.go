@@ -16,12 +16,13 @@ import (
 
 // Options set how often the slow looks happen; zero values are right for production.
 type Options struct {
-	States     time.Duration // all states of a host in one round trip; 0: 30 s
-	Inventory  time.Duration // pools, volumes, networks, devices; 0: 60 s
-	Snapshots  time.Duration // of all guests of a host: no event tells of them; 0: 60 s
-	Full       time.Duration // everything; 0: 10 min
-	Retention  time.Duration // how long events and ended jobs are kept; 0: 90 days
-	RPCTimeout time.Duration // bound of one look; 0: 60 s
+	States         time.Duration // all states of a host in one round trip; 0: 30 s
+	Inventory      time.Duration // pools, volumes, networks, devices; 0: 60 s
+	Snapshots      time.Duration // of all guests of a host: no event tells of them; 0: 60 s
+	Full           time.Duration // everything; 0: 10 min
+	Retention      time.Duration // how long events and ended jobs are kept; 0: 90 days
+	AuditRetention time.Duration // how long rows of the audit log are kept; 0: for good
+	RPCTimeout     time.Duration // bound of one look; 0: 60 s
 }
 
 // Reconciler decides when the Mirror looks. Make it first, give its Hooks to the pool, then Run both.
@@ -372,6 +373,11 @@ func (r *Reconciler) housekeeping(ctx context.Context) error {
 		before := r.clock().Add(-r.opt.Retention)
 		if _, _, err := r.db.Prune(ctx, before, before); err != nil && ctx.Err() == nil {
 			r.report(ctx, "", "retention", err)
+		}
+		if keep := r.opt.AuditRetention; keep > 0 { // by whole days, so that it writes of itself at most once a day
+			if _, err := r.db.PruneAudit(ctx, r.clock().Add(-keep).Truncate(24*time.Hour)); err != nil && ctx.Err() == nil {
+				r.report(ctx, "", "retention of the audit log", err)
+			}
 		}
 	}
 }
