@@ -36,6 +36,7 @@ import (
 	"novacron/db/seal"
 	"novacron/domain"
 	"novacron/handlers"
+	"novacron/handlers/cert"
 	"novacron/hv/libvirt"
 	"novacron/hv/pool"
 	"novacron/jobs"
@@ -99,6 +100,12 @@ type config struct {
 	MailFrom      string        `koanf:"mail-from"`
 
 	SealKeyCommand string `koanf:"seal-key-command"`
+
+	ACMEDomain    []string `koanf:"acme-domain"`
+	ACMEDirectory string   `koanf:"acme-directory"`
+	ACMECA        string   `koanf:"acme-ca"`
+	ACMEEmail     string   `koanf:"acme-email"`
+	ACMEHTTP      string   `koanf:"acme-http"`
 
 	AuditRetention time.Duration `koanf:"audit-retention"`
 	AuditSyslog    []string      `koanf:"audit-syslog"`
@@ -222,19 +229,29 @@ func (c config) guests() []handlers.Guest {
 	return []handlers.Guest{g}
 }
 
-// tls reads the certificate; nil means plain HTTP.
-func (c config) tls() (*tls.Config, error) {
-	if c.TLSCert == "" && c.TLSKey == "" {
-		return nil, nil
+// tls says how HTTPS is answered, and what answers an authority on plain HTTP; nil means plain HTTP.
+func (c config) tls(log *slog.Logger) (*tls.Config, http.Handler, error) {
+	if len(c.ACMEDomain) == 0 {
+		if c.ACMEHTTP != "" || c.ACMEDirectory != "" {
+			return nil, nil, domain.Errorf(domain.Invalid, "It is not said what the certificate is for.").WithFix("Set acme-domain to the name of this server.")
+		}
+		if c.TLSCert == "" && c.TLSKey == "" {
+			return nil, nil, nil
+		}
+		f, err := cert.Open(c.TLSCert, c.TLSKey, log, time.Now)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f.TLS(), nil, nil
 	}
-	if c.TLSCert == "" || c.TLSKey == "" {
-		return nil, domain.Errorf(domain.Invalid, "TLS needs both a certificate and its key.").WithFix("Set tls-cert and tls-key, or neither.")
+	if c.TLSCert != "" || c.TLSKey != "" {
+		return nil, nil, domain.Errorf(domain.Invalid, "The certificate comes either from a file or from an authority.").WithFix("Set tls-cert and tls-key, or acme-domain.")
 	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	a, err := cert.ACME{Domains: c.ACMEDomain, Directory: c.ACMEDirectory, CA: c.ACMECA, Email: c.ACMEEmail, Dir: filepath.Join(c.Data, "acme")}.Open()
 	if err != nil {
-		return nil, domain.Errorf(domain.Invalid, "The certificate and its key cannot be used: %w", err).WithFix("Both are PEM files, and the key is not encrypted.")
+		return nil, nil, err
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	return a.TLS(), a.Challenges(), nil
 }
 
 func (c config) logger(w io.Writer) (*slog.Logger, error) {
@@ -308,7 +325,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	secure, err := cfg.tls()
+	secure, challenges, err := cfg.tls(log)
 	if err != nil {
 		return err
 	}
@@ -323,6 +340,13 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 		return domain.Errorf(domain.Invalid, "“%s” cannot be listened on: %w", cfg.Listen, err).WithFix("Write an address and a port that is free, such as :8080 or 127.0.0.1:8081.")
 	}
 	defer listener.Close()
+	var plain net.Listener
+	if cfg.ACMEHTTP != "" {
+		if plain, err = lc.Listen(ctx, "tcp", cfg.ACMEHTTP); err != nil {
+			return domain.Errorf(domain.Invalid, "“%s” in acme-http cannot be listened on: %w", cfg.ACMEHTTP, err).WithFix("Write an address and a port that is free, such as :80.")
+		}
+		defer plain.Close()
+	}
 	d, err := openDatabase(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -399,6 +423,15 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 		}
 		return nil
 	})
+	aside := &http.Server{Handler: challenges, ErrorLog: server.ErrorLog, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10}
+	if plain != nil {
+		g.Go(func() error {
+			if err := aside.Serve(plain); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+	}
 	g.Go(func() error { // ends everything in order: streams, requests, work
 		select {
 		case <-ctx.Done():
@@ -407,6 +440,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 		}
 		defer stopWork()
 		close(closing)
+		if err := aside.Close(); err != nil {
+			log.Debug("the listener for challenges did not close", "error", err)
+		}
 		cut := time.AfterFunc(4*time.Second, cutRequests)
 		defer cut.Stop()
 		stopping, cancel := context.WithTimeout(base, 8*time.Second)
@@ -443,7 +479,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 // address is what to type into a browser on this machine.
 func address(cfg config, a net.Addr) string {
 	scheme := "http"
-	if cfg.TLSCert != "" {
+	if cfg.TLSCert != "" || len(cfg.ACMEDomain) > 0 {
 		scheme = "https"
 	}
 	host, port, err := net.SplitHostPort(a.String())

@@ -107,6 +107,9 @@ func TestTheTerminalTakesTextAndGivesIt(t *testing.T) {
 	paste("echo pasted_$((6*7))\n")
 	p.Until("what was pasted", screen+`.includes("pasted_42")`)
 
+	paste(`printf "\\033[38;2;10;200;30mcoloured_$((6*7))\\033[0m\\n"` + "\n") // a colour that no style sheet has: the terminal writes it into a style, under the page's policy
+	p.Until("what has a colour of its own", `[...document.querySelectorAll(".xterm-rows span")].some(s => s.textContent.includes("coloured_42") && getComputedStyle(s).color === "rgb(10, 200, 30)")`)
+
 	p.DoubleClickText(".xterm-rows > div", "pasted_42")
 	p.Until("the marked word in the clipboard's box", `document.getElementById("console-text").value === "pasted_42"`)
 	p.Click(`[data-console=reconnect]`)

@@ -74,7 +74,7 @@ func TestEveryPageRendersForEveryRole(t *testing.T) {
 			if ct := a.Header.Get("Content-Type"); !strings.HasPrefix(ct, "text/html") {
 				t.Errorf("Content-Type %q", ct)
 			}
-			if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "script-src 'self'") || strings.Contains(csp, "unsafe-eval") {
+			if csp := a.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "script-src 'self'") || strings.Contains(csp, "unsafe") || !strings.Contains(csp, "style-src 'self';") || !strings.Contains(a.Header.Get("Permissions-Policy"), "camera=()") || a.Header.Get("Referrer-Policy") == "" {
 				t.Errorf("policy %q", csp)
 			}
 			if cc := a.Header.Get("Cache-Control"); !strings.Contains(cc, "no-store") {

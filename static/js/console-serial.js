@@ -17,6 +17,13 @@ document.createElement = (name, options) => {
   return el;
 };
 
+// The colours beyond the 256 it writes into style attributes, which are forbidden too; an element's style object is not.
+const set = Element.prototype.setAttribute;
+Element.prototype.setAttribute = function (name, value) {
+  if (name === "style" && this.style) this.style.cssText = value;
+  else set.call(this, name, value);
+};
+
 const term = new Terminal({
   cursorBlink: !matchMedia("(prefers-reduced-motion: reduce)").matches, scrollback: 5000, fontSize: 13, screenReaderMode: false,
   fontFamily: 'ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", Menlo, monospace',
