@@ -157,6 +157,43 @@ func (a *Auth) signInDirectory(ctx context.Context, name, password, addr string)
 	return u, "", false, away
 }
 
+// inDirectory reports whether somebody is linked to an account in a directory that is asked.
+func (a *Auth) inDirectory(ctx context.Context, userID string) (bool, error) {
+	ids, err := a.db.Identities(ctx, userID)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range ids {
+		if _, err := a.outsideProvider(ctx, id.ProviderID, domain.ProviderLDAP); err == nil {
+			return true, nil
+		} else if !domain.Is(err, domain.NotFound) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// LinkDirectory ties the account that asks to one in a directory, whose name and password it has to know.
+func (a *Auth) LinkDirectory(ctx context.Context, by Subject, provider, name, password, addr string) error {
+	x, err := a.outsideProvider(ctx, provider, domain.ProviderLDAP)
+	if err != nil {
+		return err
+	}
+	if wait := max(a.accounts.take("link "+by.UserID), a.addrs.take(addrKey(addr))); wait > 0 {
+		return limited(wait)
+	}
+	o, fits, err := a.directory(ctx, x, strings.TrimSpace(name), password)
+	if err != nil {
+		return err
+	}
+	if !fits {
+		return domain.InvalidField("directory_password", "The name or the password is not one of "+x.Name+".", "those that you sign in with there")
+	}
+	a.accounts.forgive("link " + by.UserID)
+	a.addrs.forgive(addrKey(addr))
+	return a.link(ctx, by, x, o)
+}
+
 // directoryPassword proves once more somebody whose password a directory has.
 func (a *Auth) directoryPassword(ctx context.Context, u domain.User, password string) (bool, error) {
 	ids, err := a.db.Identities(ctx, u.ID)

@@ -138,9 +138,9 @@ type Flow struct {
 	Until    time.Time `json:"until"`
 }
 
-func (a *Auth) outsideProvider(ctx context.Context, id, kind string) (domain.Provider, error) {
+func (a *Auth) outsideProvider(ctx context.Context, id string, kinds ...string) (domain.Provider, error) {
 	x, err := a.db.Provider(ctx, id)
-	if err == nil && (x.Disabled || x.Kind != kind) {
+	if err == nil && (x.Disabled || !slices.Contains(kinds, x.Kind)) {
 		err = domain.Errorf(domain.NotFound, "There is no such identity provider.")
 	}
 	return x, err
@@ -148,13 +148,19 @@ func (a *Auth) outsideProvider(ctx context.Context, id, kind string) (domain.Pro
 
 // BeginFlow starts a sign-in at a provider: where to send the browser, and what it has to keep.
 func (a *Auth) BeginFlow(ctx context.Context, f Flow) (to, sealed string, err error) {
-	x, err := a.outsideProvider(ctx, f.Provider, domain.ProviderOIDC)
+	x, err := a.outsideProvider(ctx, f.Provider, domain.ProviderOIDC, domain.ProviderGitHub)
 	if err != nil {
 		return "", "", err
 	}
-	p, err := a.discover(oidc.ClientContext(ctx, a.outsideClient()), x)
-	if err != nil {
-		return "", "", err
+	var conf *oauth2.Config
+	if x.Kind == domain.ProviderGitHub {
+		conf = githubOAuth(x, f.Redirect)
+	} else {
+		p, err := a.discover(oidc.ClientContext(ctx, a.outsideClient()), x)
+		if err != nil {
+			return "", "", err
+		}
+		conf = oauth(x, p, f.Redirect)
 	}
 	f.State, f.Nonce, f.Verifier, f.Until = rand.Text(), rand.Text(), oauth2.GenerateVerifier(), a.clock().Add(flowFor)
 	text, err := json.Marshal(f)
@@ -166,7 +172,7 @@ func (a *Auth) BeginFlow(ctx context.Context, f Flow) (to, sealed string, err er
 		opts = append(opts, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
 	}
 	sealed, err = a.db.Seal(text, flowContext)
-	return oauth(x, p, f.Redirect).AuthCodeURL(f.State, opts...), sealed, err
+	return conf.AuthCodeURL(f.State, opts...), sealed, err
 }
 
 // Arrival is somebody who came back from a provider.
@@ -194,7 +200,7 @@ func (a *Auth) EndFlow(ctx context.Context, provider, sealed, state, code, refus
 		a.log.WarnContext(ctx, "sign-in refused: the state does not fit", "provider", provider, "addr", addr)
 		return Arrival{}, stale
 	}
-	x, err := a.outsideProvider(ctx, provider, domain.ProviderOIDC)
+	x, err := a.outsideProvider(ctx, provider, domain.ProviderOIDC, domain.ProviderGitHub)
 	if err != nil {
 		return Arrival{}, err
 	}
@@ -202,7 +208,11 @@ func (a *Auth) EndFlow(ctx context.Context, provider, sealed, state, code, refus
 		a.log.WarnContext(ctx, "sign-in refused by the provider", "provider", provider, "said", refused[:min(len(refused), 100)])
 		return Arrival{}, domain.Errorf(domain.Unauthenticated, "%s did not let you in.", x.Name).WithFix("Try again, or sign in another way.")
 	}
-	o, err := a.exchange(ctx, x, f, code)
+	exchange := a.exchange
+	if x.Kind == domain.ProviderGitHub {
+		exchange = a.exchangeGitHub
+	}
+	o, err := exchange(ctx, x, f, code)
 	if err != nil {
 		return Arrival{}, err
 	}

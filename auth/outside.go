@@ -102,10 +102,21 @@ func (a *Auth) SaveProvider(ctx context.Context, by Subject, x domain.Provider) 
 		if !slices.Contains(x.Scopes, "openid") {
 			x.Scopes = append([]string{"openid"}, x.Scopes...)
 		}
+	case domain.ProviderGitHub:
+		if x.Issuer == "" {
+			x.Issuer = githubHome
+		}
+		checkHTTP(&p, "issuer", x.Issuer, a.local)
+		if x.ClientID == "" {
+			p.Add("client_id", "The client's id is missing.", "as the OAuth app has it")
+		}
+		if len(x.Scopes) == 0 {
+			x.Scopes = githubScopes
+		}
 	case domain.ProviderLDAP:
 		checkLDAP(&p, &x)
 	default:
-		p.Add("kind", "“"+x.Kind+"” is not a kind of provider.", "oidc or ldap")
+		p.Add("kind", "“"+x.Kind+"” is not a kind of provider.", "oidc, github or ldap")
 	}
 	policy, err := a.Policy(ctx)
 	if err != nil {

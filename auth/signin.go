@@ -106,6 +106,11 @@ func (a *Auth) SignInWith(ctx context.Context, name, password, addr string) (u d
 	if err != nil {
 		return u, "", err
 	}
+	if !ok && !elsewhere { // who is linked to a directory may use its password too
+		if elsewhere, err = a.inDirectory(ctx, u.ID); err != nil {
+			return u, "", err
+		}
+	}
 	if elsewhere {
 		typed := strings.TrimSpace(name)
 		if u, proof, ok, err = a.signInDirectory(ctx, typed, password, addr); err != nil {

@@ -215,7 +215,7 @@ func (a *Auth) StepUp(ctx context.Context, s Subject) (StepUp, error) {
 			return out, err
 		}
 		switch {
-		case prov.Disabled:
+		case prov.Disabled, prov.Kind == domain.ProviderGitHub: // which does not ask anew
 		case prov.Kind == domain.ProviderLDAP:
 			out.Password = true
 			return out, nil

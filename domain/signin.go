@@ -34,8 +34,9 @@ func NewSignInPolicy() SignInPolicy {
 
 // Kinds of identity providers.
 const (
-	ProviderOIDC = "oidc"
-	ProviderLDAP = "ldap"
+	ProviderOIDC   = "oidc"
+	ProviderLDAP   = "ldap"
+	ProviderGitHub = "github" // has no OpenID Connect for people
 )
 
 // Provider is another system that says who somebody is.

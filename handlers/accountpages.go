@@ -56,7 +56,7 @@ func (s *server) showAccount(c echo.Context, status int, touch func(*account.Acc
 	}
 	for _, x := range all {
 		linked := slices.ContainsFunc(m.Links, func(l domain.Identity) bool { return l.ProviderID == x.ID })
-		if !x.Disabled && !linked && x.Kind == domain.ProviderOIDC {
+		if !x.Disabled && !linked {
 			m.Providers = append(m.Providers, x)
 		}
 	}

@@ -132,7 +132,7 @@ const (
 )
 
 // secrets are fields that are never kept, not even for the time it takes to sign in again.
-var secrets = []string{"password", "secret", "code", "credential", "proof_password", "proof_code", "proof_credential", "admin_password", "current", "again", "key", "client_key", "ssh_key", "clientkey", "sshkey", "ClientKey", "SSHKey"}
+var secrets = []string{"password", "secret", "code", "credential", "proof_password", "proof_code", "proof_credential", "admin_password", "directory_password", "current", "again", "key", "client_key", "ssh_key", "clientkey", "sshkey", "ClientKey", "SSHKey"}
 
 // sendToSignIn asks to sign in and comes back. A form that arrives without a session is kept under a key that only this browser has, and
 // its page shows it again afterwards.

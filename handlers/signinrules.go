@@ -72,19 +72,16 @@ func mark(b bool) string {
 }
 
 func (s *server) providerForm(c echo.Context) error {
-	m := signin.Form{Kind: c.QueryParam("kind"), Fresh: true, Fields: map[string]string{"create": "1", "scopes": "openid profile email"}}
+	m := signin.Fresh(c.QueryParam("kind"))
 	if id := c.Param("id"); id != "" {
 		x, err := s.DB.Provider(c.Request().Context(), id)
 		if err != nil {
 			return err
 		}
-		m.Kind, m.Fresh = x.Kind, false
+		m.Kind, m.Fresh, m.Help = x.Kind, false, ""
 		m.Fields = map[string]string{"id": x.ID, "name": x.Name, "issuer": x.Issuer, "client_id": x.ClientID, "url": x.URL, "ca": x.CA, "bind_dn": x.BindDN, "base_dn": x.BaseDN,
 			"user_filter": x.UserFilter, "group_base": x.GroupBase, "group_filter": x.GroupFilter, "rules": signin.RuleText(x.Rules), "scopes": strings.Join(x.Scopes, " "),
 			"plain": mark(x.Plain), "create": mark(x.Create), "trust_mfa": mark(x.TrustMFA), "disabled": mark(x.Disabled), "version": strconv.FormatInt(x.Version, 10)}
-	}
-	if m.Kind != domain.ProviderLDAP {
-		m.Kind = domain.ProviderOIDC
 	}
 	return s.showProvider(c, http.StatusOK, m)
 }

@@ -101,13 +101,19 @@ func (s *server) linkBegin(c echo.Context) error {
 	if err := s.Auth.Reassure(ctx, sub, c.FormValue("password")); err != nil {
 		return s.sayOrFail(c, live.Account, err)
 	}
-	to, err := s.beginFlow(c, auth.Flow{Provider: c.Param("id"), Link: sub.UserID})
-	if err != nil {
-		return s.sayOrFail(c, live.Account, err)
-	}
 	x, err := s.DB.Provider(ctx, c.Param("id"))
 	if err != nil {
 		return err
+	}
+	if x.Kind == domain.ProviderLDAP {
+		if err := s.Auth.LinkDirectory(ctx, sub, x.ID, c.FormValue("directory_name"), c.FormValue("directory_password"), c.RealIP()); err != nil {
+			return s.sayOrFail(c, live.Account, err)
+		}
+		return s.moveSaying(c, live.Account, layout.Toast{Tone: layout.ToneSuccess, Text: "The account was linked."})
+	}
+	to, err := s.beginFlow(c, auth.Flow{Provider: x.ID, Link: sub.UserID})
+	if err != nil {
+		return s.sayOrFail(c, live.Account, err)
 	}
 	return s.render(c, http.StatusOK, account.LinkPage(account.Link{Name: x.Name, URL: to}))
 }

@@ -17,16 +17,17 @@ func signInPages() []page {
 	}
 	corp := domain.Provider{ID: "corp", Kind: domain.ProviderOIDC, Name: "Corp " + evil, Issuer: "https://login.example.org/realms/main", Create: true}
 	dir := domain.Provider{ID: "dir", Kind: domain.ProviderLDAP, Name: "Directory", URL: "ldaps://ldap.example.org", Disabled: true}
+	other := domain.Provider{ID: "other", Kind: domain.ProviderLDAP, Name: "Other " + evil, URL: "ldaps://ldap.example.com"}
 	ask := []account.Value{{Name: "confirm", Value: "web-1 " + evil}}
 	rules := signin.Rules{MFA: domain.MFARoles, Roles: "platform-admin", StepUp: "60", Idle: "720", Lifetime: "168"}
 	withRules, bad := rules, rules
 	withRules.Providers = []domain.Provider{corp, dir}
 	bad.Roles, bad.Err = "boss"+evil, invalid(domain.FieldError{Field: "mfa_roles", Msg: "There is no role “boss”.", Want: "ids of roles"})
 	qr := "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-	acc := account.Account{User: domain.User{Name: "lena"}, Now: now, HasWord: true, LocalWord: true, Rules: true, Providers: []domain.Provider{corp},
+	acc := account.Account{User: domain.User{Name: "lena"}, Now: now, HasWord: true, LocalWord: true, Rules: true, Providers: []domain.Provider{corp, other},
 		Links: []domain.Identity{{ID: "ident_1", ProviderID: "dir", Name: "lena " + evil, LastUsed: now.Add(-time.Hour)}}}
 	return []page{
-		{"signin-ways", account.SignInPage(account.SignIn{Version: "1.0", Local: true, Passkey: true, Ways: []account.Way{{Name: "Corp " + evil, URL: live.SSO("corp")}}})},
+		{"signin-ways", account.SignInPage(account.SignIn{Version: "1.0", Local: true, Passkey: true, Forgot: true, Ways: []account.Way{{Name: "Corp " + evil, URL: live.SSO("corp")}}})},
 		{"signin-elsewhere", account.SignInPage(account.SignIn{Version: "1.0", Ways: []account.Way{{Name: "Corp", URL: live.SSO("corp")}}})},
 		{"second-passkey", account.CodePage(account.Code{UserName: "lena", Passkey: true})},
 		{"enroll", account.EnrollPage(sh("Two-step sign-in", live.MFA), account.MFA{Picture: qr, Secret: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", Password: true})},
@@ -37,6 +38,11 @@ func signInPages() []page {
 		{"proof-again", account.ProofPage(sh("Is it you?", live.Account), account.Proof{Action: "/vms/vm_1/delete", Values: ask, AgainAt: "Corp", AgainURL: live.SSO("corp")})},
 		{"link", account.LinkPage(account.Link{Name: "Corp", URL: "https://login.example.org/auth?x=1"})},
 		{"invite", account.InvitePage(account.Invite{UserName: "lena" + evil, Secret: "x", Err: invalid(domain.FieldError{Field: "password", Msg: "That is too short.", Want: "at least 10 characters"})})},
+		{"forgot", account.ForgotPage(account.Forgot{Name: "lena" + evil, Err: invalid(domain.FieldError{Field: "name", Msg: "It is missing.", Want: "a name"})})},
+		{"forgot-sent", account.ForgotPage(account.Forgot{Sent: true})},
+		{"proof-nothing", account.ProofPage(sh("Is it you?", live.Account), account.Proof{Action: "/vms/vm_1/delete", Values: ask})},
+		{"provider-github", signin.FormPage(sh("New identity provider", live.ProviderNew), signin.Fresh("github"))},
+		{"provider-entra", signin.FormPage(sh("New identity provider", live.ProviderNew), signin.Fresh("entra"))},
 		{"signin-rules", signin.RulesPage(sh("Sign-in", live.SignInRules), withRules)},
 		{"signin-rules-none", signin.RulesPage(sh("Sign-in", live.SignInRules), bad)},
 		{"provider-oidc", signin.FormPage(sh("New identity provider", live.ProviderNew), signin.Form{Kind: domain.ProviderOIDC, Fresh: true, Fields: map[string]string{"create": "1", "rules": "groups = ops -> operator"}})},

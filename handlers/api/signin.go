@@ -25,13 +25,13 @@ type SignInPolicyEdit struct {
 // IdentityProvider is another system that says who somebody is.
 type IdentityProvider struct {
 	ID        string                `json:"id" example:"corp"`
-	Kind      string                `json:"kind" enum:"oidc,ldap"`
+	Kind      string                `json:"kind" enum:"oidc,github,ldap"`
 	Name      string                `json:"name" doc:"On the sign-in page"`
 	Disabled  bool                  `json:"disabled"`
 	Create    bool                  `json:"create" doc:"People get an account at their first sign-in"`
 	TrustMFA  bool                  `json:"trust_mfa" doc:"It has asked for a second factor itself"`
 	Rules     []domain.ProviderRule `json:"rules" nullable:"false" doc:"Roles by what it says of somebody; applied at every sign-in"`
-	Issuer    string                `json:"issuer" doc:"OpenID Connect"`
+	Issuer    string                `json:"issuer" doc:"OpenID Connect, or a GitHub Enterprise Server; GitHub itself needs none"`
 	ClientID  string                `json:"client_id"`
 	Scopes    []string              `json:"scopes" nullable:"false"`
 	URL       string                `json:"url" doc:"LDAP: ldaps://…, or ldap://… with StartTLS"`
@@ -49,7 +49,7 @@ type IdentityProvider struct {
 // IdentityProviderWrite sets one up or changes it. A change without secret keeps the one it has, unless its address changes.
 type IdentityProviderWrite struct {
 	ID        string                `json:"id,omitempty" maxLength:"32"`
-	Kind      string                `json:"kind,omitempty" enum:"oidc,ldap"`
+	Kind      string                `json:"kind,omitempty" enum:"oidc,github,ldap"`
 	Name      string                `json:"name" maxLength:"64"`
 	Disabled  bool                  `json:"disabled,omitempty"`
 	Create    bool                  `json:"create,omitempty"`

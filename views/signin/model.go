@@ -27,6 +27,8 @@ type Rules struct {
 type Form struct {
 	Kind   string
 	Fresh  bool
+	Preset string
+	Help   string            // what to do at the provider
 	Fields map[string]string // as typed
 	Err    *domain.Error
 	Back   string // the address to register at the provider
@@ -51,8 +53,11 @@ func mfaOptions() []ui.Option {
 }
 
 func kindName(kind string) string {
-	if kind == domain.ProviderLDAP {
+	switch kind {
+	case domain.ProviderLDAP:
 		return "LDAP or Active Directory"
+	case domain.ProviderGitHub:
+		return "GitHub"
 	}
 	return "OpenID Connect"
 }
