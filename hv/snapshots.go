@@ -26,6 +26,9 @@ type Snapshotter interface {
 	CloneSnapshot(ctx context.Context, from, name string, c Clone) error
 	// DefineSnapshot puts back what is known of a snapshot, from XML that Snapshots gave, and makes it the current one if asked to. No disk is touched.
 	DefineSnapshot(ctx context.Context, uuid, xml string, current bool) error
+	// AdoptSnapshot writes down that an internal snapshot of the guest from is inside this guest's disks too, which are copies of its files byte by byte. It has
+	// what was on the disks, and not what was in memory: the guest can be taken back to it while it is off. NotFound, Conflict when no disk of the guest has it.
+	AdoptSnapshot(ctx context.Context, uuid, from, name string) error
 }
 
 // SnapshotSpec describes a snapshot to take; everything is settled.

@@ -43,7 +43,7 @@ func Contract(t *testing.T, newHost func(t *testing.T) hv.Host, opt Options) {
 		{"change", c.change}, {"pending", c.pending}, {"hot-plug", c.hotPlug}, {"survival", c.survival}, {"rename", c.rename}, {"undefine", c.undefine}, {"clone", c.clone},
 		{"volumes", c.volumes}, {"inventory", c.inventory}, {"events", c.events}, {"consoles", c.consoles}, {"deadlines", c.deadlines}, {"concurrency", c.concurrency},
 		{"overlays", c.overlays}, {"sizes", c.sizes}, {"disk sizes", c.diskSizes}, {"pools", c.pools},
-		{"snapshots", c.snapshots}, {"external snapshots", c.externalSnapshots}, {"snapshots with memory", c.snapshotsWithMemory},
+		{"snapshots", c.snapshots}, {"external snapshots", c.externalSnapshots}, {"snapshots with memory", c.snapshotsWithMemory}, {"snapshots of copies", c.snapshotsOfCopies},
 		{"redirect", c.redirect},
 		{"agentless", c.agentless},
 		{"transfer", c.transfer}, {"blocks", c.blocks}, {"secrets", c.secrets},

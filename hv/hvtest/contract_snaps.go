@@ -232,3 +232,48 @@ func (c contract) snapshotsWithMemory(t *testing.T, s *session) {
 	s.must(s.h.DeleteSnapshot(s.ctx(), v.UUID, "inside", false))
 	s.treeIs(v.UUID, "")
 }
+
+// snapshotsOfCopies holds that what is inside a disk is inside a copy of its bytes, and that a guest with that copy can be taken back to it.
+func (c contract) snapshotsOfCopies(t *testing.T, s *session) {
+	if c.opt.Driver == "TEST" {
+		return // libvirt's test driver has no disks
+	}
+	v, base := s.withDisk()
+	for _, n := range []string{"one", "two"} {
+		s.must(s.h.CreateSnapshot(s.ctx(), v.UUID, hv.SnapshotSpec{Name: n, Kind: domain.SnapshotInternal}))
+	}
+	from, err := s.h.VolumeByPath(s.ctx(), base)
+	s.must(err)
+	to, err := s.h.CreateVolume(s.ctx(), hv.VolumeSpec{Pool: from.Pool, Name: v.Name + "-copy.qcow2", Format: "qcow2", SizeBytes: from.CapacityBytes})
+	s.must(err)
+	s.dropLater(to.Path)
+	body, err := s.h.ReadVolume(s.ctx(), from.Pool, from.Name, 0, 0)
+	s.must(err)
+	s.must(s.h.WriteVolume(s.ctx(), to.Pool, to.Name, 0, 0, body))
+	s.must(body.Close())
+	id := domain.NewUUID()
+	s.forget(id)
+	s.must(s.h.CloneSnapshot(s.ctx(), v.UUID, "one", hv.Clone{Name: v.Name + "-copy", UUID: id, Sources: map[string]string{base: to.Path}}))
+	s.want(domain.NotFound, s.h.AdoptSnapshot(s.ctx(), id, v.UUID, "none"), "adopting nothing")
+	s.want(domain.NotFound, s.h.AdoptSnapshot(s.ctx(), domain.NewUUID(), v.UUID, "one"), "adopting for no guest")
+	for range 2 {
+		s.must(s.h.AdoptSnapshot(s.ctx(), id, v.UUID, "one"))
+		s.must(s.h.RevertSnapshot(s.ctx(), id, "one", nil))
+	}
+	s.is(id, domain.VMStopped)
+	s.shows(id, to.Path)
+	if g := s.guest(id); g.Name != v.Name+"-copy" {
+		t.Errorf("going back made it %s", g.Name)
+	}
+	s.must(s.h.AdoptSnapshot(s.ctx(), id, v.UUID, "two"))
+	for range 2 { // again: what is not inside any more is no reason to fail
+		for _, n := range []string{"two", "one"} {
+			s.must(s.h.AdoptSnapshot(s.ctx(), id, v.UUID, n))
+			s.must(s.h.DeleteSnapshot(s.ctx(), id, n, false))
+		}
+	}
+	s.treeIs(id, "")
+	s.treeIs(v.UUID, "one one>two*")
+	s.must(s.h.Start(s.ctx(), id))
+	s.must(s.h.Stop(s.ctx(), id))
+}

@@ -300,7 +300,11 @@ func (c *conn) RevertSnapshot(ctx context.Context, uuid, name string, overlays m
 			return err
 		}
 		for _, d := range s.Disks {
-			m.data[d.Base] = m.inside[d.Base][name]
+			text, ok := m.inside[d.Base][name]
+			if !ok {
+				return domain.Errorf(domain.Internal, "There is no snapshot %s inside %s.", name, d.Base)
+			}
+			m.data[d.Base] = text
 		}
 		g.doc, g.live, g.current = doc, "", name
 		if s.Memory {

@@ -1,6 +1,7 @@
 package hvtest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 
@@ -36,6 +37,8 @@ func (m *machine) newVolume(p domain.Pool, v domain.Volume) (domain.Volume, erro
 	}
 	v.Pool, v.Path = p.Name, p.Target+"/"+v.Name
 	delete(m.files, p.Name+"/"+v.Name)
+	delete(m.data, v.Path)
+	delete(m.inside, v.Path)
 	m.volumes[p.Name+"/"+v.Name] = v
 	return v, nil
 }
@@ -78,6 +81,9 @@ func (c *conn) CloneVolume(ctx context.Context, pool, from, to string) (domain.V
 		out, err := m.newVolume(p, src)
 		if err == nil && text != "" {
 			m.data[out.Path] = text
+		}
+		if b, ok := m.files[pool+"/"+from]; ok && err == nil {
+			m.files[pool+"/"+to] = bytes.Clone(b)
 		}
 		return out, err
 	})

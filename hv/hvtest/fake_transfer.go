@@ -12,7 +12,7 @@ type files map[string][]byte
 
 // physical is how long the file of a volume is.
 func (m *machine) physical(v domain.Volume) int64 {
-	n := int64(len(m.files[v.Pool+"/"+v.Name]))
+	n := int64(len(m.bytesOf(v.Pool + "/" + v.Name)))
 	if v.Format == "raw" {
 		return max(n, v.CapacityBytes)
 	}
@@ -65,7 +65,7 @@ func (r *volumeReader) Read(p []byte) (int, error) {
 	return do(r.ctx, r.c, "ReadVolume.data", func(m *machine) (int, error) {
 		n := int(min(int64(len(p)), r.end-r.at, 256<<10))
 		clear(p[:n])
-		if b := m.files[r.key]; r.at < int64(len(b)) {
+		if b := m.bytesOf(r.key); r.at < int64(len(b)) {
 			copy(p[:n], b[r.at:])
 		}
 		r.at += int64(n)
@@ -100,7 +100,7 @@ func (c *conn) WriteVolume(ctx context.Context, pool, name string, offset, lengt
 			offset += int64(n)
 		}
 		if srcErr == io.EOF {
-			return nil
+			return act(ctx, c, "WriteVolume.end", func(m *machine) error { m.unfold(pool + "/" + name); return nil })
 		}
 		if ctx.Err() != nil {
 			return unavailable("The upload was withdrawn.").WithCause(ctx.Err())

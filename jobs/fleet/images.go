@@ -226,11 +226,14 @@ func (f *Fleet) vmSource(ctx context.Context, req NewImage, in *images.Import) (
 	if err := busy(vm); err != nil {
 		return nil, err
 	}
-	if vm.State == domain.VMRunning || vm.State == domain.VMPaused {
-		return nil, domain.Errorf(domain.Conflict, "%s is %s and writes to its disk, so it cannot be read as it is.", vm.Name, vm.State).
-			WithFix("Shut it down first; or take a snapshot, make a VM from that snapshot, and make the image from that VM.")
+	runs := vm.State == domain.VMRunning || vm.State == domain.VMPaused
+	if !runs {
+		if err := vm.State.Can(domain.ActClone); err != nil {
+			return nil, err
+		}
 	}
-	if err := vm.State.Can(domain.ActClone); err != nil {
+	inside, err := f.inside(ctx, vm)
+	if err != nil {
 		return nil, err
 	}
 	volumes, err := f.db.Volumes(ctx, vm.HostID, "")
@@ -248,6 +251,14 @@ func (f *Fleet) vmSource(ctx context.Context, req NewImage, in *images.Import) (
 		}
 		in.FillVolume(v)
 		in.VMUUID, in.VMName = vm.UUID, vm.Name
+		if inside[v.Path] {
+			in.Flat = false // an image has what is on the disk now, and nothing of what was
+		}
+		if runs {
+			if in.Still, err = f.still(ctx, vm, []string{d.Target}, "an image"); err != nil {
+				return nil, err
+			}
+		}
 		in.Source = domain.ImageSource{Kind: domain.SourceVM, Name: vm.Name + " (" + d.Target + ")", ID: vm.ID}
 		return []string{vm.ID}, encrypted(v, "source.vm")
 	}

@@ -176,7 +176,7 @@ func (f *Fleet) NoteSnapshot(ctx context.Context, actor, vmID, id, notes string)
 	})
 }
 
-// CloneSnapshot enqueues a new VM from an external snapshot.
+// CloneSnapshot enqueues a new VM from a snapshot: what was on its disks, not what was in memory.
 func (f *Fleet) CloneSnapshot(ctx context.Context, actor, vmID, id, name, key string) (domain.Job, error) {
 	if job, ok, err := f.again(ctx, actor, key); ok || err != nil {
 		return job, err
@@ -196,10 +196,6 @@ func (f *Fleet) CloneSnapshot(ctx context.Context, actor, vmID, id, name, key st
 	s, err := f.db.Snapshot(ctx, vmID, id)
 	if err != nil {
 		return domain.Job{}, err
-	}
-	if s.Kind != domain.SnapshotExternal {
-		return domain.Job{}, domain.Errorf(domain.Unsupported, "The snapshot %s is inside its disks' files, and libvirt does not copy what is inside.", s.Name).
-			WithFix("Go back to it with a safety snapshot, clone the VM, and go back again; or take external snapshots.")
 	}
 	if err := f.db.Write(ctx, func(tx *db.Tx) error { return tx.CheckVMName(name, "") }); err != nil {
 		return domain.Job{}, err
@@ -221,6 +217,12 @@ func (f *Fleet) CloneSnapshot(ctx context.Context, actor, vmID, id, name, key st
 	if err != nil {
 		return domain.Job{}, err
 	}
+	in := provision.FromSnapshot{From: vm.UUID, Name: vm.Name, Snapshot: s.Name, MACs: macs, Copies: copies, Seed: own}
+	if s.Kind == domain.SnapshotInternal {
+		if err := f.fromInside(ctx, vm, s, volumes, &in); err != nil {
+			return domain.Job{}, err
+		}
+	}
 	n := provision.New{VMID: domain.NewID("vm", f.clock()), HostID: vm.HostID, HostName: vm.HostName, Spec: spec}
 	locks := []string{vm.ID}
 	if own != nil {
@@ -229,9 +231,10 @@ func (f *Fleet) CloneSnapshot(ctx context.Context, actor, vmID, id, name, key st
 	for _, c := range copies {
 		locks = append(locks, "volume:"+vm.HostID+"/"+c.Pool+"/"+c.To)
 	}
+	in.New = n
 	return f.enqueueNew(ctx, n, vm.Tenant, vm.Tags, fmt.Sprintf("Made from the snapshot %s of %s.", s.Name, vm.Name), jobs.Request{
 		Kind: provision.KindFromSnapshot, Title: fmt.Sprintf("Make %s from the snapshot %s of %s", name, s.Name, vm.Name), Locks: locks,
-		Input: provision.FromSnapshot{New: n, From: vm.UUID, Name: vm.Name, Snapshot: s.Name, MACs: macs, Copies: copies, Seed: own}, Actor: actor, Key: key,
+		Input: in, Actor: actor, Key: key,
 	}, func(tx *db.Tx, _ *domain.Job) error { return keepSeed(tx, n.VMID, seed) })
 }
 

@@ -304,10 +304,12 @@ func TestFromVM(t *testing.T) {
 	if v, err = w.DB.ImageVersion(t.Context(), v.ID); err != nil || v.SHA256 != sum(img) || v.Source.ID != vm.ID {
 		t.Errorf("the version is %+v, %v", v, err)
 	}
-	start, err := w.Fleet.ActVM(t.Context(), fleettest.Actor, vm.ID, domain.ActStart, fleet.ActOptions{})
-	w.Succeed(t, start, err)
+	saved, err := w.Fleet.ActVM(t.Context(), fleettest.Actor, vm.ID, domain.ActStart, fleet.ActOptions{})
+	w.Succeed(t, saved, err)
+	saved, err = w.Fleet.ActVM(t.Context(), fleettest.Actor, vm.ID, domain.ActSave, fleet.ActOptions{})
+	w.Succeed(t, saved, err)
 	if _, _, err := w.Fleet.NewImageVersion(t.Context(), fleettest.Actor, fleet.NewImage{Name: "torn", VMID: vm.ID}); !domain.Is(err, domain.Conflict) {
-		t.Errorf("an image of a VM that runs: %v", err)
+		t.Errorf("an image of a VM that is saved: %v", err)
 	}
 }
 

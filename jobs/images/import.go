@@ -10,6 +10,7 @@ import (
 	"novacron/domain"
 	"novacron/jobs"
 	"novacron/jobs/images/diskfile"
+	"novacron/jobs/snapshot"
 )
 
 // Import is the input of image.import. The version's row was written with the job, or, for an upload, before its first byte.
@@ -26,8 +27,10 @@ type Import struct {
 	Pool   string `json:"pool,omitempty"`
 	Volume string `json:"volume,omitempty"`
 	Flat   bool   `json:"flat,omitempty"`    // the volume is one file; else a flat copy is made on the host first
-	VMUUID string `json:"vm_uuid,omitempty"` // must not run meanwhile
+	VMUUID string `json:"vm_uuid,omitempty"` // must not run meanwhile, unless its disk is held still
 	VMName string `json:"vm_name,omitempty"`
+	// Still is how the disk of a VM that runs is held still.
+	Still *snapshot.Still `json:"still,omitempty"`
 }
 
 // FillVolume says which volume the content is read from.
@@ -40,12 +43,13 @@ func (in *Import) FillVolume(v domain.Volume) {
 
 // imported is what an import remembers.
 type imported struct {
-	Fetch fetched `json:"fetch"`
-	Copy  string  `json:"copy,omitempty"` // name of the flat copy on the host
-	Read  bool    `json:"read,omitempty"`
-	Info  *found  `json:"info,omitempty"`
-	Out   string  `json:"out,omitempty"` // format of the converted file; empty: the file as it came is kept
-	Keep  *kept   `json:"keep,omitempty"`
+	Fetch fetched       `json:"fetch"`
+	Copy  string        `json:"copy,omitempty"` // name of the flat copy on the host
+	Held  snapshot.Held `json:"held"`
+	Read  bool          `json:"read,omitempty"`
+	Info  *found        `json:"info,omitempty"`
+	Out   string        `json:"out,omitempty"` // format of the converted file; empty: the file as it came is kept
+	Keep  *kept         `json:"keep,omitempty"`
 }
 
 type found struct {

@@ -9,6 +9,7 @@ import (
 	"novacron/domain"
 	"novacron/hv"
 	"novacron/jobs"
+	"novacron/jobs/snapshot"
 )
 
 // readSteps bring the disk of a VM, or any volume, from its host. What is built on other files is made one file first, by a copy on the host that goes again.
@@ -23,12 +24,18 @@ func (d Deps) readSteps(in Import, undo func(ctx context.Context, r *jobs.Run) e
 			return quiet(ctx, host, in)
 		},
 	}}
+	if in.Still != nil {
+		steps = append(steps, d.hold(in))
+	}
 	if !in.Flat {
 		steps = append(steps, jobs.Step{
 			Name: "make one file of it on its host", Timeout: 12 * time.Hour,
 			Do:   func(ctx context.Context, r *jobs.Run) error { return d.flatten(ctx, r, in) },
 			Undo: func(ctx context.Context, r *jobs.Run) error { return d.unflatten(ctx, r, in) },
 		})
+		if in.Still != nil { // the copy is all that is read from here on
+			steps = append(steps, d.letGo(in))
+		}
 	}
 	steps = append(steps, jobs.Step{
 		Name: "read the disk", Timeout: 24 * time.Hour, NoUndo: "What it wrote goes with the first step's undo.",
@@ -40,12 +47,58 @@ func (d Deps) readSteps(in Import, undo func(ctx context.Context, r *jobs.Run) e
 			Do: func(ctx context.Context, r *jobs.Run) error { return d.unflatten(ctx, r, in) },
 		})
 	}
+	if in.Still != nil && in.Flat {
+		steps = append(steps, d.letGo(in))
+	}
 	return steps
+}
+
+func (d Deps) snapshots() snapshot.Deps {
+	return snapshot.Deps{DB: d.DB, Hosts: d.Hosts, Mirror: d.Mirror}
+}
+
+// hold is the step that lets a VM that runs go on elsewhere while its disk is read.
+func (d Deps) hold(in Import) jobs.Step {
+	return jobs.Step{
+		Name: "hold the disk still", Timeout: hostTimeout,
+		Do: func(ctx context.Context, r *jobs.Run) error {
+			var st imported
+			if err := r.Load(&st); err != nil {
+				return err
+			}
+			return d.snapshots().Hold(ctx, r, *in.Still, &st.Held, func() error { return r.Save(ctx, st) })
+		},
+		Undo: func(ctx context.Context, r *jobs.Run) error { return d.release(ctx, r, in) },
+	}
+}
+
+// letGo is the step that gives the VM its own disk back.
+func (d Deps) letGo(in Import) jobs.Step {
+	return jobs.Step{
+		Name: "merge what was written meanwhile", Timeout: 6 * time.Hour, NoUndo: "The VM is as it was before.",
+		Do: func(ctx context.Context, r *jobs.Run) error { return d.release(ctx, r, in) },
+	}
+}
+
+func (d Deps) release(ctx context.Context, r *jobs.Run, in Import) error {
+	var st imported
+	if err := r.Load(&st); err != nil {
+		return err
+	}
+	return d.snapshots().LetGo(ctx, r, *in.Still, &st.Held, func() error { return r.Save(ctx, st) })
+}
+
+// still checks that nobody wrote to the disk while it was read.
+func (d Deps) still(ctx context.Context, host hv.Host, in Import) error {
+	if in.Still != nil {
+		return d.snapshots().Held(ctx, *in.Still)
+	}
+	return quiet(ctx, host, in)
 }
 
 // quiet checks that nobody writes to the disk.
 func quiet(ctx context.Context, host hv.Host, in Import) error {
-	if in.VMUUID == "" {
+	if in.VMUUID == "" || in.Still != nil {
 		return nil
 	}
 	g, err := host.Guest(ctx, in.VMUUID)
@@ -77,6 +130,9 @@ func (d Deps) flatten(ctx context.Context, r *jobs.Run, in Import) error {
 	}
 	r.Progress(5, "copying "+in.Volume+" on its host")
 	v, err := host.CloneVolume(ctx, in.Pool, in.Volume, st.Copy)
+	if err == nil && in.Still != nil {
+		err = d.still(ctx, host, in)
+	}
 	if err == nil {
 		r.Log("Copied %s to %s, as one file.", in.Volume, v.Path)
 	}
@@ -137,7 +193,7 @@ func (d Deps) read(ctx context.Context, r *jobs.Run, in Import) error {
 		return err
 	}
 	if st.Copy == "" {
-		if err := quiet(ctx, host, in); err != nil { // somebody started it meanwhile, so what was read may be torn
+		if err := d.still(ctx, host, in); err != nil { // somebody started it meanwhile, so what was read may be torn
 			return err
 		}
 	}

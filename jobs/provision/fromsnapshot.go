@@ -6,10 +6,11 @@ import (
 	"novacron/domain"
 	"novacron/hv"
 	"novacron/jobs"
+	"novacron/jobs/snapshot"
 )
 
-// FromSnapshot is the input of vm.from-snapshot: a full copy of a VM as it was when an external snapshot was taken. The original may run meanwhile: the files that
-// are copied are frozen.
+// FromSnapshot is the input of vm.from-snapshot: a full copy of a VM as it was when a snapshot was taken. The original may run meanwhile: the files that an external
+// snapshot froze are written by nobody, and those that an internal one is inside are held still while they are copied (see inside.go).
 type FromSnapshot struct {
 	New
 	From     string            `json:"from"` // UUID of the original
@@ -17,7 +18,9 @@ type FromSnapshot struct {
 	Snapshot string            `json:"snapshot"`
 	MACs     map[string]string `json:"macs"`
 	Copies   []Copy            `json:"copies"`
-	Seed     *SeedVolume       `json:"seed,omitempty"` // as in Clone
+	Seed     *SeedVolume       `json:"seed,omitempty"`   // as in Clone
+	Inside   []string          `json:"inside,omitempty"` // of an internal snapshot: all that the copied files have inside, newest first
+	Still    *snapshot.Still   `json:"still,omitempty"`  // how the files are held still, when the VM runs on them
 }
 
 func (d Deps) fromSnapshotSteps(in FromSnapshot) []jobs.Step {
@@ -37,13 +40,17 @@ func (d Deps) fromSnapshotSteps(in FromSnapshot) []jobs.Step {
 		},
 		Undo: func(ctx context.Context, r *jobs.Run) error { return d.forget(ctx, r, in.VMID, "was not made") },
 	}}
-	for _, c := range in.Copies {
-		steps = append(steps, d.copyVolume(in.HostID, c))
+	if len(in.Inside) > 0 {
+		steps = append(steps, d.copyInside(in)...)
+	} else {
+		for _, c := range in.Copies {
+			steps = append(steps, d.copyVolume(in.HostID, c))
+		}
 	}
 	if in.Seed != nil {
 		steps = append(steps, d.makeSeed(in.HostID, in.VMID, *in.Seed))
 	}
-	return append(steps, jobs.Step{
+	steps = append(steps, jobs.Step{
 		Name:    "define the copy",
 		Timeout: hostTimeout,
 		Do: func(ctx context.Context, r *jobs.Run) error {
@@ -75,7 +82,11 @@ func (d Deps) fromSnapshotSteps(in FromSnapshot) []jobs.Step {
 			_, err = host.Undefine(ctx, in.Spec.UUID)
 			return err
 		},
-	}, jobs.Step{
+	})
+	if len(in.Inside) > 0 {
+		steps = append(steps, d.goBackInside(in)...)
+	}
+	return append(steps, jobs.Step{
 		Name:    "list the copy",
 		Timeout: hostTimeout,
 		NoUndo:  "The row goes with the first step's undo.",

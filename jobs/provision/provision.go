@@ -23,6 +23,7 @@ import (
 	"novacron/jobs/images"
 	"novacron/jobs/nets"
 	"novacron/jobs/reconcile"
+	"novacron/jobs/snapshot"
 )
 
 // Kinds of jobs.
@@ -87,7 +88,8 @@ func input[I any](raw json.RawMessage) (in I, err error) {
 // ledger is what a job remembers of what it does on a host, written before it does it.
 type ledger struct {
 	Volumes       map[string]*entry `json:"volumes,omitempty"` // by pool/name: those this job makes
-	Before        *domain.Guest     `json:"before,omitempty"`  // the VM before it was changed or removed
+	Held          snapshot.Held     `json:"held"`
+	Before        *domain.Guest     `json:"before,omitempty"` // the VM before it was changed or removed
 	ChangeStarted bool              `json:"change_started,omitempty"`
 	Notes         []string          `json:"notes,omitempty"`
 	Deleted       []string          `json:"deleted,omitempty"`

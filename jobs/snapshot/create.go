@@ -160,27 +160,10 @@ func (d Deps) checkTake(vm VM, s Spec) jobs.Step {
 		NoUndo:  "It only looks.",
 		Do: func(ctx context.Context, r *jobs.Run) error {
 			host, l, err := d.at(r, vm)
-			if err != nil || l.Claimed[s.Name] {
-				return err
-			}
-			all, err := host.Snapshots(ctx, vm.UUID)
 			if err != nil {
 				return err
 			}
-			if _, taken := find(all, s.Name); taken {
-				return domain.Errorf(domain.Conflict, "%s has a snapshot called %s already.", vm.Name, s.Name).WithFix("Choose another name.")
-			}
-			for _, f := range s.files() {
-				_, err := host.VolumeByPath(ctx, f)
-				if err == nil {
-					return domain.Errorf(domain.Conflict, "%s exists already and was left as it is.", f).WithFix("Choose another name for the snapshot, or delete that file if nobody needs it.")
-				}
-				if !domain.Is(err, domain.NotFound) {
-					return err
-				}
-			}
-			l.Claimed[s.Name] = true
-			return r.Save(ctx, l)
+			return claim(ctx, host, vm, s, l.held(ctx, r, s.Name))
 		},
 	}
 }
@@ -195,69 +178,15 @@ func (d Deps) take(vm VM, s Spec) jobs.Step {
 			if err != nil {
 				return err
 			}
-			if l.Taking[s.Name] {
-				all, err := host.Snapshots(ctx, vm.UUID)
-				if err != nil {
-					return err
-				}
-				if _, ok := find(all, s.Name); ok {
-					r.Log("The snapshot %s is there already; this job took it.", s.Name)
-					return nil
-				}
-			} else {
-				l.Taking[s.Name], l.Quiesced[s.Name] = true, s.Quiesce
-				if err := r.Save(ctx, l); err != nil {
-					return err
-				}
-			}
-			spec := hv.SnapshotSpec{Name: s.Name, Notes: s.Notes, Kind: s.Kind, Memory: s.Memory, MemoryFile: s.MemoryFile, Quiesce: s.Quiesce, Disks: s.Disks}
 			r.Progress(10, "taking the snapshot "+s.Name)
-			err = host.CreateSnapshot(ctx, vm.UUID, spec)
-			if s.Quiesce && domain.Is(err, domain.Unsupported) {
-				note := fmt.Sprintf("The guest agent of %s does not answer: the snapshot is crash-consistent, as if the plug had been pulled.", vm.Name)
-				r.Log("%s", note)
-				l.Quiesced[s.Name], l.Notes = false, append(l.Notes, note)
-				if err := r.Save(ctx, l); err != nil {
-					return err
-				}
-				spec.Quiesce = false
-				err = host.CreateSnapshot(ctx, vm.UUID, spec)
-			}
-			if err != nil {
+			return take(ctx, r, host, vm, s, l.held(ctx, r, s.Name))
+		},
+		Undo: func(ctx context.Context, r *jobs.Run) error {
+			_, l, err := d.at(r, vm)
+			if err != nil || !l.Taking[s.Name] {
 				return err
 			}
-			for _, f := range s.files() {
-				r.Log("Made %s.", f)
-			}
-			return nil
+			return d.untake(ctx, r, vm, s, "The snapshot "+s.Name+" of "+vm.Name+" was taken back.")
 		},
-		Undo: func(ctx context.Context, r *jobs.Run) error { return d.untake(ctx, r, vm, s) },
 	}
-}
-
-// untake takes a snapshot back that this job took: what was written since is merged down, and what was left of its files goes.
-func (d Deps) untake(ctx context.Context, r *jobs.Run, vm VM, s Spec) error {
-	host, l, err := d.at(r, vm)
-	if err != nil || !l.Taking[s.Name] {
-		return err
-	}
-	if _, err := host.Guest(ctx, vm.UUID); domain.Is(err, domain.NotFound) {
-		return nil // the VM itself is gone
-	} else if err != nil {
-		return err
-	}
-	if err := host.DeleteSnapshot(ctx, vm.UUID, s.Name, false); err != nil {
-		return err
-	}
-	w, err := d.world(ctx, host, vm)
-	if err != nil {
-		return err
-	}
-	for _, f := range s.files() {
-		if _, err := d.drop(ctx, r, host, w, f); err != nil {
-			return err
-		}
-	}
-	_, err = d.mirror(ctx, r, host, vm, "The snapshot %s of %s was taken back.", s.Name, vm.Name)
-	return err
 }

@@ -340,6 +340,46 @@ func TestVMFromSnapshot(t *testing.T) {
 	b.disk("one")
 }
 
+func TestVMFromInsideADisk(t *testing.T) {
+	for _, start := range []bool{true, false} {
+		b := newBench(t, start)
+		for _, n := range []string{"one", "two"} {
+			b.take(domain.SnapshotSpec{Name: n, Kind: domain.SnapshotInternal, Memory: start})
+			b.f.WriteDisk(b.vm.UUID, "vda", "after "+n)
+		}
+		job, err := b.w.Fleet.CloneSnapshot(t.Context(), fleettest.Actor, b.vm.ID, b.get("two").ID, "copy", "")
+		b.w.Succeed(t, job, err)
+		vm := b.w.VM(t, "copy")
+		if got := b.f.ReadDisk(vm.UUID, "vda"); got != "after one" || vm.State != domain.VMStopped || vm.Config.NICs[0].MAC == b.vm.Config.NICs[0].MAC || vm.Config.Disks[0].Source == b.vm.Config.Disks[0].Source {
+			t.Errorf("the copy reads %q: %s %+v", got, vm.State, vm.Config)
+		}
+		if left := b.f.AllSnapshots(vm.UUID); len(left) != 0 {
+			t.Errorf("the copy has %+v inside", left)
+		}
+		b.disk("after two")
+		b.files(2)
+		if got := b.names(); got != "one one>two*" {
+			t.Errorf("the original's tree is %s", got)
+		}
+		b.state(map[bool]domain.VMState{true: domain.VMRunning, false: domain.VMStopped}[start])
+	}
+}
+
+func TestACopyOfWhatWasInsideMayBeTorn(t *testing.T) {
+	b := newBench(t, false)
+	b.take(domain.SnapshotSpec{Name: "one", Kind: domain.SnapshotInternal})
+	release := b.f.Hang("ReadVolume.data")
+	job, err := b.w.Fleet.CloneSnapshot(t.Context(), fleettest.Actor, b.vm.ID, b.get("one").ID, "copy", "")
+	b.w.Until(t, "the disk is being read", func() bool { return b.f.Calls("ReadVolume") > 0 })
+	must(t, b.f.Start(t.Context(), b.vm.UUID))
+	release()
+	b.w.Undone(t, job, err, domain.Conflict)
+	if _, ok := b.w.Find(t, "copy"); ok {
+		t.Error("there is a copy")
+	}
+	b.files(1)
+}
+
 func TestMadeOnTheHost(t *testing.T) {
 	b := newBench(t, false)
 	if err := b.f.CreateSnapshot(t.Context(), b.vm.UUID, hvSpec("by-hand")); err != nil {

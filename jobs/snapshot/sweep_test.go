@@ -133,3 +133,26 @@ func TestSweepFromSnapshot(t *testing.T) {
 		}
 	})
 }
+
+func TestSweepFromInside(t *testing.T) {
+	swept(t, func(t testing.TB, f *hvtest.Fake, uuid string) {
+		for _, n := range []string{"one", "two"} {
+			f.WriteDisk(uuid, "vda", "then "+n)
+			must(t, f.CreateSnapshot(t.Context(), uuid, hv.SnapshotSpec{Name: n, Kind: domain.SnapshotInternal, Memory: true}))
+		}
+		f.WriteDisk(uuid, "vda", "now")
+	}, func(ctx context.Context, front *fleet.Fleet, vm domain.VM, all []domain.Snapshot) (domain.Job, error) {
+		return front.CloneSnapshot(ctx, fleettest.Actor, vm.ID, all[0].ID, "copy", "")
+	}, func(t testing.TB, f *hvtest.Fake, vm domain.VM, job domain.Job) {
+		g, ok := fleettest.Guest(f, "copy")
+		if ok != (job.State == domain.JobSucceeded) || ok && (f.ReadDisk(g.UUID, "vda") != "then one" || tree(f, g.UUID) != "") {
+			t.Errorf("%s: the copy is there: %v, reads %q and has %q", job.State, ok, f.ReadDisk(g.UUID, "vda"), tree(f, g.UUID))
+		}
+		if files := len(f.AllVolumes()); files != 2 && ok || files != 1 && !ok {
+			t.Errorf("%s: %+v", job.State, f.AllVolumes())
+		}
+		if f.ReadDisk(vm.UUID, "vda") != "now" || tree(f, vm.UUID) != "one two*" {
+			t.Errorf("%s: the original reads %q and has %q", job.State, f.ReadDisk(vm.UUID, "vda"), tree(f, vm.UUID))
+		}
+	})
+}
