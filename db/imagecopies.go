@@ -175,6 +175,22 @@ func (d *DB) ImageUses(ctx context.Context, imageID string) ([]ImageUse, error) 
 	return out, edge(err, "use of an image")
 }
 
+// ImageMadeOf gives the newest usable version that was made of a disk of a VM. NotFound.
+func (d *DB) ImageMadeOf(ctx context.Context, vmID, target string) (domain.ImageVersion, error) {
+	mine, of := inSight(ctx, "v.image_id")
+	all, err := imageVersions(ctx, d.read, " WHERE v.state IN (?, ?) AND v.source LIKE ?"+mine+" ORDER BY v.created_at DESC, v.id DESC",
+		append([]any{string(domain.ImagePublished), string(domain.ImageDraft), "%" + vmID + "%"}, of...)...)
+	if err != nil {
+		return domain.ImageVersion{}, err
+	}
+	for _, v := range all {
+		if v.Source.Kind == domain.SourceVM && v.Source.ID == vmID && strings.HasSuffix(v.Source.Name, "("+target+")") {
+			return v, nil
+		}
+	}
+	return domain.ImageVersion{}, domain.Errorf(domain.NotFound, "No image was made of this VM yet.")
+}
+
 // ImagesOfVM lists which versions a VM's disks began as.
 func (d *DB) ImagesOfVM(ctx context.Context, vmID string) ([]domain.ImageVersion, error) {
 	return imageVersions(ctx, d.read, " JOIN image_uses u ON u.version_id = v.id WHERE u.vm_id = ? ORDER BY u.disk", vmID)

@@ -17,16 +17,17 @@ type snapshotRow struct {
 	MemoryFile                                                     string `db:"memory_file"`
 	ScheduleID                                                     string `db:"schedule_id"`
 	MadeBy                                                         string `db:"made_by"`
+	RoomBefore                                                     int64  `db:"room_before"`
 }
 
 const snapshotColumns = `s.id, s.vm_id, v.host_id, s.name, s.description, s.created_at, s.kind, s.memory, s.memory_file, s.state, s.parent, s.is_current AS current, s.disks,
 	coalesce(n.notes, '') AS notes, coalesce(n.quiesced, 0) AS quiesced, coalesce(n.schedule_id, '') AS schedule_id, coalesce(n.tier, '') AS tier,
-	coalesce(n.made_by, '') AS made_by, n.snapshot_id IS NOT NULL AS ours FROM snapshots s JOIN vms v ON v.id = s.vm_id LEFT JOIN snapshot_notes n ON n.snapshot_id = s.id`
+	coalesce(n.made_by, '') AS made_by, coalesce(n.room_before, -1) AS room_before, n.snapshot_id IS NOT NULL AS ours FROM snapshots s JOIN vms v ON v.id = s.vm_id LEFT JOIN snapshot_notes n ON n.snapshot_id = s.id`
 
 func (r snapshotRow) snapshot() (domain.Snapshot, error) {
 	s := domain.Snapshot{
 		ID: r.ID, VMID: r.VMID, HostID: r.HostID, Name: r.Name, Notes: r.Description, CreatedAt: at(r.CreatedAt), Kind: domain.SnapshotKind(r.Kind), Memory: r.Memory, MemoryFile: r.MemoryFile,
-		Quiesced: r.Quiesced, State: domain.VMState(r.State), Parent: r.Parent, Current: r.Current, ScheduleID: r.ScheduleID, Tier: domain.ScheduleTier(r.Tier), MadeBy: r.MadeBy,
+		Quiesced: r.Quiesced, State: domain.VMState(r.State), Parent: r.Parent, Current: r.Current, ScheduleID: r.ScheduleID, Tier: domain.ScheduleTier(r.Tier), MadeBy: r.MadeBy, RoomBefore: r.RoomBefore,
 	}
 	if r.Ours {
 		s.Notes = r.Notes
@@ -55,6 +56,11 @@ func sized(ctx context.Context, q getter, hostID string, all []domain.Snapshot) 
 	var files []string
 	for _, s := range all {
 		files = append(files, s.Files()...)
+		for _, k := range s.Disks {
+			if k.Kind == domain.SnapshotInternal {
+				files = append(files, k.Base)
+			}
+		}
 	}
 	if len(files) == 0 {
 		return nil
@@ -73,6 +79,9 @@ func sized(ctx context.Context, q getter, hostID string, all []domain.Snapshot) 
 	for i := range all {
 		for k := range all[i].Disks {
 			all[i].Disks[k].SizeBytes = size[all[i].Disks[k].File]
+			if all[i].Disks[k].Kind == domain.SnapshotInternal {
+				all[i].RoomNow += size[all[i].Disks[k].Base]
+			}
 		}
 		all[i].MemoryBytes = size[all[i].MemoryFile]
 	}
@@ -154,9 +163,10 @@ func (tx *Tx) ReplaceSnapshots(vmID string, all []domain.Snapshot) (changed bool
 
 // NoteSnapshot writes what only we know of a snapshot.
 func (tx *Tx) NoteSnapshot(s domain.Snapshot) error {
-	return tx.one("snapshot", `INSERT INTO snapshot_notes (snapshot_id, vm_id, notes, quiesced, schedule_id, tier, made_by) VALUES (?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (snapshot_id) DO UPDATE SET notes = excluded.notes, quiesced = excluded.quiesced, schedule_id = excluded.schedule_id, tier = excluded.tier, made_by = excluded.made_by`,
-		s.ID, s.VMID, s.Notes, flag(s.Quiesced), s.ScheduleID, string(s.Tier), s.MadeBy)
+	return tx.one("snapshot", `INSERT INTO snapshot_notes (snapshot_id, vm_id, notes, quiesced, schedule_id, tier, made_by, room_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (snapshot_id) DO UPDATE SET notes = excluded.notes, quiesced = excluded.quiesced, schedule_id = excluded.schedule_id, tier = excluded.tier, made_by = excluded.made_by,
+		room_before = excluded.room_before`,
+		s.ID, s.VMID, s.Notes, flag(s.Quiesced), s.ScheduleID, string(s.Tier), s.MadeBy, s.RoomBefore)
 }
 
 // ForgetSnapshotNotes drops what was known of snapshots of a VM that are no longer.
@@ -184,6 +194,15 @@ func (d *DB) ChainDepth(ctx context.Context, vmID string) (depth int, err error)
 		return 0, nil
 	}
 	return depth, err
+}
+
+// LongChains lists the VMs with more files under a disk than limit, the longest first, and at most max of them.
+func (d *DB) LongChains(ctx context.Context, limit, max int) ([]domain.LongChain, error) {
+	cond, args := conditionOfSight(ctx)
+	var out []domain.LongChain
+	err := d.read.SelectContext(ctx, &out, "SELECT v.id, v.name, c.depth FROM vm_chains c JOIN vms v ON v.id = c.vm_id JOIN hosts h ON h.id = v.host_id"+and(append([]string{"c.depth > ?"}, cond...))+
+		" ORDER BY c.depth DESC, v.name_key, v.id LIMIT ?", append(append([]any{limit}, args...), max)...)
+	return out, edge(err, "chain")
 }
 
 // volumesOf lists a host's volumes in a transaction.

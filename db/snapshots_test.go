@@ -89,6 +89,15 @@ func TestChainDepthIsRemembered(t *testing.T) {
 	if n, err := d.ChainDepth(t.Context(), vm.ID); err != nil || n != 9 {
 		t.Error(n, err)
 	}
+	if long, err := d.LongChains(t.Context(), 8, 5); err != nil || len(long) != 1 || long[0] != (domain.LongChain{VMID: vm.ID, Name: "web", Depth: 9}) {
+		t.Error(long, err)
+	}
+	if long, err := d.LongChains(t.Context(), 9, 5); err != nil || len(long) != 0 {
+		t.Error(long, err)
+	}
+	if long, err := d.LongChains(domain.WithSight(t.Context(), &domain.Sight{Tenants: []string{"other"}}), 8, 5); err != nil || len(long) != 0 {
+		t.Errorf("another tenant sees %v, %v", long, err)
+	}
 }
 
 func TestSchedules(t *testing.T) {

@@ -40,6 +40,8 @@ type Snapshot struct {
 	ScheduleID  string       // made by a schedule
 	Tier        ScheduleTier // … for this tier
 	MadeBy      string       // person or token; empty when it was made on the host
+	RoomBefore  int64        // internal: what the files that it is inside took up just before it was taken; -1 when that was not seen
+	RoomNow     int64        // … and what they take up now
 	XML         string       // as the host prints it; not in the database
 }
 
@@ -278,6 +280,22 @@ func (s Snapshot) Growth() int64 {
 		sum += d.SizeBytes
 	}
 	return sum
+}
+
+// GrewSince is by how much the files grew that an internal snapshot is inside. That is the most it can cost: with what it holds they have what is new on the disks,
+// and nobody tells the two apart. It is not known of those that were made on the host.
+func (s Snapshot) GrewSince() (bytes int64, known bool) {
+	if s.Kind != SnapshotInternal || s.RoomBefore < 0 || s.RoomNow <= 0 {
+		return 0, false
+	}
+	return max(s.RoomNow-s.RoomBefore, 0), true
+}
+
+// LongChain is a VM with more files under a disk than are wise.
+type LongChain struct {
+	VMID  string `db:"id"`
+	Name  string
+	Depth int
 }
 
 // Backings is which file is built on which, by path.

@@ -210,7 +210,8 @@ func (s *server) imageNewPage(c echo.Context, status int, m images.New, imageID 
 		}
 		for _, vm := range p.Items {
 			x := images.VMChoice{ID: vm.ID, Label: vm.Name + " on " + vm.HostName}
-			if err := vm.State.Can(domain.ActClone); err != nil {
+			runs := vm.State == domain.VMRunning || vm.State == domain.VMPaused
+			if err := vm.State.Can(domain.ActClone); err != nil && !runs {
 				x.Why = "it is " + string(vm.State)
 			} else if vm.BusyJob != "" {
 				x.Why = "it is busy"

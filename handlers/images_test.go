@@ -37,7 +37,7 @@ func TestImagesInPages(t *testing.T) {
 	h := w.host(admin, "b1")
 	admin.get("/images").want(t, http.StatusOK, "No images yet")
 	admin.post("/images", url.Values{"from": {"url"}, "name": {"Bad Name"}, "source.url": {"ftp://x"}, "source.sha256": {"12"}}).want(t, http.StatusUnprocessableEntity, "Bad Name", "ftp://x", "not a SHA-256")
-	admin.get("/images/new?from=vm").want(t, http.StatusOK, "It must be stopped")
+	admin.get("/images/new?from=vm").want(t, http.StatusOK, "goes on in an overlay")
 	admin.post("/images", url.Values{"from": {"vm"}, "name": {"x"}}).want(t, http.StatusUnprocessableEntity, "No VM is chosen")
 
 	at := admin.post("/images", url.Values{"from": {"upload"}, "name": {"debian"}, "version": {"12"}, "changelog": {"The first."}}).want(t, http.StatusSeeOther).location()

@@ -125,16 +125,16 @@ func TestAttentionNamesWhatNeedsAPerson(t *testing.T) {
 	hs := []domain.Host{{ID: "host_1", Name: "b1", State: domain.HostAway, StateReason: "It refused the connection.", StateFix: "Start libvirtd."}}
 	stuck := db.JobPage{Items: []domain.Job{{ID: "job_1", Title: "Create web-1", Help: "Look at both."}}}
 	pools := []domain.Pool{{HostID: "host_1", Name: "default", Active: true, CapacityBytes: 100 * domain.GiB, AvailableBytes: 5 * domain.GiB}, {Name: "roomy", Active: true, CapacityBytes: 100, AvailableBytes: 50}}
-	got := attention(o, hs, stuck, pools)
-	if len(got) != 4 {
+	got := attention(o, hs, stuck, pools, []domain.LongChain{{VMID: "vm_1", Name: "web-1", Depth: 12}})
+	if len(got) != 5 {
 		t.Fatalf("%d things: %+v", len(got), got)
 	}
-	for i, want := range []string{"Create web-1", "b1 is away", "2 VMs have crashed", "default on b1 has 5 GiB left of 100 GiB"} {
+	for i, want := range []string{"Create web-1", "b1 is away", "2 VMs have crashed", "default on b1 has 5 GiB left of 100 GiB", "web-1 is a chain of 12 files"} {
 		if !strings.Contains(got[i].Text, want) || got[i].URL == "" || got[i].Link == "" {
 			t.Errorf("%d: %+v", i, got[i])
 		}
 	}
-	if got := attention(db.Overview{}, nil, db.JobPage{}, nil); len(got) != 0 {
+	if got := attention(db.Overview{}, nil, db.JobPage{}, nil, nil); len(got) != 0 {
 		t.Errorf("nothing is wrong and it says %+v", got)
 	}
 }

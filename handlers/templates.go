@@ -16,6 +16,7 @@ import (
 	"novacron/db"
 	"novacron/domain"
 	"novacron/jobs/fleet"
+	"novacron/jobs/provision"
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/templates"
@@ -125,6 +126,16 @@ func templateCrumbs(t domain.Template) []layout.Crumb {
 	return out
 }
 
+// firstDisk is the target of the disk that a template's image becomes.
+func firstDisk(vm domain.VM) string {
+	for _, d := range vm.Config.Disks {
+		if !provision.Shared(d) {
+			return d.Target
+		}
+	}
+	return ""
+}
+
 // templateEdit reads what the form of a version stands on: the template's newest version, a VM, or nothing. boot is what the version before does.
 func (s *server) templateEdit(ctx context.Context, id, vmID string) (m templates.Edit, boot *domain.CloudInit, err error) {
 	m.Base = domain.VMSpec{VCPUs: 2, MemoryBytes: 2 * domain.GiB}
@@ -144,7 +155,11 @@ func (s *server) templateEdit(ctx context.Context, id, vmID string) (m templates
 			return m, nil, err
 		}
 		image := ""
-		if of, err := s.DB.ImagesOfVM(ctx, vmID); err != nil {
+		if made, err := s.DB.ImageMadeOf(ctx, vmID, firstDisk(m.VM)); err == nil {
+			image, m.Made = made.Ref(), true
+		} else if !domain.Is(err, domain.NotFound) {
+			return m, nil, err
+		} else if of, err := s.DB.ImagesOfVM(ctx, vmID); err != nil {
 			return m, nil, err
 		} else if len(of) > 0 {
 			image = of[0].Ref()

@@ -16,6 +16,7 @@ import (
 	"novacron/auth"
 	"novacron/db"
 	"novacron/domain"
+	"novacron/jobs/reconcile"
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/vms"
@@ -198,7 +199,15 @@ func (s *server) overviewModel(ctx context.Context, need int64, fresh time.Durat
 		if err != nil {
 			return m, err
 		}
-		m.Attention = attention(o, hosts, stuck, pools)
+		limit, err := reconcile.LimitOfChains(ctx, s.DB)
+		if err != nil {
+			return m, err
+		}
+		long, err := s.DB.LongChains(ctx, limit, 5)
+		if err != nil {
+			return m, err
+		}
+		m.Attention = attention(o, hosts, stuck, pools, long)
 		return m, nil
 	})
 	return m, err
@@ -208,7 +217,7 @@ func (s *server) overviewModel(ctx context.Context, need int64, fresh time.Durat
 const poolTight = 0.9
 
 // attention lists what needs a person, worst first, and never more than can be read at a glance.
-func attention(o db.Overview, hosts []domain.Host, stuck db.JobPage, pools []domain.Pool) []vms.Attention {
+func attention(o db.Overview, hosts []domain.Host, stuck db.JobPage, pools []domain.Pool, long []domain.LongChain) []vms.Attention {
 	var out []vms.Attention
 	for _, j := range stuck.Items {
 		out = append(out, vms.Attention{Tone: string(layout.ToneError), Text: j.Title + " is stuck.", Detail: j.Help, URL: live.Task(j.ID), Link: "Open the task"})
@@ -234,6 +243,10 @@ func attention(o db.Overview, hosts []domain.Host, stuck db.JobPage, pools []dom
 				Detail: "Disks that grow will stop their VMs when it is full.", URL: live.HostTab(p.HostID, "storage"), Link: "Open the storage",
 			})
 		}
+	}
+	for _, c := range long {
+		out = append(out, vms.Attention{Tone: string(layout.ToneWarning), Text: fmt.Sprintf("A disk of %s is a chain of %d files.", c.Name, c.Depth),
+			Detail: "Each makes it slower. Delete snapshots that nobody needs: they are merged.", URL: live.VMTab(c.VMID, live.SnapshotsTab), Link: "Open its snapshots"})
 	}
 	const most = 8
 	if len(out) > most {

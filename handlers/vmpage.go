@@ -12,6 +12,7 @@ import (
 	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
+	"novacron/jobs/reconcile"
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/vms"
@@ -101,6 +102,12 @@ func (s *server) vmModel(ctx context.Context, sub auth.Subject, id, tab, kind st
 			return m, err
 		}
 		if m.Origin, err = s.originOf(ctx, id); err != nil {
+			return m, err
+		}
+		if m.Snapshots.Depth, err = s.DB.ChainDepth(ctx, id); err != nil {
+			return m, err
+		}
+		if m.Snapshots.Limit, err = reconcile.LimitOfChains(ctx, s.DB); err != nil {
 			return m, err
 		}
 		m.Events, err = s.DB.Events(ctx, db.EventQuery{Resource: id, Newest: true, Limit: recentEvents})

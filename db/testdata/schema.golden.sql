@@ -460,7 +460,7 @@ CREATE TABLE snapshot_notes (
     schedule_id TEXT   NOT NULL,
     tier        TEXT   NOT NULL,
     made_by     TEXT   NOT NULL
-);
+, room_before BIGINT NOT NULL DEFAULT -1);
 
 CREATE TABLE snapshot_schedules (
     id          TEXT   NOT NULL PRIMARY KEY,

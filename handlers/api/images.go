@@ -102,7 +102,7 @@ type ImageFrom struct {
 	URL    string `json:"url,omitempty" maxLength:"2048" doc:"An address to fetch"`
 	SHA256 string `json:"sha256,omitempty" doc:"What the file must have; without it the checksum is computed and shown"`
 	Volume string `json:"volume,omitempty" doc:"A volume's id"`
-	VM     string `json:"vm,omitempty" doc:"A stopped VM's id"`
+	VM     string `json:"vm,omitempty" doc:"A VM's id; one that runs goes on in an overlay while its disk is read"`
 	Target string `json:"target,omitempty" doc:"Which disk of the VM; empty: the first"`
 	Upload bool   `json:"upload,omitempty" doc:"The content follows by PUT …/content"`
 	File   string `json:"file,omitempty" maxLength:"255" doc:"Name of the file that is uploaded, for the record"`
@@ -228,7 +228,7 @@ func (s *server) images() {
 		})
 
 	register(s, op{id: "create-image", method: http.MethodPost, path: "/images", tag: tag, perm: access.ImageManage, status: 202, summary: "Import an image",
-		doc: "From an address, a volume or a stopped VM: the answer is 202 with the job. With source.upload it is 201, and the content follows by PUT to the address in upload. " +
+		doc: "From an address, a volume or a VM: the answer is 202 with the job. With source.upload it is 201, and the content follows by PUT to the address in upload. " +
 			"What comes in is checked before anything else touches it: a file that names another file (backing file, extent, parent) or lies about its size is refused."},
 		func(ctx context.Context, in *struct {
 			ChangeParams

@@ -23,16 +23,24 @@ type Snapshot struct {
 	Parent      string                `json:"parent" doc:"Name of the snapshot it descends from; empty at a root"`
 	Current     bool                  `json:"current" doc:"What the VM runs on now descends from this one"`
 	Disks       []domain.SnapshotDisk `json:"disks" nullable:"false"`
-	GrowthBytes int64                 `json:"growth_bytes" doc:"What the files that came with it take up now"`
+	GrowthBytes int64                 `json:"growth_bytes" doc:"What it costs: external: what the files that came with it take up now; internal: by how much the disks' files grew since, which is the most it can be"`
+	Growth      string                `json:"growth" enum:"exact,at_most,unknown" doc:"How growth_bytes is to be read; unknown, and 0, of an internal one that was made on the host"`
 	Schedule    string                `json:"schedule_id,omitempty" doc:"The schedule that made it"`
 	Tier        domain.ScheduleTier   `json:"tier,omitempty" doc:"The rhythm that it counts for"`
 	MadeBy      string                `json:"made_by" doc:"Empty when it was made on the host"`
 }
 
 func snapshotOf(s *domain.Snapshot) Snapshot {
+	bytes, growth := s.Growth(), "exact"
+	if s.Kind == domain.SnapshotInternal {
+		growth = "unknown"
+		if n, known := s.GrewSince(); known {
+			bytes, growth = n, "at_most"
+		}
+	}
 	return Snapshot{
 		ID: s.ID, VMID: s.VMID, Name: s.Name, Notes: s.Notes, CreatedAt: when(s.CreatedAt), Kind: s.Kind, Memory: s.Memory, Quiesced: s.Quiesced, State: s.State, Parent: s.Parent,
-		Current: s.Current, Disks: list(s.Disks), GrowthBytes: s.Growth(), Schedule: s.ScheduleID, Tier: s.Tier, MadeBy: s.MadeBy,
+		Current: s.Current, Disks: list(s.Disks), GrowthBytes: bytes, Growth: growth, Schedule: s.ScheduleID, Tier: s.Tier, MadeBy: s.MadeBy,
 	}
 }
 
@@ -89,7 +97,10 @@ func (s *server) snapshots() {
 			page, err := paged(all, in.PageQuery, in.Sort, sortKeys[domain.Snapshot]{
 				"created": func(x *domain.Snapshot) string { return padded(x.CreatedAt.UnixMilli()) },
 				"name":    func(x *domain.Snapshot) string { return x.Name },
-				"growth":  func(x *domain.Snapshot) string { return padded(x.Growth()) },
+				"growth": func(x *domain.Snapshot) string {
+					n, _ := x.GrewSince()
+					return padded(max(n, x.Growth()))
+				},
 			}, func(x *domain.Snapshot) string { return x.ID }, snapshotOf)
 			if err != nil {
 				return nil, err
@@ -159,7 +170,7 @@ func (s *server) snapshots() {
 			})
 		})
 	register(s, op{id: "clone-snapshot", method: http.MethodPost, path: base + "/{sid}/clone", tag: tag, perm: access.VMCreate, status: 202, summary: "Make a VM from a snapshot",
-		doc: "A full copy of the VM as it was, of an external snapshot; the VM may run meanwhile. The job's resource is the copy."},
+		doc: "A full copy of the VM as it was, without what was in memory; the VM may run meanwhile. One inside the disks' files is copied by way of the server, and a VM that runs on them goes on in overlays until that is done. The job's resource is the copy."},
 		func(ctx context.Context, in *struct {
 			SnapshotPath
 			ChangeParams

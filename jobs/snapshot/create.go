@@ -126,7 +126,7 @@ func (d Deps) createSteps(in Create) []jobs.Step {
 			if err != nil {
 				return err
 			}
-			made, err := d.list(ctx, r, host, in.VM, in.Spec, l.Quiesced[in.Spec.Name], in.Schedule, in.Tier)
+			made, err := d.list(ctx, r, host, in.VM, in.Spec, *l.held(ctx, r, in.Spec.Name).Held, in.Schedule, in.Tier)
 			if err != nil {
 				return err
 			}
@@ -139,7 +139,7 @@ func (d Deps) createSteps(in Create) []jobs.Step {
 }
 
 // list mirrors a snapshot that was just taken and notes what only we know of it.
-func (d Deps) list(ctx context.Context, r *jobs.Run, host hv.Host, vm VM, s Spec, quiesced bool, schedule string, tier domain.ScheduleTier) (domain.Snapshot, error) {
+func (d Deps) list(ctx context.Context, r *jobs.Run, host hv.Host, vm VM, s Spec, h Held, schedule string, tier domain.ScheduleTier) (domain.Snapshot, error) {
 	all, err := d.mirror(ctx, r, host, vm, "The snapshot %s of %s was taken.", s.Name, vm.Name)
 	if err != nil {
 		return domain.Snapshot{}, err
@@ -148,7 +148,10 @@ func (d Deps) list(ctx context.Context, r *jobs.Run, host hv.Host, vm VM, s Spec
 	if !ok {
 		return made, domain.Errorf(domain.Conflict, "The snapshot %s is not there any more.", s.Name).WithFix("Somebody deleted it on the host; take it again.")
 	}
-	made.Notes, made.Quiesced, made.ScheduleID, made.Tier, made.MadeBy = s.Notes, quiesced, schedule, tier, r.Job().Actor
+	made.Notes, made.Quiesced, made.ScheduleID, made.Tier, made.MadeBy = s.Notes, h.Quiesced, schedule, tier, r.Job().Actor
+	if s.Kind == domain.SnapshotInternal {
+		made.RoomBefore = h.Room
+	}
 	return made, d.DB.Write(ctx, func(tx *db.Tx) error { return tx.NoteSnapshot(made) })
 }
 

@@ -338,7 +338,7 @@ func (d Deps) tidy(ctx context.Context, r *jobs.Run, in Revert) error {
 	res := Result{VMID: in.ID, Deleted: l.Deleted, Notes: l.Notes}
 	if in.Safety != nil {
 		res.Safety = in.Safety.Name
-		if _, err := d.list(ctx, r, host, in.VM, *in.Safety, l.Quiesced[in.Safety.Name], "", ""); err != nil {
+		if _, err := d.list(ctx, r, host, in.VM, *in.Safety, *l.held(ctx, r, in.Safety.Name).Held, "", ""); err != nil {
 			return err
 		}
 	}

@@ -79,6 +79,7 @@ type ledger struct {
 	Claimed  map[string]bool   `json:"claimed,omitempty"`  // snapshots by name: the name was free, so one under it is this job's
 	Taking   map[string]bool   `json:"taking,omitempty"`   // … and it was about to be taken
 	Quiesced map[string]bool   `json:"quiesced,omitempty"` // by name
+	Room     map[string]int64  `json:"room,omitempty"`     // by name; what the disks took up before, of an internal one
 	Volumes  map[string]bool   `json:"volumes,omitempty"`  // paths that this job makes
 	Before   *domain.Guest     `json:"before,omitempty"`
 	Trees    []domain.Snapshot `json:"trees,omitempty"` // the snapshots before, with their XML
@@ -97,6 +98,9 @@ func load(r *jobs.Run) (*ledger, error) {
 		if *m == nil {
 			*m = map[string]bool{}
 		}
+	}
+	if l.Room == nil {
+		l.Room = map[string]int64{}
 	}
 	if l.Plans == nil {
 		l.Plans = map[string]merge{}

@@ -143,6 +143,28 @@ func TestInternalThereAndBack(t *testing.T) {
 	}
 }
 
+func TestWhatAnInternalSnapshotCosts(t *testing.T) {
+	b := newBench(t, false)
+	grows := func(to int64) {
+		v := b.f.AllVolumes()[0]
+		v.AllocationBytes = to
+		b.f.AddVolume(v)
+	}
+	grows(3 * domain.MiB)
+	b.take(domain.SnapshotSpec{Name: "one"})
+	grows(8 * domain.MiB)
+	must(t, b.f.CreateSnapshot(t.Context(), b.vm.UUID, hvSpec("by-hand")))
+	b.take(domain.SnapshotSpec{Name: "two"})
+	for name, want := range map[string]int64{"one": 5 * domain.MiB, "two": 0} {
+		if n, known := b.get(name).GrewSince(); !known || n != want {
+			t.Errorf("%s costs at most %d (%v), want %d", name, n, known, want)
+		}
+	}
+	if n, known := b.get("by-hand").GrewSince(); known {
+		t.Errorf("what was made on the host costs %d", n)
+	}
+}
+
 func TestExternalTree(t *testing.T) {
 	b := newBench(t, true)
 	b.f.SetAgent(b.vm.UUID, &hvtest.Agent{})

@@ -11,10 +11,11 @@ import (
 
 // Held is what a job remembers of one snapshot that it takes, written before it does it.
 type Held struct {
-	Claimed  bool `json:"claimed,omitempty"` // the name was free, so a snapshot under it is this job's
-	Taking   bool `json:"taking,omitempty"`  // … and it was about to be taken
-	Quiesced bool `json:"quiesced,omitempty"`
-	Gone     bool `json:"gone,omitempty"` // it was taken back: what has the name now is somebody else's
+	Claimed  bool  `json:"claimed,omitempty"` // the name was free, so a snapshot under it is this job's
+	Taking   bool  `json:"taking,omitempty"`  // … and it was about to be taken
+	Quiesced bool  `json:"quiesced,omitempty"`
+	Room     int64 `json:"room,omitempty"` // of an internal one: what the disks took up before, -1 when that cannot be seen
+	Gone     bool  `json:"gone,omitempty"` // it was taken back: what has the name now is somebody else's
 }
 
 // keeper is where a job keeps that: the record, how it is made durable, and who is told what a person should know.
@@ -26,9 +27,9 @@ type keeper struct {
 
 // held is the keeper of this package's own jobs, which may take more than one snapshot.
 func (l *ledger) held(ctx context.Context, r *jobs.Run, name string) keeper {
-	h := &Held{Claimed: l.Claimed[name], Taking: l.Taking[name], Quiesced: l.Quiesced[name]}
+	h := &Held{Claimed: l.Claimed[name], Taking: l.Taking[name], Quiesced: l.Quiesced[name], Room: l.Room[name]}
 	return keeper{h, func() error {
-		l.Claimed[name], l.Taking[name], l.Quiesced[name] = h.Claimed, h.Taking, h.Quiesced
+		l.Claimed[name], l.Taking[name], l.Quiesced[name], l.Room[name] = h.Claimed, h.Taking, h.Quiesced, h.Room
 		return r.Save(ctx, l)
 	}, func(n string) { l.Notes = append(l.Notes, n) }}
 }
@@ -54,8 +55,38 @@ func claim(ctx context.Context, host hv.Host, vm VM, s Spec, k keeper) error {
 			return err
 		}
 	}
+	if s.Kind == domain.SnapshotInternal {
+		if k.Room, err = room(ctx, host, vm); err != nil {
+			return err
+		}
+	}
 	k.Claimed = true
 	return k.save()
+}
+
+// room is what the files of a VM's disks take up; -1 when one of them cannot be seen.
+func room(ctx context.Context, host hv.Host, vm VM) (int64, error) {
+	g, err := host.Guest(ctx, vm.UUID)
+	if err != nil {
+		return 0, err
+	}
+	sum := int64(0)
+	for _, k := range domain.SnapshotDisks(domain.VM{Config: g.Config, Live: g.Live}) {
+		var v domain.Volume
+		if k.Source != "" {
+			v, err = host.VolumeByPath(ctx, k.Source)
+		} else {
+			v, err = host.Volume(ctx, k.Pool, k.Volume)
+		}
+		if domain.Is(err, domain.NotFound) {
+			return -1, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		sum += v.AllocationBytes
+	}
+	return sum, nil
 }
 
 // take takes a snapshot under a claimed name; nil when this job took it before.

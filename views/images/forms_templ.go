@@ -179,7 +179,7 @@ func NewPage(s layout.Shell, m New) templ.Component {
 			}
 			switch m.Form.From {
 			case domain.SourceVM:
-				templ_7745c5c3_Err = ui.Select(ui.Field{Form: live.ImageFormID, Name: "source.vm", Label: "VM", Value: m.Form.VM, Options: vmOptions(m), Problems: p, Help: "It must be stopped, so that nothing writes to its disk. For one that has to run: take a snapshot, make a VM from the snapshot, and the image from that."}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Select(ui.Field{Form: live.ImageFormID, Name: "source.vm", Label: "VM", Value: m.Form.VM, Options: vmOptions(m), Problems: p, Help: "One that runs goes on in an overlay while its disk is read; its agent settles the file systems first, if it is there. The overlay is merged again."}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

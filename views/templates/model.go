@@ -45,6 +45,7 @@ type Page struct {
 type Edit struct {
 	Template domain.Template // ID is empty for a new one
 	VM       domain.VM       // that it is made like, if ID is set
+	Made     bool            // … and its first disk begins as an image that was made of it
 	Base     domain.VMSpec   // what the form does not show stays as it is here
 	Form     Form
 	Library  []domain.Image

@@ -114,6 +114,23 @@ func (m AskSnapshot) lost() []string {
 	return out
 }
 
+// copied says what a VM made from a snapshot has, beside the plain copy.
+func (m AskSnapshot) copied() []string {
+	s := m.one()
+	var out []string
+	if s.Memory {
+		out = append(out, "It has what was on the disks, not what was in memory: it starts as after a power cut.")
+	}
+	if s.Kind == domain.SnapshotInternal {
+		how := "The snapshot is inside the disks' files, so they are copied by way of this server, with all that is inside; that goes from the copy afterwards."
+		if m.VM.State == domain.VMRunning || m.VM.State == domain.VMPaused {
+			how += " " + m.VM.Name + " goes on in overlays meanwhile, which are merged again at the end."
+		}
+		out = append(out, how)
+	}
+	return out
+}
+
 func diskNames(s domain.Snapshot) string {
 	var names []string
 	for _, d := range s.Disks {
@@ -138,9 +155,23 @@ func kindWords(s domain.Snapshot) string {
 
 func costWords(s domain.Snapshot) string {
 	if s.Kind == domain.SnapshotInternal {
-		return "in the disk"
+		if n, known := s.GrewSince(); known {
+			return "at most " + domain.FormatBytes(n)
+		}
+		return "not known"
 	}
 	return domain.FormatBytes(s.Growth())
+}
+
+// costWhy explains the figure.
+func costWhy(s domain.Snapshot) string {
+	switch _, known := s.GrewSince(); {
+	case s.Kind == domain.SnapshotExternal:
+		return "What the files that came with it take up now."
+	case known:
+		return "It is inside the disk. The disk's file grew by this much since; with what the snapshot holds, that has what is new on the disk."
+	}
+	return "It is inside the disk, and how large the disk's file was before was not seen."
 }
 
 func madeWords(s domain.Snapshot) string {
