@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -59,6 +63,24 @@ func TestCommandLine(t *testing.T) {
 				res.Body.Close()
 				if res.Status[:3] != args[3] {
 					ts.Fatalf("%s %s: %s, wanted %s", args[0], args[1], res.Status, args[3])
+				}
+			},
+			// api METHOD URL TOKEN WANTED [JSON] asks, wants a status that fits, and leaves the answer as the output.
+			"api": func(ts *testscript.TestScript, _ bool, args []string) {
+				req, err := http.NewRequest(args[0], args[1], strings.NewReader(strings.Join(args[4:], " ")))
+				ts.Check(err)
+				req.Header.Set("Authorization", "Bearer "+args[2])
+				if len(args) > 4 {
+					req.Header.Set("Content-Type", "application/json")
+				}
+				res, err := http.DefaultClient.Do(req)
+				ts.Check(err)
+				defer res.Body.Close()
+				text, err := io.ReadAll(res.Body)
+				ts.Check(err)
+				fmt.Fprintln(ts.Stdout(), string(text))
+				if !regexp.MustCompile("^" + args[3] + "$").MatchString(res.Status[:3]) {
+					ts.Fatalf("%s %s: %s, wanted %s: %s", args[0], args[1], res.Status, args[3], text)
 				}
 			},
 			// setfrom VAR FILE reads a line of output into a variable.
