@@ -60,7 +60,8 @@ func Kinds(d Deps) []jobs.Kind {
 	return []jobs.Kind{
 		{Name: KindCreate, Steps: bind(d.createSteps), StuckHelp: look, Abandon: abandon},
 		{Name: KindClone, Steps: bind(d.cloneSteps), StuckHelp: look, Abandon: abandon},
-		{Name: KindFromSnapshot, Steps: bind(d.fromSnapshotSteps), StuckHelp: look, Abandon: abandon},
+		{Name: KindFromSnapshot, Steps: bind(d.fromSnapshotSteps), Abandon: abandon,
+			StuckHelp: look + " A snapshot of the original that begins with copying- is this job's: deleting it merges what was written meanwhile."},
 		{Name: KindChange, Steps: bind(d.changeSteps), StuckHelp: look, Abandon: abandonChange},
 		{Name: KindRename, Steps: bind(d.renameSteps), StuckHelp: "Look at the VM's name on the host, then let the job go; the list follows the host."},
 		{Name: KindDelete, Steps: bind(d.deleteSteps), StuckHelp: "The VM is no longer defined but not every disk could be deleted. Put right what the last error names and try again, or delete the named files by hand and let the job go."},
