@@ -10,13 +10,49 @@ import (
 	"novacron/e2e/server"
 )
 
-// Every page, light and dark, wide and narrow: no script error, nothing that axe finds, no page wider than the screen. With
-// NOVACRON_PICTURES set to a folder, a picture of each is left there to be looked at.
-func TestEveryPageIsSoundInEveryLight(t *testing.T) {
+// sound looks at a page in every light.
+func sound(t *testing.T, p *browser.Page) func(name, path string) {
+	t.Helper()
 	axe, err := os.ReadFile(filepath.Join(server.Root(t), "node_modules/axe-core/axe.min.js"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	type look struct {
+		name  string
+		width int
+		set   func()
+	}
+	light, dark := func() { p.Dark(false) }, func() { p.Dark(true) }
+	looks := []look{{"wide-light", 1440, light}, {"narrow-dark", 390, dark}}
+	if os.Getenv("NOVACRON_PICTURES") != "" {
+		looks = append(looks, look{"wide-dark", 1440, dark}, look{"narrow-light", 390, light}, look{"widest", 2560, light}, look{"forced", 1440, p.ForcedColors})
+	}
+	return func(name, path string) {
+		t.Helper()
+		for _, l := range looks {
+			p.Resize(l.width, 900)
+			l.set()
+			p.Go(path)
+			p.Until("the fonts", `document.fonts.status === "loaded"`)
+			if wide := browser.Eval[int](p, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
+				t.Errorf("%s is %d px wider than a screen of %d px", path, wide, l.width)
+			}
+			if l.name == "forced" { // axe reads the page's own colours, which are not those shown
+				p.Picture(name + "-" + l.name)
+				continue
+			}
+			for _, finding := range p.Axe(string(axe)) {
+				t.Errorf("%s, %s: %s", path, l.name, finding)
+			}
+			p.Picture(name + "-" + l.name)
+		}
+		p.Resize(1440, 900)
+	}
+}
+
+// Every page, light and dark, wide and narrow: no script error, nothing that axe finds, no page wider than the screen. With
+// NOVACRON_PICTURES set to a folder, a picture of each is left there to be looked at.
+func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 	e := newEstate(t)
 	running := e.create(t, e.guest(t, "web-1", e.hosts[0], 64<<20))
 	off := e.guest(t, "web-2", e.hosts[1], 32<<20)
@@ -38,37 +74,7 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 	}
 
 	p := browser.Open(t, e.URL, 1440, 900)
-	type look struct {
-		name  string
-		width int
-		set   func()
-	}
-	light, dark := func() { p.Dark(false) }, func() { p.Dark(true) }
-	looks := []look{{"wide-light", 1440, light}, {"narrow-dark", 390, dark}}
-	if os.Getenv("NOVACRON_PICTURES") != "" {
-		looks = append(looks, look{"wide-dark", 1440, dark}, look{"narrow-light", 390, light}, look{"widest", 2560, light}, look{"forced", 1440, p.ForcedColors})
-	}
-	check := func(name, path string) {
-		t.Helper()
-		for _, l := range looks {
-			p.Resize(l.width, 900)
-			l.set()
-			p.Go(path)
-			p.Until("the fonts", `document.fonts.status === "loaded"`)
-			if wide := browser.Eval[int](p, `document.documentElement.scrollWidth - innerWidth`); wide > 0 {
-				t.Errorf("%s is %d px wider than a screen of %d px", path, wide, l.width)
-			}
-			if l.name == "forced" { // axe reads the page's own colours, which are not those shown
-				p.Picture(name + "-" + l.name)
-				continue
-			}
-			for _, finding := range p.Axe(string(axe)) {
-				t.Errorf("%s, %s: %s", path, l.name, finding)
-			}
-			p.Picture(name + "-" + l.name)
-		}
-		p.Resize(1440, 900)
-	}
+	check := sound(t, p)
 	check("login", "/login")
 	p.SignIn(e.Admin, e.Password, "")
 	for _, page := range []struct{ name, path string }{
@@ -88,6 +94,41 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 		{"host-devices", "/hosts/" + e.hosts[0] + "/devices"}, {"host-events", "/hosts/" + e.hosts[0] + "/events"}, {"host-edit", "/hosts/" + e.hosts[0] + "/edit"},
 		{"host-remove", "/hosts/" + e.hosts[0] + "/remove"}, {"images", "/images"}, {"image-new", "/images/new"}, {"image-copies", "/images/copies"}, {"templates", "/templates"}, {"template-new", "/templates/new"}, {"tasks", "/tasks"}, {"task-failed", "/tasks/" + refused.ID}, {"events", "/events"},
 		{"account", "/account"}, {"mfa", "/account/mfa"}, {"search", "/search?q=web"}, {"not-found", "/vms/vm_nowhere"},
+	} {
+		check(page.name, page.path)
+	}
+}
+
+// The same for who may do what, and for how people sign in.
+func TestAccessPagesAreSoundInEveryLight(t *testing.T) {
+	s := server.Start(t, "--smtp", "smtp+plain://127.0.0.1:9", "--mail-from", "nova@example.org", "--url", "https://nova.example.org")
+	api := s.API()
+	made := func(path string, in map[string]any) string {
+		t.Helper()
+		var out struct{ ID string }
+		if _, err := api.Do("POST", path, in, &out); err != nil {
+			t.Fatal(err)
+		}
+		return out.ID
+	}
+	made("/api/v1/tenants", map[string]any{"name": "team-a", "quota": map[string]any{"vms": 10, "vcpus": 40}})
+	ann := made("/api/v1/users", map[string]any{"name": "ann", "full_name": "Ann Example", "email": "ann@example.org", "role": "tenant-user", "tenant": "team-a"})
+	ops := made("/api/v1/groups", map[string]any{"name": "ops", "members": []string{"ann"}})
+	made("/api/v1/roles", map[string]any{"id": "starter", "name": "Starter", "permissions": []string{"vm.read", "vm.power"}})
+	made("/api/v1/bindings", map[string]any{"subject": "ops", "subject_kind": "group", "role": "starter", "scope": "tenant", "scope_id": "team-a", "condition": "hour >= 8 && hour < 18"})
+	made("/api/v1/tokens", map[string]any{"name": "ci", "role": "operator", "days": 30})
+	made("/api/v1/identity-providers", map[string]any{"id": "github", "kind": "github", "name": "GitHub", "client_id": "nova", "secret": "x"})
+
+	p := browser.Open(t, s.URL, 1440, 900)
+	check := sound(t, p)
+	check("login-ways", "/login")
+	check("forgot", "/login/forgot")
+	p.SignIn(s.Admin, s.Password, password)
+	for _, page := range []struct{ name, path string }{
+		{"access-users", "/access/users"}, {"access-user-new", "/access/users/new"}, {"access-user", "/access/users/" + ann}, {"access-invite", "/access/users/bulk?do=invite&ids=" + ann},
+		{"access-groups", "/access/groups"}, {"access-group", "/access/groups/" + ops}, {"access-tenants", "/access/tenants"}, {"access-tenant", "/access/tenants/team-a"},
+		{"access-roles", "/access/roles"}, {"access-role", "/access/roles/starter"}, {"access-bindings", "/access/bindings"}, {"access-tokens", "/access/tokens"}, {"access-audit", "/access/audit"},
+		{"sign-in", "/settings/sign-in"}, {"provider-new", "/settings/providers/new?kind=github"}, {"provider", "/settings/providers/github"}, {"account-links", "/account"},
 	} {
 		check(page.name, page.path)
 	}

@@ -21,11 +21,13 @@ func (b timedBody) Read(p []byte) (int, error) {
 }
 
 // LimitBodies bounds how long a request may take to send its body.
-func LimitBodies(next http.Handler) http.Handler {
+func LimitBodies(next http.Handler) http.Handler { return limitBodies(next, time.Minute) }
+
+func limitBodies(next http.Handler, most time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength != 0 && r.Body != nil {
 			ctl := http.NewResponseController(w)
-			if ctl.SetReadDeadline(time.Now().Add(time.Minute)) == nil {
+			if ctl.SetReadDeadline(time.Now().Add(most)) == nil {
 				r.Body = timedBody{r.Body, func() { _ = ctl.SetReadDeadline(time.Time{}) }}
 			}
 		}
