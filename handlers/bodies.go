@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// timedBody lets a client take only so long to send a request's body; the deadline goes when the body is read, as it would count against the answer.
+// timedBody lets a client take only so long to send a request's body; the deadline goes when all of the body is read, as it would count against the answer.
+// It stays when the body does not come: the server would wait for the rest of it before it lets the connection go.
 type timedBody struct {
 	io.ReadCloser
 	read func()
@@ -14,7 +15,7 @@ type timedBody struct {
 
 func (b timedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if err == io.EOF {
 		b.read()
 	}
 	return n, err
