@@ -56,6 +56,9 @@ cover: ## coverage of domain, jobs, hv, db and auth, by package and in all
 bench: build ## the numbers NovaCron promises, as ratios within one run
 	$(GO) test -exec "$(CURDIR)/.ci/deps as-root" -run '^$$' -bench . -benchtime 1x -count 1 -timeout 20m ./e2e/bench/...
 
+chaos: build ## every fault at every phase of a migration: QEMU, libvirtd, NovaCron, the link, a full disk (30 min without KVM)
+	NOVACRON_CHAOS=1 $(GO) test -exec "$(CURDIR)/.ci/deps as-root" -count 1 -timeout 90m -v ./e2e/chaos
+
 fuzz: ## the parsers of tokens, cookies, sealed states, conditions and addresses, FUZZTIME (1m) each
 	for f in auth:FuzzToken auth:FuzzCookie auth:FuzzSealed auth:FuzzSessionRecord auth/access:FuzzCondition handlers:FuzzSafeNext; do \
 		$(GO) test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(or $(FUZZTIME),1m) ./$${f%%:*} || exit 1; \
@@ -107,4 +110,4 @@ clean: ## remove what was built and fetched; data and installed packages stay
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build lab test check cover bench fuzz xml-roundtrip deps run-deps test-deps generate static demo debian-image cloud-test clean help
+.PHONY: run build lab test check cover bench chaos fuzz xml-roundtrip deps run-deps test-deps generate static demo debian-image cloud-test clean help

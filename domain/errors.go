@@ -3,6 +3,7 @@ package domain
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -114,4 +115,20 @@ func (p Problems) Err() error {
 		msgs[i] = f.Field + ": " + f.Msg
 	}
 	return &Error{Code: Invalid, Msg: strings.Join(msgs, "; "), Fields: p}
+}
+
+// Refield gives an error whose fields begin otherwise: what is a part of one request is the whole of another.
+func Refield(err error, from, to string) error {
+	var e *Error
+	if !errors.As(err, &e) || len(e.Fields) == 0 {
+		return err
+	}
+	named := *e
+	named.Fields = slices.Clone(e.Fields)
+	for i, f := range named.Fields {
+		if rest, ok := strings.CutPrefix(f.Field, from); ok {
+			named.Fields[i].Field = to + rest
+		}
+	}
+	return &named
 }

@@ -60,58 +60,6 @@ type MigrationTarget struct {
 	Forecast *MigrationForecast `json:"forecast"` // null when it is not allowed
 }
 
-// MigrationPolicy bounds what a migration may do to the guest and the wire. The zero value is the default.
-type MigrationPolicy struct {
-	DowntimeMS         []int `json:"downtime_ms,omitempty"`          // limits tried one after the other as the copying stalls; empty: 100, 150, 200, 300, 500
-	BandwidthBytes     int64 `json:"bandwidth_bytes,omitempty"`      // a second; 0: no cap
-	NeverSlow          bool  `json:"never_slow,omitempty"`           // do not slow the guest down (auto-converge)
-	PostCopy           bool  `json:"post_copy,omitempty"`            // may end by post-copy when copying does not keep up
-	PauseAfterSeconds  int   `json:"pause_after_seconds,omitempty"`  // when it does not keep up for this long: pause the guest and finish; 0: never
-	RequireTLS         bool  `json:"require_tls,omitempty"`          // refuse an unencrypted stream
-	ParallelConnection int   `json:"parallel_connections,omitempty"` // multifd; 0: one connection
-	Compress           bool  `json:"compress,omitempty"`             // XBZRLE
-}
-
-// DefaultDowntimes are the limits tried one after the other while the copying stalls, in milliseconds.
-var DefaultDowntimes = []int{100, 150, 200, 300, 500}
-
-// Downtimes gives the limits to try.
-func (p MigrationPolicy) Downtimes() []int {
-	if len(p.DowntimeMS) == 0 {
-		return DefaultDowntimes
-	}
-	return p.DowntimeMS
-}
-
-// Validate checks a policy by itself.
-func (p MigrationPolicy) Validate() error {
-	var probs Problems
-	last := 0
-	for _, ms := range p.DowntimeMS {
-		if ms < 1 || ms > 60_000 || ms < last {
-			probs.Add("policy.downtime_ms", "The limits of the pause must grow, from 1 to 60000 ms.", "for example [100, 150, 200, 300, 500]")
-			break
-		}
-		last = ms
-	}
-	if p.BandwidthBytes != 0 && p.BandwidthBytes < MiB {
-		probs.Add("policy.bandwidth_bytes", "A cap below 1 MiB/s would never end.", "at least 1048576, or 0 for no cap")
-	}
-	if p.PauseAfterSeconds < 0 {
-		probs.Add("policy.pause_after_seconds", "A time cannot be negative.", "seconds, or 0 for never")
-	}
-	if p.PostCopy && p.PauseAfterSeconds > 0 {
-		probs.Add("policy.post_copy", "Post-copy and a pause contradict each other: both say how a migration ends that does not keep up.", "one of the two")
-	}
-	if p.PostCopy && p.Compress {
-		probs.Add("policy.compress", "Compressed pages cannot be fetched by post-copy.", "one of the two")
-	}
-	if p.ParallelConnection < 0 || p.ParallelConnection > 64 {
-		probs.Add("policy.parallel_connections", "That many connections are not possible.", "0 to 64")
-	}
-	return probs.Err()
-}
-
 // MigrationFigures is how a migration went.
 type MigrationFigures struct {
 	Seconds    float64 `json:"seconds"`

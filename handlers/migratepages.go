@@ -60,6 +60,9 @@ func (s *server) askMove(c echo.Context, status int, f migrate.Form, req fleet.M
 			return err
 		}
 	}
+	if m.Policy, err = s.Fleet.PolicyFor(ctx, vm.ID); err != nil {
+		return err
+	}
 	sh, err := s.shellFor(c, page{
 		title: "Move " + vm.Name, section: layout.SectionVMs, host: vm.HostID, select_: vm.ID,
 		crumbs: []layout.Crumb{{Label: "Virtual machines", URL: live.VMs}, {Label: vm.Name, URL: live.VM(vm.ID)}},

@@ -142,6 +142,9 @@ func (s *server) table() []route {
 		{post, live.PatHostEvacuate, access.HostMaintain, s.hostEvacuate},
 		{post, live.PatHostReturn, access.HostMaintain, s.hostReturn},
 		{get, live.Migrations, access.JobRead, s.migrationList},
+		{get, live.MigrationPolicies, access.HostMaintain, s.policyList},
+		{get, live.PatMigrationRule, access.HostMaintain, s.policyPage},
+		{post, live.PatMigrationRule, access.HostMaintain, s.policySave},
 		{get, live.PatMigrationTune, access.VMMigrate, s.tunePage},
 		{post, live.PatMigrationTune, access.VMMigrate, s.tune},
 

@@ -56,6 +56,7 @@ type Migration struct {
 	Parallel    int               // connections; 0 and 1: one
 	Compress    bool              // XBZRLE: pages sent again go as differences
 	TLS         bool              // the memory and disk streams are encrypted
+	Tunnel      bool              // memory goes through the daemons' own connection; not with CopyDisks
 	TLSName     string            // name in the destination's certificate; empty: the host in URI
 	Resume      bool              // a post-copy that broke off goes on; nothing else is begun
 	AllowUnsafe bool              // the caller knows that storage is shared although libvirt cannot tell

@@ -45,3 +45,14 @@ func sampleMigrations() migrate.List {
 	l.Summarise()
 	return l
 }
+
+func samplePolicies() migrate.Policies {
+	return migrate.Policies{Hosts: sampleHosts()[:2], Items: []domain.ScopedPolicy{
+		{Scope: domain.PolicyEstate, ID: domain.PolicyAll, Policy: domain.MigrationPolicy{DowntimeMS: []int{100, 200, 500}, AbortAfterSeconds: 600, MaxIn: 2, MaxOut: 2, Windows: []domain.BandwidthWindow{{From: "08:00", To: "18:00", BandwidthBytes: 50 * domain.MiB}}}},
+		{Scope: domain.PolicyVM, ID: "vm_1", Name: "db-prod-01" + evil, Policy: domain.MigrationPolicy{NeverMigrate: true}}}}
+}
+
+func samplePolicy() migrate.Policy {
+	of := samplePolicies().Items[0]
+	return migrate.Policy{Of: of, Form: migrate.FormOf(of.Policy), Err: domain.InvalidField("max_link", "A link cannot carry more moves than its hosts take.", "at most 2")}
+}

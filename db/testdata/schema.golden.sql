@@ -318,6 +318,13 @@ CREATE TABLE locks (
     job_id   TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
 );
 
+CREATE TABLE migration_policies (
+    scope  TEXT NOT NULL,
+    id     TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    PRIMARY KEY (scope, id)
+);
+
 CREATE TABLE migrations (
     job_id     TEXT   NOT NULL PRIMARY KEY,
     vm_id      TEXT   NOT NULL,

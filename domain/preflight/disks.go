@@ -51,6 +51,9 @@ func (l *look) disk(d domain.Disk, wanted map[string]int64) {
 	case !known:
 		l.fail("disks", "Put it into a storage pool.", "%s (%s) is in no storage pool of %s, so it cannot be copied.", d.Target, out.Source, l.From.Host.Name)
 		return
+	case l.Policy.OnlyShared:
+		l.fail("disks", "Choose a host that sees its storage, or let the policy copy disks.", "%s would have to be copied, and the policy that holds lets the VM move only on storage that both hosts see.", d.Target)
+		return
 	case v.Encrypted:
 		l.fail("disks", "Move it to shared storage first.", "%s is encrypted; %s does not have its key.", d.Target, l.To.Host.Name)
 		return

@@ -58,6 +58,9 @@ type Plan struct {
 	URI      string               `json:"uri"` // of the target's daemon as the source reaches it; live only
 	TLS      bool                 `json:"tls"`
 	Unsafe   bool                 `json:"unsafe"` // libvirt will not believe that storage is shared
+	Tunnel   bool                 `json:"tunnel,omitempty"`
+	// Policy is what holds for this move, of everything that is written for it.
+	Policy domain.MigrationPolicy `json:"policy"`
 }
 
 // Allowed reports whether no check failed.
@@ -73,6 +76,11 @@ func (p Plan) CopyBytes() (n int64) {
 		}
 	}
 	return n
+}
+
+// copies reports whether the content of any disk goes along.
+func (p Plan) copies() bool {
+	return slices.ContainsFunc(p.Disks, func(d Disk) bool { return !d.Stays })
 }
 
 type look struct {
@@ -98,12 +106,14 @@ func (l *look) fail(name, fix, format string, args ...any) {
 // Look answers. Once the target itself cannot take any VM, nothing else is said of it.
 func Look(in Input) Plan {
 	l := &look{Input: in, spec: in.VM.Config}
+	l.plan.Policy = in.Policy
 	if in.VM.Live != nil {
 		l.spec = *in.VM.Live
 	}
 	if !l.hosts() {
 		return l.plan
 	}
+	l.policy()
 	l.mode()
 	l.taken()
 	l.cpu()
@@ -139,6 +149,19 @@ func (l *look) hosts() bool {
 		return true
 	}
 	return false
+}
+
+// policy looks whether the VM may move at all, and whether the rules of several policies go together.
+func (l *look) policy() {
+	if l.Policy.NeverMigrate {
+		l.fail("policy", "Take never-migrate out of its policy, its tenant's or its host's.", "The policy that holds for %s says that it never moves.", l.VM.Name)
+		return
+	}
+	if e, ok := l.Policy.Validate().(*domain.Error); ok && e != nil {
+		for _, f := range e.Fields {
+			l.fail("policy", f.Want, "What is asked for and the policies that hold contradict each other (%s): %s", strings.TrimPrefix(f.Field, "policy."), f.Msg)
+		}
+	}
 }
 
 func (l *look) mode() {
@@ -360,12 +383,23 @@ func (l *look) route() {
 		l.fail("route", "Connect the target by qemu+tls or qemu+tcp with an address that the source can reach.", "%s", err)
 		return
 	}
-	l.plan.URI, l.plan.TLS = uri, tls
+	want := l.Policy.Transport
+	l.plan.URI, l.plan.TLS, l.plan.Tunnel = uri, tls && want != domain.TransportPlain && want != domain.TransportTunnelled, want == domain.TransportTunnelled
 	switch {
-	case tls:
+	case want == domain.TransportTunnelled && l.plan.copies():
+		l.fail("route", "Choose another transport, or move its disks to shared storage first.", "Its disks have to be copied along, and libvirt cannot send disks through a tunnel.")
+	case want == domain.TransportTunnelled && l.Policy.RequireTLS && !tls:
+		l.fail("route", "Give the hosts certificates and connect them by qemu+tls.", "The policy demands TLS, and the tunnel to %s would be plain TCP.", l.To.Host.Name)
+	case want == domain.TransportTunnelled && !tls:
+		l.warn("route", "Connect the hosts by qemu+tls.", "It goes through the daemons' connection, which is unencrypted.")
+	case want == domain.TransportTunnelled:
+		l.pass("route", "It goes through the daemons' connection, which is encrypted.")
+	case l.plan.TLS:
 		l.pass("route", "%s connects to %s by TLS.", l.From.Host.Name, l.To.Host.Name)
-	case l.Policy.RequireTLS:
+	case l.Policy.RequireTLS || want == domain.TransportTLS:
 		l.fail("route", "Give the hosts certificates and connect them by qemu+tls.", "The policy demands TLS, and %s is connected by plain TCP.", l.To.Host.Name)
+	case tls:
+		l.warn("route", "Let the policy choose the transport.", "The policy says plain: the guest's memory goes over the network unencrypted, though both hosts could encrypt it.")
 	default:
 		l.warn("route", "Give the hosts certificates and connect them by qemu+tls.", "The guest's memory goes over the network unencrypted.")
 	}

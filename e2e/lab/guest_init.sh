@@ -108,6 +108,39 @@ if [ -n "$W" ]; then
 	) &
 fi
 
+# A log on the disk: record N, of 512 bytes, is at N*512: its number, how often the pattern in memory was found whole and broken, and their checksum. Each is on the disk before
+# the next is begun. The pattern is so many MiB; what fills the disk from 16 MiB on, F MiB, is only there to be copied.
+L=$(arg lablog)
+if [ -n "$L" ]; then
+	F=$(arg labfill)
+	dd if=/dev/urandom of=/tmp/pattern bs=1M count=$L 2>/dev/null
+	i=0
+	while [ $i -lt "${F:-0}" ]; do
+		dd if=/tmp/pattern of=/dev/vda bs=1M seek=$((16 + i)) count=$((F - i)) conv=notrunc 2>/dev/null
+		i=$((i + L))
+	done
+	SUM=$(md5sum < /tmp/pattern)
+	echo 0 0 > /tmp/found
+	(
+		whole=0 broken=0
+		while true; do
+			if [ "$(md5sum < /tmp/pattern)" = "$SUM" ]; then whole=$((whole + 1)); else broken=$((broken + 1)); fi
+			echo $whole $broken > /tmp/found.new
+			mv /tmp/found.new /tmp/found
+			sleep 0.5
+		done
+	) &
+	(
+		n=0
+		while true; do
+			record="$n $(cat /tmp/found)"
+			echo "record $record $(echo "$record" | md5sum | cut -c1-32) end" | dd of=/dev/vda bs=512 count=1 seek=$n conv=sync,notrunc,fsync 2>/dev/null
+			n=$((n + 1))
+			sleep 0.2
+		done
+	) &
+fi
+
 P=$(arg labping)
 [ -z "$P" ] || (ping "$P" | while read -r line; do say "PING $line"; done) &
 

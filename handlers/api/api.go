@@ -102,6 +102,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.guest()
 	s.images()
 	s.migrations()
+	s.policies()
 	s.snapshots()
 	s.blocks()
 	s.templates()

@@ -224,3 +224,8 @@ func (f *Fake) Lose(uuid string) {
 		f.m.say(g, hv.GuestGone, "")
 	}
 }
+
+// Copying is a look at a move of a guest with so much memory, half of it still to be copied, in its first round.
+func Copying(memory int64) hv.MigrationProgress {
+	return hv.MigrationProgress{MemoryTotal: memory, MemoryLeft: memory / 2, MemoryDone: memory / 2, Iteration: 1}
+}

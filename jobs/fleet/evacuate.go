@@ -130,7 +130,7 @@ func (f *Fleet) evacuate(ctx context.Context, t *terrain) (EvacuationItem, jobs.
 			return item, req, err
 		}
 		item.Host, item.HostName, item.Mode, item.Why = c.Host.ID, c.Host.Name, plan.Mode, nil
-		if item.Forecast, err = f.foresee(ctx, t.vm, c.Host.ID, plan, domain.MigrationPolicy{}, nil); err != nil {
+		if item.Forecast, err = f.foresee(ctx, t.vm, c.Host.ID, plan, nil); err != nil {
 			return item, req, err
 		}
 		if t.vm.State == domain.VMRunning {

@@ -38,12 +38,13 @@ const (
 
 // terrain is everything known about hosts when a move is judged.
 type terrain struct {
-	vm      domain.VM
-	all     []placement.Candidate
-	volumes map[string][]domain.Volume
-	vms     map[string][]domain.VM
-	shots   map[string]int             // snapshots, by VM
-	cpus    map[string]domain.CPUMatch // what hosts say to the VM's processor, by id
+	vm       domain.VM
+	all      []placement.Candidate
+	volumes  map[string][]domain.Volume
+	vms      map[string][]domain.VM
+	shots    map[string]int                   // snapshots, by VM
+	policies map[string][]domain.ScopedPolicy // that hold for the moves of a VM
+	cpus     map[string]domain.CPUMatch       // what hosts say to the VM's processor, by id
 }
 
 func (f *Fleet) terrain(ctx context.Context, vm domain.VM) (*terrain, error) {
@@ -63,6 +64,19 @@ func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, re
 	from, ok := t.host(t.vm.HostID)
 	if !ok {
 		return preflight.Plan{}, domain.Errorf(domain.NotFound, "The host of %s is not in the fleet any more.", t.vm.Name)
+	}
+	if t.policies == nil {
+		t.policies = map[string][]domain.ScopedPolicy{}
+	}
+	if _, known := t.policies[t.vm.ID]; !known {
+		written, err := f.db.PoliciesFor(ctx, t.vm.ID, t.vm.Tenant, t.vm.HostID)
+		if err != nil {
+			return preflight.Plan{}, err
+		}
+		t.policies[t.vm.ID] = written
+	}
+	for _, p := range t.policies[t.vm.ID] {
+		req.Policy = req.Policy.Over(p.Policy)
 	}
 	in := preflight.Input{VM: t.vm, From: from, To: to, Mode: req.Mode, Disks: req.Disks, Networks: req.Networks, Policy: req.Policy}
 	for _, h := range []string{from.Host.ID, to.Host.ID} {
@@ -145,12 +159,13 @@ func (f *Fleet) history(ctx context.Context, from, to string) (history, error) {
 	return h, nil
 }
 
-func (f *Fleet) foresee(ctx context.Context, vm domain.VM, to string, plan preflight.Plan, policy domain.MigrationPolicy, memory *hv.GuestMemory) (*domain.MigrationForecast, error) {
+func (f *Fleet) foresee(ctx context.Context, vm domain.VM, to string, plan preflight.Plan, memory *hv.GuestMemory) (*domain.MigrationForecast, error) {
 	past, err := f.history(ctx, vm.HostID, to)
 	if err != nil {
 		return nil, err
 	}
-	in := forecast.Input{Dirty: -1, DiskCopy: plan.CopyBytes(), Rate: past.rate, RateSpread: past.spread, Ratios: past.ratios, Policy: policy}
+	in := forecast.Input{Dirty: -1, DiskCopy: plan.CopyBytes(), Rate: past.rate, RateSpread: past.spread, Ratios: past.ratios, Policy: plan.Policy}
+	in.Policy.BandwidthBytes = plan.Policy.BandwidthAt(f.clock())
 	in.Memory = vm.Config.MemoryBytes
 	if vm.Live != nil {
 		in.Memory = vm.Live.MemoryBytes
@@ -276,7 +291,7 @@ func (f *Fleet) forecasts(ctx context.Context, vm domain.VM, targets []string, r
 					return nil, err
 				}
 			}
-			if target.Forecast, err = f.foresee(ctx, vm, c.Host.ID, plan, req.Policy, memory); err != nil {
+			if target.Forecast, err = f.foresee(ctx, vm, c.Host.ID, plan, memory); err != nil {
 				return nil, err
 			}
 		}
@@ -350,7 +365,7 @@ func (f *Fleet) moveRequest(t *terrain, to placement.Candidate, plan preflight.P
 		return jobs.Request{}, migrate.Refused(vm.Name, to.Host.Name, plan.Checks)
 	}
 	in := migrate.Move{VMID: vm.ID, UUID: vm.UUID, Name: vm.Name, FromID: vm.HostID, FromName: vm.HostName, ToID: to.Host.ID, ToName: to.Host.Name, Mode: plan.Mode,
-		Disks: req.Disks, Networks: req.Networks, Policy: req.Policy}
+		Disks: req.Disks, Networks: req.Networks, Policy: plan.Policy}
 	if m, ok := f.memories.get(vm.ID, f.clock()); ok {
 		in.Memory = &m
 	}
@@ -403,6 +418,6 @@ func (f *Fleet) lookAgain(ctx context.Context, in migrate.Move, memory *hv.Guest
 	if err != nil || !plan.Allowed() {
 		return plan, nil, err
 	}
-	fc, err := f.foresee(ctx, vm, in.ToID, plan, in.Policy, memory)
+	fc, err := f.foresee(ctx, vm, in.ToID, plan, memory)
 	return plan, fc, err
 }

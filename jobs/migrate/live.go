@@ -30,6 +30,7 @@ func (d Deps) move(ctx context.Context, r *jobs.Run, in Move) error {
 	if err != nil {
 		return err
 	}
+	in.Policy = l.Plan.Policy // as it was when its check passed
 	ended := make(chan error, 1)
 	if l.Decision != "" {
 		if err := d.decided(ctx, r, in, l); err != nil {
@@ -77,9 +78,9 @@ func (d Deps) move(ctx context.Context, r *jobs.Run, in Move) error {
 	if err := r.Save(ctx, l); err != nil {
 		return jobs.BeforeFinal(err)
 	}
-	m := hv.Migration{URI: l.Plan.URI, Sources: l.Sources, Screen: to.ScreenAddress(), Networks: l.Plan.Networks, Bridges: l.Plan.Bridges, Bandwidth: in.Policy.BandwidthBytes,
+	m := hv.Migration{URI: l.Plan.URI, Sources: l.Sources, Screen: to.ScreenAddress(), Networks: l.Plan.Networks, Bridges: l.Plan.Bridges, Bandwidth: in.Policy.BandwidthAt(d.Clock()),
 		Downtime: time.Duration(in.Policy.Downtimes()[0]) * time.Millisecond, Converge: !in.Policy.NeverSlow && !in.Policy.PostCopy, PostCopy: in.Policy.PostCopy,
-		Parallel: in.Policy.ParallelConnection, Compress: in.Policy.Compress, TLS: l.Plan.TLS, AllowUnsafe: l.Plan.Unsafe, Resume: resume}
+		Parallel: in.Policy.ParallelConnection, Compress: in.Policy.Compress, TLS: l.Plan.TLS, AllowUnsafe: l.Plan.Unsafe, Tunnel: l.Plan.Tunnel, Resume: resume}
 	for _, disk := range l.Plan.Disks {
 		if !disk.Stays {
 			m.CopyDisks = append(m.CopyDisks, disk.Target)
@@ -110,7 +111,7 @@ func (d Deps) over(ctx context.Context, from hv.Host, in Move) error {
 func (d Deps) follow(ctx context.Context, r *jobs.Run, in Move, from hv.Host, ended <-chan error, started time.Time) error {
 	tick := time.NewTicker(d.Watch)
 	defer tick.Stop()
-	p := &pilot{in: in, host: from, run: r, started: started, every: d.Watch}
+	p := &pilot{in: in, host: from, run: r, started: started, every: d.Watch, cap: in.Policy.BandwidthAt(started)}
 	done := ctx.Done()
 	for {
 		select {

@@ -169,15 +169,7 @@ func cause(r *jobs.Run, format string, args ...any) reconcile.Cause {
 func (d Deps) reserve(in Move) jobs.Step {
 	return jobs.Step{
 		Name: "reserve",
-		Do: func(ctx context.Context, r *jobs.Run) error {
-			return d.DB.Write(ctx, func(tx *db.Tx) error {
-				if err := tx.SetVMMoving(in.VMID, in.ToID); err != nil {
-					return err
-				}
-				return tx.PutMigration(domain.MigrationRecord{JobID: r.Job().ID, VMID: in.VMID, VMName: in.Name, FromID: in.FromID, FromName: in.FromName, ToID: in.ToID, ToName: in.ToName,
-					Mode: in.Mode, State: string(domain.JobRunning), Started: d.Clock(), DirtyRate: -1})
-			})
-		},
+		Do:   func(ctx context.Context, r *jobs.Run) error { return d.turn(ctx, r, in) },
 		Undo: func(ctx context.Context, r *jobs.Run) error {
 			return d.DB.Write(ctx, func(tx *db.Tx) error {
 				if err := tx.SetVMMoving(in.VMID, ""); err != nil && !domain.Is(err, domain.NotFound) {

@@ -19,8 +19,9 @@ type pilot struct {
 	run     *jobs.Run
 	started time.Time
 
-	limit   int // the limit of the pause last asked for, in milliseconds
-	round   int // the last iteration seen
+	cap     int64 // of the bandwidth, as the policy's window last set it
+	limit   int   // the limit of the pause last asked for, in milliseconds
+	round   int   // the last iteration seen
 	left    int64
 	stalled int
 	ended   bool // post-copy or the pause was asked for
@@ -50,7 +51,8 @@ func (p *pilot) steer(ctx context.Context, now time.Time) {
 		p.ended, p.phase = true, domain.MovePostCopy
 		p.run.NoReturn()
 	}
-	p.tell(at)
+	p.window(look, now)
+	p.tell(at, now)
 	if p.ended || at.Iteration <= p.round {
 		return
 	}
@@ -75,6 +77,11 @@ func (p *pilot) steer(ctx context.Context, now time.Time) {
 			p.run.NoReturn()
 			p.run.Log("Switched to post-copy: the guest goes on over there and fetches its memory as it needs it.")
 		}
+	case p.in.Policy.AbortAfterSeconds > 0 && waited >= time.Duration(p.in.Policy.AbortAfterSeconds)*time.Second:
+		if p.ask("giving up", p.host.CancelMigration(look, p.in.UUID)) {
+			p.ended = true
+			p.run.Log("The move was given up after %s, as the policy says: the copying does not get ahead of the guest.", waited.Round(time.Second))
+		}
 	case p.in.Policy.PauseAfterSeconds > 0 && waited >= time.Duration(p.in.Policy.PauseAfterSeconds)*time.Second:
 		if p.ask("pausing the guest", p.host.Pause(look, p.in.UUID)) {
 			p.ended, p.phase = true, domain.MovePaused
@@ -82,6 +89,25 @@ func (p *pilot) steer(ctx context.Context, now time.Time) {
 		}
 	}
 }
+
+// window sets the cap that the policy has for this time of the day, once when it begins: what a person tunes meanwhile stays.
+func (p *pilot) window(ctx context.Context, now time.Time) {
+	want := p.in.Policy.BandwidthAt(now)
+	if want == p.cap || len(p.in.Policy.Windows) == 0 {
+		return
+	}
+	set, words := want, domain.FormatBytes(want)+"/s"
+	if want == 0 {
+		set, words = noCap, "no limit"
+	}
+	if p.ask("the bandwidth of this time of the day", p.host.TuneMigration(ctx, p.in.UUID, set, 0)) {
+		p.cap = want
+		p.run.Log("The policy's bandwidth at this time of the day is %s.", words)
+	}
+}
+
+// noCap is a bandwidth that no link has: QEMU has no word for none.
+const noCap = 1 << 40
 
 // runsThere reports whether the guest stands still here because it runs on the target already.
 func (p *pilot) runsThere(ctx context.Context) bool {
@@ -106,7 +132,20 @@ func (p *pilot) raise(at hv.MigrationProgress) int {
 }
 
 // next says what the policy does if the copying goes on stalling.
-func (p *pilot) next(at hv.MigrationProgress) string {
+func (p *pilot) next(at hv.MigrationProgress, now time.Time) string {
+	step := p.nextStep(at)
+	clock, bytes, ok := p.in.Policy.NextBandwidth(now)
+	if !ok || p.ended {
+		return step
+	}
+	words := "without a limit"
+	if bytes > 0 {
+		words = "with at most " + domain.FormatBytes(bytes) + "/s"
+	}
+	return fmt.Sprintf("%s; from %s on it copies %s", step, clock, words)
+}
+
+func (p *pilot) nextStep(at hv.MigrationProgress) string {
 	switch ms := p.raise(at); {
 	case p.ended:
 		return ""
@@ -116,6 +155,8 @@ func (p *pilot) next(at hv.MigrationProgress) string {
 		return "switch to post-copy"
 	case p.in.Policy.PauseAfterSeconds > 0:
 		return fmt.Sprintf("pause the guest %d s after the start", p.in.Policy.PauseAfterSeconds)
+	case p.in.Policy.AbortAfterSeconds > 0:
+		return fmt.Sprintf("give up %d s after the start; the guest stays", p.in.Policy.AbortAfterSeconds)
 	case p.in.Policy.NeverSlow:
 		return "go on trying"
 	}
@@ -130,7 +171,7 @@ func (p *pilot) ask(what string, err error) bool {
 }
 
 // tell puts a look into the job's progress.
-func (p *pilot) tell(at hv.MigrationProgress) {
+func (p *pilot) tell(at hv.MigrationProgress, now time.Time) {
 	total, left := at.MemoryTotal+at.DiskTotal, at.MemoryLeft+at.DiskLeft
 	percent := 0.0
 	if total > 0 {
@@ -158,7 +199,7 @@ func (p *pilot) tell(at hv.MigrationProgress) {
 		p.rates = p.rates[len(p.rates)-ratesKept:]
 	}
 	m := &domain.MoveProgress{Phase: p.phase, BytesDone: at.MemoryDone + at.DiskDone, BytesLeft: left, CopyRate: at.MemoryRate + at.DiskRate, DirtyRate: at.DirtyRate,
-		DowntimeMS: at.Downtime.Milliseconds(), DowntimeMax: at.DowntimeLimit.Milliseconds(), Iteration: at.Iteration, Throttle: at.Throttle, Next: p.next(at),
+		DowntimeMS: at.Downtime.Milliseconds(), DowntimeMax: at.DowntimeLimit.Milliseconds(), Iteration: at.Iteration, Throttle: at.Throttle, Next: p.next(at, now),
 		MayPostCopy: p.in.Policy.PostCopy, NoReturn: p.phase == domain.MovePostCopy, Rates: slices.Clone(p.rates), EverySeconds: p.every.Seconds()}
 	switch {
 	case m.Phase != "":

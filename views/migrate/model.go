@@ -18,6 +18,7 @@ type Move struct {
 	Targets  []domain.MigrationTarget // soonest first; those that cannot last
 	Measured bool                     // the guest was measured for these forecasts
 	Form     Form
+	Policy   domain.EffectivePolicy // what is written for it
 	Err      *domain.Error
 	Key      string
 }
