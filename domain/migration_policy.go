@@ -3,6 +3,7 @@ package domain
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -244,6 +245,20 @@ type ScopedPolicy struct {
 	ID     string          `json:"id" doc:"Of the host, tenant or VM; all for the estate"`
 	Name   string          `json:"name"`
 	Policy MigrationPolicy `json:"policy"`
+}
+
+// PolicyOf gives the scope of an id: of a VM, a host or a tenant, or PolicyAll.
+func PolicyOf(id string) ScopedPolicy {
+	out := ScopedPolicy{Scope: PolicyTenant, ID: id}
+	switch kind, _, _ := strings.Cut(id, "_"); {
+	case id == PolicyAll:
+		out.Scope = PolicyEstate
+	case kind == "vm":
+		out.Scope = PolicyVM
+	case kind == "host":
+		out.Scope = PolicyHost
+	}
+	return out
 }
 
 // Validate checks that the policy can be written for its scope.

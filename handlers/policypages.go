@@ -13,7 +13,7 @@ import (
 
 func (s *server) policyShell(c echo.Context, title string) (layout.Shell, error) {
 	p := page{title: title, section: layout.SectionTasks, crumbs: []layout.Crumb{{Label: "Migrations", URL: live.Migrations}}}
-	if c.Param("scope") != "" {
+	if c.Param("id") != "" {
 		p.crumbs = append(p.crumbs, layout.Crumb{Label: "Policies", URL: live.MigrationPolicies})
 	}
 	return s.shellFor(c, p)
@@ -55,7 +55,7 @@ func (s *server) policyPage(c echo.Context) error {
 }
 
 func (s *server) policyOf(c echo.Context) (domain.ScopedPolicy, error) {
-	return s.Fleet.Scoped(c.Request().Context(), domain.ScopedPolicy{Scope: domain.PolicyScope(c.Param("scope")), ID: c.Param("id")})
+	return s.Fleet.Scoped(c.Request().Context(), domain.PolicyOf(c.Param("id")))
 }
 
 func (s *server) showPolicy(c echo.Context, status int, m migrate.Policy) error {

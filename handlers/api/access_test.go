@@ -14,7 +14,7 @@ import (
 
 // pathOf fills an operation's path with an id that nothing has.
 func pathOf(o Operation) string {
-	return strings.NewReplacer(":scope", "vm", ":id", "nothing", ":n", "1").Replace(o.Path)
+	return strings.NewReplacer(":id", "nothing", ":n", "1").Replace(o.Path)
 }
 
 func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
@@ -113,7 +113,7 @@ var snapshotBodies = map[string]string{
 	"POST /api/v1/users/:id/reset":               `{}`,
 	"POST /api/v1/users/:id/invite":              `{}`,
 	"PUT /api/v1/identity-providers/:id":         `{"name":"x"}`,
-	"PUT /api/v1/migration-policies/:scope/:id":  `{}`,
+	"PUT /api/v1/migration-policies/:id":         `{}`,
 	"POST /api/v1/tenants/:id/give":              `{"ids":["x"]}`,
 	"POST /api/v1/tenants/:id/take":              `{"ids":["x"]}`,
 }

@@ -10,8 +10,7 @@ import (
 
 // PolicyPath names what a policy is written for.
 type PolicyPath struct {
-	Scope domain.PolicyScope `path:"scope" enum:"estate,host,tenant,vm" doc:"What it is written for"`
-	ID    string             `path:"id" maxLength:"64" doc:"Of the host, tenant or VM; all for the estate"`
+	ID string `path:"id" maxLength:"64" doc:"Of the VM, host or tenant that it is written for; all for everything"`
 }
 
 type scopedOutput struct{ Body domain.ScopedPolicy }
@@ -36,13 +35,15 @@ func (s *server) policies() {
 			out.Body.Items = list(all)
 			return out, err
 		})
-	register(s, op{id: "set-migration-policy", method: http.MethodPut, path: "/migration-policies/{scope}/{id}", tag: "Migration", perm: access.HostMaintain, status: 200, summary: "Say what migrations may do",
+	register(s, op{id: "set-migration-policy", method: http.MethodPut, path: "/migration-policies/{id}", tag: "Migration", perm: access.HostMaintain, status: 200, summary: "Say what migrations may do",
 		doc: "Of one VM, of a tenant's VMs, of those on a host, or of all. A policy that contradicts itself is refused with the field. An empty one takes it away. Moves that begin from now on keep to it."},
 		func(ctx context.Context, in *struct {
 			PolicyPath
 			Body domain.MigrationPolicy
 		}) (*scopedOutput, error) {
-			p, err := s.Fleet.SetMigrationPolicy(ctx, actor(ctx), domain.ScopedPolicy{Scope: in.Scope, ID: in.ID, Policy: in.Body})
+			of := domain.PolicyOf(in.ID)
+			of.Policy = in.Body
+			p, err := s.Fleet.SetMigrationPolicy(ctx, actor(ctx), of)
 			return &scopedOutput{p}, unprefixed(err)
 		})
 	register(s, op{id: "vm-migration-policy", method: http.MethodGet, path: "/vms/{id}/migration-policy", tag: "Migration", perm: access.VMRead, status: 200, summary: "Show what holds for the migrations of a VM",
