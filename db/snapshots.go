@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"path"
 	"slices"
 	"time"
 
@@ -212,10 +213,19 @@ func (tx *Tx) volumesOf(hostID string) ([]domain.Volume, error) {
 	return each(rows, volumeRow.volume), edge(err, "volume")
 }
 
-// Backings reads which file of a host is built on which.
-func (tx *Tx) Backings(hostID string) (domain.Backings, error) {
+// Backings reads which file of a host is built on which, and which of some files are not listed though others of their folder are: the list is older than they.
+func (tx *Tx) Backings(hostID string, of ...string) (b domain.Backings, newer []string, err error) {
 	vs, err := tx.volumesOf(hostID)
-	return domain.BackingsOf(vs), err
+	listed, folders := map[string]bool{}, map[string]bool{}
+	for _, v := range vs {
+		listed[v.Path], folders[path.Dir(v.Path)] = true, true
+	}
+	for _, f := range of {
+		if !listed[f] && folders[path.Dir(f)] {
+			newer = append(newer, f)
+		}
+	}
+	return domain.BackingsOf(vs), newer, err
 }
 
 type scheduleRow struct {

@@ -59,8 +59,8 @@ func TestSnapshotsAreMirrored(t *testing.T) {
 		if len(in) != 1 || in[0].Notes != "" || in[0].MadeBy != "" {
 			t.Errorf("%+v", in)
 		}
-		b, berr := tx.Backings("host_a")
-		if berr != nil || b["/p/one"] != "/p/web" || len(b) != 1 {
+		b, newer, berr := tx.Backings("host_a", "/p/one", "/p/new", "/elsewhere/x")
+		if berr != nil || len(newer) != 1 || newer[0] != "/p/new" || b["/p/one"] != "/p/web" || len(b) != 1 {
 			t.Errorf("%v, %v", b, berr)
 		}
 		return err

@@ -73,13 +73,20 @@ func writeSnapshots(tx *db.Tx, vm domain.VM, listed []domain.Snapshot, why Cause
 			return err
 		}
 	}
-	backings, err := tx.Backings(vm.HostID)
-	if err != nil {
+	if vm, err = tx.VM(vm.ID); err != nil { // its disks may have changed since it was asked for
 		return err
 	}
 	disks := vm.Config.Disks
 	if vm.Live != nil {
 		disks = vm.Live.Disks
+	}
+	var files []string
+	for _, k := range disks {
+		files = append(files, k.Source)
+	}
+	backings, newer, err := tx.Backings(vm.HostID, files...)
+	if err != nil || len(newer) > 0 { // whoever lists those files looks at the chain too; a wrong depth now would be warned of twice
+		return err
 	}
 	depth := domain.ChainDepth(disks, backings)
 	was, err := tx.SetChainDepth(vm.ID, depth)
