@@ -35,6 +35,7 @@ import (
 	"novacron/db"
 	"novacron/db/seal"
 	"novacron/domain"
+	"novacron/domain/compliance"
 	"novacron/handlers"
 	"novacron/handlers/cert"
 	"novacron/hv/libvirt"
@@ -215,6 +216,16 @@ func (c config) auditTargets() ([]syslog.Target, error) {
 	return out, nil
 }
 
+// described is how the server runs, for the page that judges it.
+func (c config) described(tls bool, targets []syslog.Target) compliance.Server {
+	s := compliance.Server{TLS: tls, SecureCookies: c.SecureCookies, Proxies: c.TrustedProxy, FetchLocal: c.FetchLocal, AuditRetention: c.AuditRetention,
+		KeyBeside: c.SealKeyCommand == "" && os.Getenv(envName("seal-key")) == ""}
+	for _, t := range targets {
+		s.AuditTargets = append(s.AuditTargets, t.Name)
+	}
+	return s
+}
+
 // guests is the demo guest, when its files are there. The command line shows it on the screen and on the serial port.
 func (c config) guests() []handlers.Guest {
 	g := handlers.Guest{
@@ -356,7 +367,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 			log.Error("the database did not close cleanly", "error", err)
 		}
 	}()
-	authn := auth.New(d, log, time.Now, auth.Options{Secure: cfg.SecureCookies || secure != nil, FetchLocal: cfg.FetchLocal})
+	authn := auth.New(d, log, time.Now, auth.Options{Secure: cfg.SecureCookies || secure != nil, FetchLocal: cfg.FetchLocal, Server: cfg.described(secure != nil, targets)})
 	if err := authn.UsePost(auth.Post{Server: cfg.SMTP, Password: os.Getenv(envName("smtp-password")), From: cfg.MailFrom, Site: cfg.URL}); err != nil {
 		return err
 	}

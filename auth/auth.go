@@ -17,15 +17,17 @@ import (
 	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
+	"novacron/domain/compliance"
 )
 
 // Options tune what has sensible defaults; the zero value is right for production over plain HTTP.
 type Options struct {
-	Secure       bool          // the site is served over TLS: cookies carry the Secure attribute
-	IdleTimeout  time.Duration // a session unused for so long ends; 0: 12 hours
-	Lifetime     time.Duration // a session ends after so long at the latest; 0: 7 days
-	FetchLocal   bool          // identity providers may be at addresses of this machine and its links
-	CheapHashing bool          // the least costly argon2id, for tests that sign in often
+	Secure       bool              // the site is served over TLS: cookies carry the Secure attribute
+	IdleTimeout  time.Duration     // a session unused for so long ends; 0: 12 hours
+	Lifetime     time.Duration     // a session ends after so long at the latest; 0: 7 days
+	Server       compliance.Server // how the server was started, to be judged
+	FetchLocal   bool              // identity providers may be at addresses of this machine and its links
+	CheapHashing bool              // the least costly argon2id, for tests that sign in often
 }
 
 // Auth is the one object of this package; it is safe for use by many goroutines.
@@ -47,6 +49,7 @@ type Auth struct {
 	spent    spent
 	issuers  issuers
 	local    bool
+	server   compliance.Server
 	mail     mailer
 }
 
@@ -68,6 +71,7 @@ func New(d *db.DB, log *slog.Logger, clock func() time.Time, opt Options) *Auth 
 		newest:   newTouches(),
 		secure:   opt.Secure,
 		local:    opt.FetchLocal,
+		server:   opt.Server,
 	}
 }
 

@@ -144,20 +144,75 @@ const usageQuery = `SELECT
 	coalesce((SELECT count(*) FROM vms WHERE tenant = ?), 0),
 	coalesce((SELECT sum(vcpus) FROM vms WHERE tenant = ?), 0),
 	coalesce((SELECT sum(memory_bytes) FROM vms WHERE tenant = ?), 0),
-	coalesce((SELECT sum(x.bytes) FROM (SELECT y.id, max(y.bytes) AS bytes FROM (
-		SELECT o.id AS id, o.capacity_bytes AS bytes FROM disk_uses u JOIN vms v ON v.id = u.vm_id JOIN volumes o ON o.host_id = u.host_id AND (o.pool = u.pool AND o.name = u.volume OR u.path <> '' AND o.path = u.path)
-			WHERE v.tenant = ? AND u.read_only = 0 AND o.id NOT IN (SELECT w.id FROM owners w)
-		UNION ALL SELECT o.id AS id, o.capacity_bytes AS bytes FROM volumes o JOIN owners w ON w.id = o.id WHERE w.tenant = ?) y GROUP BY y.id) x), 0),
 	coalesce((SELECT count(*) FROM snapshots s JOIN vms v ON v.id = s.vm_id WHERE v.tenant = ?), 0),
 	coalesce(sum(h.vms), 0), coalesce(sum(h.vcpus), 0), coalesce(sum(h.memory_bytes), 0), coalesce(sum(h.storage_bytes), 0), coalesce(sum(h.snapshots), 0)
 	FROM quota_holds h JOIN jobs j ON j.id = h.job_id AND j.state IN ('queued', 'running', 'stuck') WHERE h.tenant = ?`
 
+// storageQuery is what volumes that a tenant owns, or that its VMs have as disks, take by pools.
+const storageQuery = `SELECT x.pool_id, sum(x.bytes) FROM (SELECT y.id, y.pool_id, max(y.bytes) AS bytes FROM (
+		SELECT o.id AS id, o.pool_id AS pool_id, o.capacity_bytes AS bytes FROM disk_uses u JOIN vms v ON v.id = u.vm_id JOIN volumes o ON o.host_id = u.host_id AND (o.pool = u.pool AND o.name = u.volume OR u.path <> '' AND o.path = u.path)
+			WHERE v.tenant = ? AND u.read_only = 0 AND o.id NOT IN (SELECT w.id FROM owners w)
+		UNION ALL SELECT o.id AS id, o.pool_id AS pool_id, o.capacity_bytes AS bytes FROM volumes o JOIN owners w ON w.id = o.id WHERE w.tenant = ?) y GROUP BY y.id, y.pool_id) x GROUP BY x.pool_id`
+
+// diskQuery is the same for what a VM has and nobody owns.
+const diskQuery = `SELECT x.pool_id, sum(x.bytes) FROM (SELECT DISTINCT o.id, o.pool_id AS pool_id, o.capacity_bytes AS bytes FROM disk_uses u JOIN volumes o ON o.host_id = u.host_id AND (o.pool = u.pool AND o.name = u.volume OR u.path <> '' AND o.path = u.path)
+	WHERE u.vm_id = ? AND u.read_only = 0 AND o.id NOT IN (SELECT w.id FROM owners w)) x GROUP BY x.pool_id`
+
+func stored(ctx context.Context, q getter, query string, args ...any) (u domain.Usage, err error) {
+	err = q.each(ctx, func(rows *sql.Rows) error {
+		var pool string
+		var bytes int64
+		if err := rows.Scan(&pool, &bytes); err != nil {
+			return err
+		}
+		u = u.Plus(domain.Usage{StorageBytes: bytes, Pools: map[string]int64{pool: bytes}})
+		return nil
+	}, query, args...)
+	return u, edge(err, "tenant")
+}
+
 func usage(ctx context.Context, q getter, tenant string) (u domain.Usage, err error) {
 	var h domain.Usage
 	err = q.each(ctx, func(rows *sql.Rows) error {
-		return rows.Scan(&u.VMs, &u.VCPUs, &u.MemoryBytes, &u.StorageBytes, &u.Snapshots, &h.VMs, &h.VCPUs, &h.MemoryBytes, &h.StorageBytes, &h.Snapshots)
-	}, usageQuery, tenant, tenant, tenant, tenant, tenant, tenant, tenant)
-	return u.Plus(h), edge(err, "tenant")
+		return rows.Scan(&u.VMs, &u.VCPUs, &u.MemoryBytes, &u.Snapshots, &h.VMs, &h.VCPUs, &h.MemoryBytes, &h.StorageBytes, &h.Snapshots)
+	}, usageQuery, tenant, tenant, tenant, tenant, tenant)
+	if err != nil {
+		return u, edge(err, "tenant")
+	}
+	volumes, err := stored(ctx, q, storageQuery, tenant, tenant)
+	if err != nil {
+		return u, err
+	}
+	u = u.Plus(h).Plus(volumes)
+	err = q.each(ctx, func(rows *sql.Rows) error {
+		var text string
+		var held domain.Usage
+		if err := rows.Scan(&text); err != nil {
+			return err
+		}
+		err := parse(text, &held.Pools)
+		u = u.Plus(held)
+		return err
+	}, "SELECT h.pools FROM quota_holds h JOIN jobs j ON j.id = h.job_id AND j.state IN ('queued', 'running', 'stuck') WHERE h.tenant = ? AND h.pools <> ''", tenant)
+	return u, edge(err, "tenant")
+}
+
+// DiskUsage is what the disks of a VM take that belong to nobody by themselves.
+func (tx *Tx) DiskUsage(vmID string) (domain.Usage, error) { return stored(tx.ctx, tx.read(), diskQuery, vmID) }
+
+// InPools is what new volumes take of a host's pools, whose names are given with bytes.
+func (tx *Tx) InPools(hostID string, bytes map[string]int64) (u domain.Usage, err error) {
+	for pool, n := range bytes {
+		u.StorageBytes += n
+		var ids []string
+		if err := tx.read().SelectContext(tx.ctx, &ids, "SELECT id FROM pools WHERE host_id = ? AND name = ?", hostID, pool); err != nil {
+			return u, edge(err, "pool")
+		}
+		for _, id := range ids {
+			u = u.Plus(domain.Usage{Pools: map[string]int64{id: n}})
+		}
+	}
+	return u, nil
 }
 
 func usageBelow(ctx context.Context, q getter, tenant string) (domain.Usage, error) {
@@ -195,7 +250,7 @@ func (tx *Tx) Admit(tenant string, more domain.Usage, jobID string, hold domain.
 		if err != nil {
 			return err
 		}
-		if t.Quota != (domain.Quota{}) {
+		if !t.Quota.Open() {
 			used, err := usageBelow(tx.ctx, tx.read(), t.ID)
 			if err != nil {
 				return err
@@ -209,8 +264,15 @@ func (tx *Tx) Admit(tenant string, more domain.Usage, jobID string, hold domain.
 	if tenant == "" || jobID == "" || !hold.Grows() {
 		return nil
 	}
-	_, err := tx.exec("INSERT INTO quota_holds (job_id, tenant, vms, vcpus, memory_bytes, storage_bytes, snapshots) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		jobID, tenant, hold.VMs, hold.VCPUs, hold.MemoryBytes, hold.StorageBytes, hold.Snapshots)
+	pools := ""
+	if len(hold.Pools) > 0 {
+		var err error
+		if pools, err = text(hold.Pools); err != nil {
+			return err
+		}
+	}
+	_, err := tx.exec("INSERT INTO quota_holds (job_id, tenant, vms, vcpus, memory_bytes, storage_bytes, snapshots, pools) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		jobID, tenant, hold.VMs, hold.VCPUs, hold.MemoryBytes, hold.StorageBytes, hold.Snapshots, pools)
 	return edge(err, "tenant")
 }
 

@@ -2,7 +2,9 @@ package domain
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -25,6 +27,18 @@ type Quota struct {
 	MemoryBytes  int64 `json:"memory_bytes,omitempty" minimum:"0" doc:"0: no limit"`
 	StorageBytes int64 `json:"storage_bytes,omitempty" minimum:"0" doc:"Size of the volumes it owns or its VMs have as disks; 0: no limit"`
 	Snapshots    int   `json:"snapshots,omitempty" minimum:"0" doc:"0: no limit"`
+	// Pools bounds what volumes take in single pools.
+	Pools map[string]int64 `json:"pools,omitempty" doc:"Limits in single pools, by the pool's id, besides storage_bytes; 0: no limit"`
+}
+
+// Open reports whether nothing is bounded.
+func (q Quota) Open() bool {
+	for _, n := range q.Pools {
+		if n > 0 {
+			return false
+		}
+	}
+	return q.VMs == 0 && q.VCPUs == 0 && q.MemoryBytes == 0 && q.StorageBytes == 0 && q.Snapshots == 0
 }
 
 // Usage is what a tenant has, or what something would add to it.
@@ -34,11 +48,23 @@ type Usage struct {
 	MemoryBytes  int64 `json:"memory_bytes"`
 	StorageBytes int64 `json:"storage_bytes"`
 	Snapshots    int   `json:"snapshots"`
+	// Pools is what StorageBytes is by pools.
+	Pools map[string]int64 `json:"pools,omitempty" doc:"What storage_bytes is by pools' ids"`
 }
 
 // Plus adds two usages.
 func (u Usage) Plus(o Usage) Usage {
-	return Usage{u.VMs + o.VMs, u.VCPUs + o.VCPUs, u.MemoryBytes + o.MemoryBytes, u.StorageBytes + o.StorageBytes, u.Snapshots + o.Snapshots}
+	pools := u.Pools
+	if len(o.Pools) > 0 {
+		pools = maps.Clone(u.Pools)
+		for id, n := range o.Pools {
+			if pools == nil {
+				pools = map[string]int64{}
+			}
+			pools[id] += n
+		}
+	}
+	return Usage{u.VMs + o.VMs, u.VCPUs + o.VCPUs, u.MemoryBytes + o.MemoryBytes, u.StorageBytes + o.StorageBytes, u.Snapshots + o.Snapshots, pools}
 }
 
 // Grows reports whether any part is more than nothing.
@@ -61,6 +87,9 @@ func (q Quota) Admit(tenant string, used, more Usage) error {
 	check("memory_bytes", q.MemoryBytes, used.MemoryBytes, more.MemoryBytes, FormatBytes)
 	check("storage_bytes", q.StorageBytes, used.StorageBytes, more.StorageBytes, FormatBytes)
 	check("snapshots", int64(q.Snapshots), int64(used.Snapshots), int64(more.Snapshots), number)
+	for _, id := range slices.Sorted(maps.Keys(more.Pools)) {
+		check("pools."+id, q.Pools[id], used.Pools[id], more.Pools[id], FormatBytes)
+	}
 	if len(reasons) == 0 {
 		return nil
 	}
@@ -90,7 +119,7 @@ func CheckTenant(p *Problems, t Tenant) {
 	if len(t.Notes) > 20000 {
 		p.Add("notes", "The notes are too long.", "at most 20000 characters")
 	}
-	if t.Quota.VMs < 0 || t.Quota.VCPUs < 0 || t.Quota.MemoryBytes < 0 || t.Quota.StorageBytes < 0 || t.Quota.Snapshots < 0 {
+	if t.Quota.VMs < 0 || t.Quota.VCPUs < 0 || t.Quota.MemoryBytes < 0 || t.Quota.StorageBytes < 0 || t.Quota.Snapshots < 0 || slices.ContainsFunc(slices.Collect(maps.Values(t.Quota.Pools)), func(n int64) bool { return n < 0 }) {
 		p.Add("quota", "A limit cannot be less than nothing.", "0 for no limit, or a number above")
 	}
 }

@@ -33,10 +33,14 @@ func (s *server) tenantRows(ctx context.Context, c echo.Context) ([]rights.Tenan
 	all = slices.DeleteFunc(all, func(t domain.Tenant) bool {
 		return !sub.On(access.TenantRead, access.Object{Kind: "tenant", ID: t.ID, Tenant: t.ID})
 	})
+	pools, err := s.poolNames(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var out []rights.TenantRow
 	add := func(t domain.Tenant, below bool) error {
 		u, err := s.DB.TenantUsage(ctx, t.ID)
-		out = append(out, rights.TenantRow{Tenant: t, Usage: u, Below: below})
+		out = append(out, rights.TenantRow{Tenant: t, Usage: u, Below: below, Pools: pools})
 		return err
 	}
 	seen := func(id string) bool {
@@ -55,6 +59,24 @@ func (s *server) tenantRows(ctx context.Context, c echo.Context) ([]rights.Tenan
 					return nil, err
 				}
 			}
+		}
+	}
+	return out, nil
+}
+
+// poolNames are the names of pools by their ids; of those with the same name the host tells which.
+func (s *server) poolNames(ctx context.Context) (map[string]string, error) {
+	all, err := s.DB.StoragePools(ctx)
+	if err != nil {
+		return nil, err
+	}
+	seen, out := map[string]int{}, map[string]string{}
+	for _, p := range all {
+		seen[p.Name]++
+	}
+	for _, p := range all {
+		if out[p.ID] = p.Name; seen[p.Name] > 1 {
+			out[p.ID] += " on " + poolWhere(p)
 		}
 	}
 	return out, nil
@@ -137,6 +159,9 @@ func (s *server) showTenantForm(c echo.Context, status int, form url.Values, ref
 	}
 	all, err := s.DB.Tenants(ctx)
 	if err != nil {
+		return err
+	}
+	if m.Pools, err = s.poolNames(ctx); err != nil {
 		return err
 	}
 	m.Parents = slices.DeleteFunc(all, func(t domain.Tenant) bool { return t.Parent != "" })

@@ -251,6 +251,7 @@ func (s *server) table() []route {
 		{get, live.Explain, access.RoleRead, s.explainPage},
 		{get, live.Audit, access.AuditRead, s.auditPage},
 		{get, live.AuditExport, access.AuditRead, s.auditExport},
+		{get, live.Compliance, access.AuditRead, s.compliancePage},
 		{get, live.PatAuditRow, access.AuditRead, s.auditRowPage},
 		{get, live.Account, access.AccountSelf, s.accountPage},
 		{post, live.Prefs, access.AccountSelf, s.savePrefs},

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"novacron/domain"
+	"novacron/domain/compliance"
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/rights"
@@ -61,6 +62,7 @@ func accessPages() []page {
 		{"audit", rights.AuditPage(sh("Audit log", live.Audit), rights.AuditLog{Query: url.Values{"filter": {evil}}, Rows: []domain.AuditRecord{record, denied}, Next: "16"})},
 		{"audit-none", rights.AuditPage(sh("Audit log", live.Audit), rights.AuditLog{Query: url.Values{"filter": {"x"}}})},
 		{"audit-row", rights.AuditRowPage(sh("Row 17", live.AuditRow(17)), rights.AuditRow{Row: record})},
+		{"compliance", rights.CompliancePage(sh("Compliance", live.Compliance), rights.Compliance{Checks: compliance.Judge(compliance.Facts{Now: ago(0), People: []compliance.Person{{Name: evil}, {Name: "lena", MFA: true, Admin: true}}, Hosts: []domain.Host{{Name: "b2", URI: "qemu+tcp://b2/system"}}})})},
 		{"explain", rights.ExplainPage(sh("Explain", live.Explain), rights.Explain{Permissions: []string{"vm.read"}, Subjects: []string{"lena", evil}})},
 		{"explain-yes", rights.ExplainPage(sh("Explain", live.Explain), rights.Explain{Subject: "lena", Permission: "vm.power", Object: "vm_1", ObjectName: "web-1", Permissions: []string{"vm.power"}, Asked: true, Allowed: true, Who: "lena", Reason: "Allowed by the role operator.", Looked: []rights.Looked{{Who: "user lena", Role: "operator", Where: "estate", Applies: true}, {Who: "group ops", Role: "auditor", Where: "tenant team-a", Deny: true, Why: "it is for something else"}}})},
 		{"explain-who", rights.ExplainPage(sh("Explain", live.Explain), rights.Explain{Permission: "vm.power", Permissions: []string{"vm.power"}, Asked: true, Holders: []rights.Holder{{Kind: "user", ID: "user_1", Name: "lena", Reason: "Allowed by " + evil}}})},

@@ -145,6 +145,16 @@ func (p *Policy) RolesOf(w Who) (out []string) {
 	return out
 }
 
+// Held lists the bindings that somebody has, by themselves or through a group, whatever the conditions.
+func (p *Policy) Held(w Who) []domain.Binding {
+	all := p.grants(w)
+	out := make([]domain.Binding, len(all))
+	for i := range all {
+		out[i] = all[i].b
+	}
+	return out
+}
+
 // Below gives a tenant and the tenants below it.
 func (p *Policy) Below(id string) []string { return p.below[id] }
 

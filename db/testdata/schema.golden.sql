@@ -408,7 +408,7 @@ CREATE TABLE quota_holds (
     vcpus         BIGINT NOT NULL,
     memory_bytes  BIGINT NOT NULL,
     storage_bytes BIGINT NOT NULL,
-    snapshots     BIGINT NOT NULL,
+    snapshots     BIGINT NOT NULL, pools TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (job_id, tenant)
 );
 

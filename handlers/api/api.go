@@ -113,6 +113,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.signIns()
 	s.rights()
 	s.audit()
+	s.compliance()
 	s.document(e)
 	return s.ops
 }

@@ -355,6 +355,16 @@ func TestTenantsOwnMoreThanVMs(t *testing.T) {
 	if u := want[Tenant](t, w.do("GET", "/api/v1/tenants/team-a", nil, token(w.a)), 200).Usage; made != 2 || u.StorageBytes != 3<<20 {
 		t.Errorf("%d were made beside one of three: %+v", made, u)
 	}
+	// A single pool has a limit of its own, for volumes and for the disks of new VMs.
+	pool := want[map[string]any](t, w.do("GET", "/api/v1/volumes/"+mine, nil, token(w.a)), 200)["pool_id"].(string)
+	want[Tenant](t, w.do("PATCH", "/api/v1/tenants/team-a", map[string]any{"quota": map[string]any{"pools": map[string]int64{pool: 4 << 20}}}), 200)
+	refused(t, w.do("POST", "/api/v1/volumes", `{"pool":"default","name":"pooled","size_bytes":2097152}`, token(w.a)), 507, "")
+	refused(t, w.do("POST", "/api/v1/vms", `{"name":"pooled","vcpus":1,"memory_bytes":268435456,"disks":[{"pool":"default","size_bytes":2097152}]}`, token(w.a)), 507, "")
+	refused(t, w.do("PATCH", "/api/v1/volumes/"+mine, `{"size_bytes":4194304}`, token(w.a)), 507, "")
+	if u := want[Tenant](t, w.do("GET", "/api/v1/tenants/team-a", nil, token(w.a)), 200).Usage; u.Pools[pool] != 3<<20 {
+		t.Errorf("by pools %+v", u.Pools)
+	}
+	want[Tenant](t, w.do("PATCH", "/api/v1/tenants/team-a", `{"quota":{"storage_bytes":3145728}}`), 200)
 	// Given and taken.
 	refused(t, w.do("DELETE", "/api/v1/tenants/team-b", nil), 409, "")
 	give := func(tenant, verb, id string) answer {

@@ -141,7 +141,10 @@ func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tenant string, 
 		vm := domain.VM{ID: n.VMID, UUID: n.Spec.UUID, HostID: n.HostID, HostName: h.Name, Tenant: tenant, Name: n.Spec.Name, State: domain.VMStopped, LastState: domain.VMStopped,
 			Creating: true, Config: n.Spec, Tags: tags, Notes: notes, StateAt: now, CreatedAt: now}
 		job.Tenant = tenant
-		all, held := sizeOf(n.Spec)
+		all, held, err := sizeOf(tx, n.HostID, n.Spec)
+		if err != nil {
+			return err
+		}
 		if err := tx.Admit(tenant, all, job.ID, held); err != nil {
 			return err
 		}

@@ -79,7 +79,7 @@ func (f *Fleet) CreateNetwork(ctx context.Context, actor string, req CreateNetwo
 		where = fmt.Sprintf("%d hosts", len(hosts))
 	}
 	return f.engine.Enqueue(ctx, jobs.Request{Kind: nets.KindCreate, Title: fmt.Sprintf("Create the network %s on %s", req.Spec.Name, where), Resource: networkRef(hosts[0].ID, req.Spec.Name),
-		Locks: locks, Input: in, Actor: actor, Key: req.Key}, owned(ctx, "", 0, locks...))
+		Locks: locks, Input: in, Actor: actor, Key: req.Key}, owned(ctx, "", "", 0, locks...))
 }
 
 // hostsNamed finds hosts by id or name; what is wrong becomes a problem of the field.

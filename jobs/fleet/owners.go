@@ -45,7 +45,7 @@ func (f *Fleet) OwnedBy(ctx context.Context, p access.Permission, asked string) 
 }
 
 // owned makes what a job makes belong to whom the context says, when the quota has room; part of the transaction that enqueues it.
-func owned(ctx context.Context, id string, bytes int64, more ...string) func(tx *db.Tx, job *domain.Job) error {
+func owned(ctx context.Context, id, pool string, bytes int64, more ...string) func(tx *db.Tx, job *domain.Job) error {
 	tenant := domain.OwnerOf(ctx)
 	return func(tx *db.Tx, job *domain.Job) error {
 		for _, x := range append([]string{id}, more...) { // what had the id before may have been somebody else's
@@ -61,6 +61,9 @@ func owned(ctx context.Context, id string, bytes int64, more ...string) func(tx 
 		}
 		job.Tenant = tenant
 		use := domain.Usage{StorageBytes: bytes}
+		if pool != "" {
+			use.Pools = map[string]int64{pool: bytes}
+		}
 		return tx.Admit(tenant, use, job.ID, use)
 	}
 }
@@ -76,7 +79,7 @@ func (f *Fleet) grown(ctx context.Context, v domain.Volume, by int64) func(tx *d
 			return err
 		}
 		job.Tenant = tenant
-		use := domain.Usage{StorageBytes: by}
+		use := domain.Usage{StorageBytes: by, Pools: map[string]int64{v.PoolID: by}}
 		return tx.Admit(tenant, use, job.ID, use)
 	}
 }
@@ -197,7 +200,7 @@ func (f *Fleet) hand(ctx context.Context, tx *db.Tx, id, tenant string, give boo
 		if err != nil {
 			return err
 		}
-		if err := tx.Admit(tenant, domain.Usage{StorageBytes: at[0].CapacityBytes}, "", domain.Usage{}); err != nil {
+		if err := tx.Admit(tenant, domain.Usage{StorageBytes: at[0].CapacityBytes, Pools: map[string]int64{at[0].PoolID: at[0].CapacityBytes}}, "", domain.Usage{}); err != nil {
 			return err
 		}
 	}

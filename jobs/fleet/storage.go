@@ -313,7 +313,7 @@ func (f *Fleet) CreateVolume(ctx context.Context, actor string, req CreateVolume
 	if err := f.poolFor(ctx, p.ID); err != nil {
 		return domain.Job{}, err
 	}
-	own := owned(ctx, ref.ID, max(req.SizeBytes, from.CapacityBytes))
+	own := owned(ctx, ref.ID, p.ID, max(req.SizeBytes, from.CapacityBytes))
 	if req.Source != "" {
 		in := storage.CloneVolume{HostID: at[0].HostID, PoolID: p.ID, Places: at, From: from.Name, To: req.Name}
 		if req.SizeBytes > from.CapacityBytes {

@@ -101,17 +101,24 @@ func mayMake(ctx context.Context, tenant string) error {
 	return nil
 }
 
-// sizeOf is what a new VM takes of a quota. The row of the VM counts at once; its volumes count when the host has shown them, so until the job ends
-// they are held.
-func sizeOf(spec domain.VMSpec) (all, held domain.Usage) {
-	for _, d := range spec.Disks {
+// sizeOf is what a new VM on a host takes of a quota. The row of the VM counts at once; its volumes count when the host has shown them, so until the
+// job ends they are held.
+func sizeOf(tx *db.Tx, hostID string, spec domain.VMSpec) (all, held domain.Usage, err error) {
+	if held, err = tx.InPools(hostID, byPools(spec.Disks)); err != nil {
+		return all, held, err
+	}
+	return held.Plus(domain.Usage{VMs: 1, VCPUs: spec.VCPUs, MemoryBytes: spec.MemoryBytes}), held, nil
+}
+
+// byPools is what disks that are to be made take, by the names of their pools.
+func byPools(disks []domain.Disk) map[string]int64 {
+	out := map[string]int64{}
+	for _, d := range disks {
 		if d.Device != "cdrom" && !d.ReadOnly {
-			held.StorageBytes += d.SizeBytes
+			out[d.Pool] += d.SizeBytes
 		}
 	}
-	all = held
-	all.VMs, all.VCPUs, all.MemoryBytes = 1, spec.VCPUs, spec.MemoryBytes
-	return all, held
+	return out
 }
 
 // growth is what a change adds to a VM's part of a quota; what it gives back counts when it is done.
@@ -122,15 +129,17 @@ func growth(before, after domain.VMSpec, c domain.VMChange) domain.Usage {
 	for _, m := range c.AddMemoryDevices {
 		u.MemoryBytes += m.SizeBytes
 	}
-	for _, d := range c.AddDisks {
-		u.StorageBytes += d.SizeBytes
-	}
 	return u
 }
 
-// admit holds what a job adds to the quota of a VM's tenant; part of the transaction that enqueues it.
-func admit(vm domain.VM, more domain.Usage) func(tx *db.Tx, job *domain.Job) error {
+// admit holds what a job adds to the quota of a VM's tenant, with the disks that it adds; part of the transaction that enqueues it.
+func admit(vm domain.VM, more domain.Usage, disks ...domain.Disk) func(tx *db.Tx, job *domain.Job) error {
 	return func(tx *db.Tx, job *domain.Job) error {
+		volumes, err := tx.InPools(vm.HostID, byPools(disks))
+		if err != nil {
+			return err
+		}
+		more := more.Plus(volumes)
 		if vm.Tenant == "" || !more.Grows() {
 			return nil
 		}
@@ -223,7 +232,11 @@ func (f *Fleet) GiveVM(ctx context.Context, actor, vmID string, version int64, t
 		if out = vm; vm.Tenant == to {
 			return nil
 		}
-		all, _ := sizeOf(vm.Config)
+		all, err := tx.DiskUsage(vmID)
+		if err != nil {
+			return err
+		}
+		all = all.Plus(domain.Usage{VMs: 1, VCPUs: vm.Config.VCPUs, MemoryBytes: vm.Config.MemoryBytes})
 		if err := tx.Admit(to, all, "", domain.Usage{}); err != nil {
 			return err
 		}

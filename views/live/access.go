@@ -35,6 +35,7 @@ const (
 	AccessTokenBulk = "/access/tokens/bulk"
 	Audit           = "/access/audit"        // GET filters of the log
 	AuditExport     = "/access/audit/export" // GET the same filters; format jsonl or csv
+	Compliance      = "/access/compliance"
 	PatAuditRow     = "/access/audit/:seq"
 	Explain         = "/access/explain" // GET subject, permission, object
 

@@ -6,6 +6,7 @@ package rights
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -26,6 +27,7 @@ func Tabs(s layout.Shell, at string) []ui.Tab {
 		{"users", "Users", live.AccessUsers, "user.read"}, {"groups", "Groups", live.AccessGroups, "user.read"}, {"tenants", "Tenants", live.Tenants, "tenant.read"},
 		{"roles", "Roles", live.Roles, "role.read"}, {"bindings", "Bindings", live.Bindings, "role.read"}, {"tokens", "Tokens", live.AccessTokens, "token.manage"},
 		{"explain", "Explain", live.Explain, "role.read"}, {"audit", "Audit log", live.Audit, "audit.read"},
+		{"compliance", "Compliance", live.Compliance, "audit.read"},
 	} {
 		if s.May(t.perm) {
 			out = append(out, ui.Tab{Label: t.label, URL: t.url, Active: t.id == at})
@@ -103,7 +105,8 @@ type GroupPage struct {
 type TenantRow struct {
 	Tenant domain.Tenant
 	Usage  domain.Usage
-	Below  bool // a tenant is above it
+	Below  bool              // a tenant is above it
+	Pools  map[string]string // names of pools by their ids
 }
 
 // Tenants is the list of tenants.
@@ -125,6 +128,7 @@ type TenantEdit struct {
 	Title   string
 	Form    url.Values
 	Parents []domain.Tenant
+	Pools   map[string]string // names by ids
 	Err     *domain.Error
 }
 
@@ -159,12 +163,40 @@ func Limits(r TenantRow) []Limit {
 	}
 }
 
+// poolField is the name of the form's field of a pool's limit.
+const poolField = "pool."
+
+// PoolLimits are the lines of single pools: those that are bounded and those that are used.
+func PoolLimits(r TenantRow) (out []Limit) {
+	for id, name := range r.Pools {
+		if used, most := r.Usage.Pools[id], r.Tenant.Quota.Pools[id]; used > 0 || most > 0 {
+			out = append(out, Limit{poolField + id, "Storage in " + name, used, most, true})
+		}
+	}
+	slices.SortFunc(out, func(a, b Limit) int { return cmp.Or(cmp.Compare(a.Label, b.Label), cmp.Compare(a.Name, b.Name)) })
+	return out
+}
+
+// poolFields are all pools, for the form.
+func (m TenantEdit) poolFields() (out []Limit) {
+	for id, name := range m.Pools {
+		out = append(out, Limit{poolField + id, name, 0, 0, true})
+	}
+	slices.SortFunc(out, func(a, b Limit) int { return cmp.Or(cmp.Compare(a.Label, b.Label), cmp.Compare(a.Name, b.Name)) })
+	return out
+}
+
 // QuotaForm is a quota as a form shows it.
 func QuotaForm(t domain.Tenant) url.Values {
 	v := url.Values{"name": {t.Name}, "parent": {t.Parent}, "notes": {t.Notes}, "version": {strconv.FormatInt(t.Version, 10)}}
 	for _, l := range Limits(TenantRow{Tenant: t}) {
 		if l.Limit > 0 {
 			v.Set(l.Name, l.show(l.Limit))
+		}
+	}
+	for id, n := range t.Quota.Pools {
+		if n > 0 {
+			v.Set(poolField+id, domain.FormatBytes(n))
 		}
 	}
 	return v
@@ -197,6 +229,18 @@ func ReadTenant(v url.Values) (domain.Tenant, error) {
 		return n
 	}
 	t.Quota = domain.Quota{VMs: number("vms"), VCPUs: number("vcpus"), MemoryBytes: size("memory_bytes"), StorageBytes: size("storage_bytes"), Snapshots: number("snapshots")}
+	for name := range v {
+		id, ok := strings.CutPrefix(name, poolField)
+		if !ok {
+			continue
+		}
+		if n := size(name); n > 0 {
+			if t.Quota.Pools == nil {
+				t.Quota.Pools = map[string]int64{}
+			}
+			t.Quota.Pools[id] = n
+		}
+	}
 	return t, p.Err()
 }
 
