@@ -198,7 +198,9 @@ func usage(ctx context.Context, q getter, tenant string) (u domain.Usage, err er
 }
 
 // DiskUsage is what the disks of a VM take that belong to nobody by themselves.
-func (tx *Tx) DiskUsage(vmID string) (domain.Usage, error) { return stored(tx.ctx, tx.read(), diskQuery, vmID) }
+func (tx *Tx) DiskUsage(vmID string) (domain.Usage, error) {
+	return stored(tx.ctx, tx.read(), diskQuery, vmID)
+}
 
 // InPools is what new volumes take of a host's pools, whose names are given with bytes.
 func (tx *Tx) InPools(hostID string, bytes map[string]int64) (u domain.Usage, err error) {
