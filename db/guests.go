@@ -66,6 +66,11 @@ func (d *DB) RunningVMs(ctx context.Context) ([]domain.VM, error) {
 	return d.selectVMs(ctx, "v.state = ? AND h.state = ? ORDER BY v.id", string(domain.VMRunning), string(domain.HostConnected))
 }
 
+// MeteredVMs lists all VMs, with what runs of them, for the names of their series.
+func (d *DB) MeteredVMs(ctx context.Context) ([]domain.VM, error) {
+	return d.selectVMs(ctx, "v.creating = 0 ORDER BY v.id")
+}
+
 type seedRow struct {
 	VMID       string `db:"vm_id"`
 	Kind       string
@@ -190,4 +195,12 @@ func (tx *Tx) SetExecRules(vmID string, rules domain.ExecRules) error {
 	}
 	_, err = tx.aside("INSERT INTO guest_rules (vm_id, rules) VALUES (?, ?) ON CONFLICT (vm_id) DO UPDATE SET rules = excluded.rules", vmID, raw)
 	return edge(err, "rule")
+}
+
+// VMsInSight lists the ids of the VMs that the context's sight shows.
+func (d *DB) VMsInSight(ctx context.Context) ([]string, error) {
+	cond, args := conditionOfSight(ctx)
+	var ids []string
+	err := d.read.SelectContext(ctx, &ids, "SELECT v.id FROM vms v"+and(cond)+" ORDER BY v.id", args...)
+	return ids, edge(err, "VM")
 }

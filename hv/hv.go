@@ -37,6 +37,7 @@ type Host interface {
 	Migrator
 	Snapshotter
 	CPUs
+	Meter
 	// Facts asks the host what it is.
 	Facts(ctx context.Context) (domain.HostFacts, error)
 	// Events calls fn for everything that happens on the host until ctx ends or the connection breaks; fn must not block. It returns

@@ -47,7 +47,7 @@ func Contract(t *testing.T, newHost func(t *testing.T) hv.Host, opt Options) {
 		{"redirect", c.redirect},
 		{"agentless", c.agentless},
 		{"transfer", c.transfer}, {"blocks", c.blocks}, {"secrets", c.secrets},
-		{"hardware", c.hardware}, {"processors", c.cpus},
+		{"hardware", c.hardware}, {"processors", c.cpus}, {"counters", c.meter},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			h := newHost(t)

@@ -44,8 +44,9 @@ type machine struct {
 	built   map[string]bool // pools whose devices were written, by UUID
 
 	blockSteps  int
-	cpuFeatures []string          // of its processor, beside its model
-	secrets     map[string]string // by UUID
+	cpuFeatures []string                   // of its processor, beside its model
+	counts      map[domain.Reading]float64 // told by Readings, without their values
+	secrets     map[string]string          // by UUID
 
 	nets    map[string]domain.Network
 	netrun  map[string]domain.NetworkSpec // what runs, where the definition was changed since
