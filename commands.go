@@ -116,6 +116,7 @@ Logs go to standard error; the address and the first password to standard output
 	f.Bool("secure-cookies", false, set("secure-cookies", "a proxy in front serves HTTPS: let browsers send the session over HTTPS only"))
 	f.StringSlice("trusted-proxy", nil, set("trusted-proxy", "address or network of a proxy whose X-Forwarded-For is believed; may be given several times"))
 	f.Duration("retention", defaults.Retention, set("retention", "how long events and ended jobs are kept"))
+	f.Duration("metrics-retention", defaults.Metrics, set("metrics-retention", "how long samples of what is measured are kept"))
 	f.Duration("audit-retention", defaults.AuditRetention, set("audit-retention", "how long rows of the audit log are kept; 0: for good"))
 	f.StringSlice("audit-syslog", nil, set("audit-syslog", "where the audit log is sent to as it grows, as syslog: udp://, tcp:// or tls:// with host:port; may be given several times"))
 	f.Bool("fetch-local", false, set("fetch-local", "let images be fetched from addresses of this machine and its network links too"))

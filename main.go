@@ -34,6 +34,7 @@ import (
 	"novacron/auth"
 	"novacron/db"
 	"novacron/db/seal"
+	"novacron/db/series"
 	"novacron/domain"
 	"novacron/domain/compliance"
 	"novacron/handlers"
@@ -44,6 +45,7 @@ import (
 	"novacron/jobs/fleet"
 	"novacron/jobs/guest"
 	"novacron/jobs/images"
+	"novacron/jobs/meter"
 	"novacron/jobs/nets"
 	"novacron/jobs/reconcile"
 	"novacron/jobs/snapshot"
@@ -95,10 +97,12 @@ type config struct {
 	LogLevel      string        `koanf:"log-level"`
 	LogFormat     string        `koanf:"log-format"`
 	Retention     time.Duration `koanf:"retention"`
-	FetchLocal    bool          `koanf:"fetch-local"`
-	URL           string        `koanf:"url"`
-	SMTP          string        `koanf:"smtp"`
-	MailFrom      string        `koanf:"mail-from"`
+	// Metrics is how long samples are kept.
+	Metrics    time.Duration `koanf:"metrics-retention"`
+	FetchLocal bool          `koanf:"fetch-local"`
+	URL        string        `koanf:"url"`
+	SMTP       string        `koanf:"smtp"`
+	MailFrom   string        `koanf:"mail-from"`
 
 	SealKeyCommand string `koanf:"seal-key-command"`
 
@@ -114,7 +118,7 @@ type config struct {
 
 var defaults = config{
 	Data: "./data", Listen: ":8080", LocalHost: true, DemoDir: "/var/lib/libvirt/images/novacron-demo", LogLevel: "info", LogFormat: "text", Retention: 90 * 24 * time.Hour,
-	AuditRetention: 2 * 365 * 24 * time.Hour,
+	AuditRetention: 2 * 365 * 24 * time.Hour, Metrics: 15 * 24 * time.Hour,
 }
 
 const envPrefix = "NOVACRON_"
@@ -379,6 +383,15 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 		fmt.Fprintf(out, "\nFirst start. Sign in with this name and one-time password, then choose your own:\n\n  name:     %s\n  password: %s\n\n", name, password)
 	}
 	dialer := libvirt.NewDialer(libvirt.Options{Log: log, Clock: time.Now})
+	measured, err := series.Open(filepath.Join(cfg.Data, "metrics"), log, series.Options{Retention: cfg.Metrics})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := measured.Close(); err != nil {
+			log.Error("the samples were not closed cleanly", "error", err)
+		}
+	}()
 	rec := reconcile.New(d, log, time.Now, reconcile.Options{Retention: cfg.Retention, AuditRetention: cfg.AuditRetention})
 	hosts := pool.New(dialer, log, time.Now, rec.Hooks())
 	engine := jobs.NewEngine(d, log, time.Now, jobs.Options{})
@@ -395,7 +408,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	closing := make(chan struct{})
 	site, err := handlers.New(handlers.Deps{
 		DB: d, Engine: engine, Fleet: front, Auth: authn, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now, Static: static.Files(), Version: version,
-		TrustedProxies: proxies, Guests: cfg.guests(), Closing: closing,
+		TrustedProxies: proxies, Guests: cfg.guests(), Closing: closing, Series: measured,
 	})
 	if err != nil {
 		return err
@@ -419,6 +432,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g.Go(func() error { return engine.Run(work) })
 	g.Go(func() error { return nets.NewWatch(d, hosts, engine, log, time.Now, nets.WatchOptions{}).Run(work) })
 	g.Go(func() error { return guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{}).Run(work) })
+	g.Go(func() error { return meter.New(d, measured, hosts, log, time.Now, meter.Options{}).Run(work) })
 	g.Go(func() error { return front.KeepImages(work, log) })
 	g.Go(func() error {
 		return syslog.New(d, targets, log, time.Now, syslog.Options{Host: machineName()}).Run(work)

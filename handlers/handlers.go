@@ -20,6 +20,7 @@ import (
 
 	"novacron/auth"
 	"novacron/db"
+	"novacron/db/series"
 	"novacron/domain"
 	"novacron/handlers/api"
 	"novacron/handlers/memo"
@@ -46,6 +47,8 @@ type Deps struct {
 	// Closing ends the streams that would otherwise keep a shutdown waiting (live pages, consoles); optional. Cancelling the server's
 	// base context does the same.
 	Closing <-chan struct{}
+	// Series is what was measured; optional.
+	Series *series.Store
 }
 
 // Guest is a kernel with an initial file system on the server's own disk, offered in the create form for hosts that run here.
@@ -97,7 +100,7 @@ func build(d Deps) (*server, *echo.Echo) {
 	for _, r := range s.routes {
 		e.Add(r.method, r.path, s.guard(r))
 	}
-	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing})
+	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing, Series: d.Series})
 	for _, op := range s.apiOps {
 		if op.Packs {
 			s.lists[op.Path] = true

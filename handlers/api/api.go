@@ -23,6 +23,7 @@ import (
 	"novacron/auth"
 	"novacron/auth/access"
 	"novacron/db"
+	"novacron/db/series"
 	"novacron/domain"
 	"novacron/handlers/memo"
 	"novacron/jobs"
@@ -39,6 +40,8 @@ type Deps struct {
 	Clock  func() time.Time
 	// Closing ends event streams and waits when the server shuts down; optional.
 	Closing <-chan struct{}
+	// Series is what was measured; without it the operations about it answer that nothing is.
+	Series *series.Store
 }
 
 // Operation is one route with what is needed to use it.
@@ -114,6 +117,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.rights()
 	s.audit()
 	s.compliance()
+	s.measures()
 	s.document(e)
 	return s.ops
 }

@@ -19,6 +19,7 @@ import (
 	"novacron/auth"
 	"novacron/auth/access"
 	"novacron/db"
+	"novacron/db/series"
 	"novacron/domain"
 	"novacron/hv/hvtest"
 	"novacron/hv/pool"
@@ -41,6 +42,7 @@ type world struct {
 	viewer  string
 	ops     []Operation
 	closing chan struct{}
+	series  *series.Store
 }
 
 func newWorld(t testing.TB) *world {
@@ -67,8 +69,12 @@ func newWorld(t testing.TB) *world {
 			t.Fatal(err)
 		}
 	}
+	if w.series, err = series.Open(t.TempDir(), log, series.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.series.Close() })
 	e := echo.New()
-	w.ops = Register(e, Deps{DB: d, Engine: w.engine, Fleet: front, Auth: w.auth, Log: log, Clock: time.Now, Closing: w.closing})
+	w.ops = Register(e, Deps{DB: d, Engine: w.engine, Fleet: front, Auth: w.auth, Log: log, Clock: time.Now, Closing: w.closing, Series: w.series})
 	srv := httptest.NewServer(e)
 	w.url = srv.URL
 
