@@ -178,3 +178,18 @@ func lines(t *testing.T, file string) (n int) {
 	}
 	return n
 }
+
+// The top level is fixed: one file of code, and the rooms.
+func TestTheTopLevelIsFixed(t *testing.T) {
+	out, err := exec.Command("git", "-C", "../..", "ls-files").Output()
+	if err != nil {
+		t.Fatalf("git ls-files: %v", err)
+	}
+	known := []string{"main.go", "handlers", "views", "static", "domain", "hv", "jobs", "db", "auth", "e2e", "go.mod", "go.sum", "Makefile", "README.md", "LICENSE", "package.json", "package-lock.json"}
+	for file := range strings.Lines(string(out)) {
+		top, _, _ := strings.Cut(strings.TrimSpace(file), "/")
+		if !strings.HasPrefix(top, ".") && !slices.Contains(known, top) {
+			t.Errorf("%s is beside the house", top)
+		}
+	}
+}
