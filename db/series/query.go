@@ -251,7 +251,7 @@ func (s *Store) Newest(ctx context.Context, view View, prefix string, at time.Ti
 	for _, x := range vec {
 		p := Point{Value: x.F}
 		x.Metric.Range(func(l labels.Label) {
-			if l.Name == labels.MetricName {
+			if l.Name == model.MetricNameLabel {
 				p.Metric = l.Value
 				return
 			}

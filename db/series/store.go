@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
@@ -141,7 +142,7 @@ type Labels = labels.Labels
 // Of makes labels of a metric's name and of pairs of names and values; those without a value are left out.
 func Of(metric string, pairs ...string) Labels {
 	b := labels.NewScratchBuilder(1 + len(pairs)/2)
-	b.Add(labels.MetricName, metric)
+	b.Add(model.MetricNameLabel, metric)
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
 			b.Add(pairs[i], pairs[i+1])

@@ -36,7 +36,6 @@ type Collector struct {
 	hosts  map[string]*watch // of Run's goroutine alone
 	listed time.Time         // when the hosts were listed
 	known  []domain.Host
-	own    time.Time // when the server's own figures are due
 
 	names names
 }
