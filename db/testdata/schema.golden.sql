@@ -4,6 +4,14 @@ CREATE TRIGGER audit_stays BEFORE DELETE ON audit
 WHEN OLD.seq > coalesce((SELECT CAST(substr(value, 1, instr(value, ' ') - 1) AS BIGINT) FROM settings WHERE name = 'audit.anchor'), 0)
 BEGIN SELECT RAISE(ABORT, 'the audit log is not shortened'); END;
 
+CREATE TABLE affinity_rules (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    doc        TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
+);
+
 CREATE TABLE audit (
     seq      BIGINT NOT NULL PRIMARY KEY,
     at       BIGINT NOT NULL,
@@ -374,6 +382,17 @@ CREATE TABLE owners (
     tenant TEXT NOT NULL
 );
 
+CREATE TABLE plans (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    title      TEXT   NOT NULL,
+    state      TEXT   NOT NULL,
+    job_id     TEXT   NOT NULL,
+    start_at   BIGINT NOT NULL,
+    doc        TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
+);
+
 CREATE TABLE pools (
     host_id          TEXT   NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
     name             TEXT   NOT NULL,
@@ -732,6 +751,8 @@ CREATE INDEX network_group_hosts_group ON network_group_hosts (group_id);
 CREATE UNIQUE INDEX networks_id ON networks (id);
 
 CREATE INDEX owners_tenant ON owners (tenant);
+
+CREATE INDEX plans_state ON plans (state, id);
 
 CREATE INDEX pools_id ON pools (id);
 
