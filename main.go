@@ -440,6 +440,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g.Go(func() error {
 		return syslog.New(d, targets, log, time.Now, syslog.Options{Host: machineName()}).Run(work)
 	})
+	g.Go(func() error { return front.KeepPlans(work, log) })
 	g.Go(func() error { return snapshot.NewClock(d, engine, log, time.Now).Run(work) })
 	g.Go(func() error {
 		serveOn := server.Serve

@@ -188,3 +188,31 @@ func (tx *Tx) PutPlan(p domain.Plan) error {
 func (tx *Tx) DeletePlan(id string) error {
 	return tx.one("plan", "DELETE FROM plans WHERE id = ?", id)
 }
+
+// VMPlace is where a VM is, for who needs no more of it.
+type VMPlace struct {
+	ID, Name string
+	Tags     []string
+	HostID   string
+	MovingTo string // while it moves
+}
+
+// VMPlaces lists where every VM of the estate is.
+func (d *DB) VMPlaces(ctx context.Context) ([]VMPlace, error) {
+	var rows []struct {
+		ID, Name, Tags string
+		HostID         string `db:"host_id"`
+		MovingTo       string `db:"moving_to"`
+	}
+	if err := d.read.SelectContext(ctx, &rows, "SELECT id, name, tags, host_id, moving_to FROM vms ORDER BY name_key, id"); err != nil {
+		return nil, edge(err, "VM")
+	}
+	out := make([]VMPlace, len(rows))
+	for i, r := range rows {
+		out[i] = VMPlace{ID: r.ID, Name: r.Name, HostID: r.HostID, MovingTo: r.MovingTo}
+		if err := parse(r.Tags, &out[i].Tags); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

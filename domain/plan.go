@@ -84,7 +84,8 @@ type PlanMove struct {
 	To       string             `json:"host"`
 	Mode     MigrationMode      `json:"mode"`
 	Forecast *MigrationForecast `json:"forecast"`
-	Why      []string           `json:"why"` // what speaks softly against it
+	Why      []string           `json:"why"`       // what speaks softly against it
+	With     []string           `json:"kept_with"` // ids of VMs that go to the same host right before or after it
 	State    PlanMoveState      `json:"state"`
 	JobID    string             `json:"job_id,omitempty"`
 	Error    string             `json:"error,omitempty"`

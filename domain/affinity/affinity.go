@@ -93,7 +93,8 @@ func (r *Rules) Judge(vm, host string, where func(vm string) []string, with map[
 				}
 				apart := len(where(vm)) > 0 && !slices.ContainsFunc(where(vm), func(h string) bool { return slices.Contains(where(other), h) })
 				add("%s is kept with %s.", r.names[vm], r.names[other])
-				if apart { // it was so before
+				beside := len(where(vm)) == 0 && slices.ContainsFunc(r.vms[i], func(o string) bool { return o != vm && slices.Contains(where(o), host) })
+				if apart || beside { // it was so before, or they are apart among themselves
 					out[len(out)-1].Hard = false
 				}
 				break

@@ -12,6 +12,8 @@ const (
 	draws  = 200
 	setUp  = 0.45 // seconds of a move that do not use the wire
 	shared = 0.5  // of the variance of a forecast is common to all moves
+	// PerHost is how many moves leave a host at a time: as many as a daemon is asked for.
+	PerHost = 2
 )
 
 func seconds(m Move) domain.Interval {
@@ -26,6 +28,11 @@ func Duration(moves []Move, parallel int) domain.Interval {
 	if len(moves) == 0 {
 		return domain.Interval{}
 	}
+	sources := map[string]bool{}
+	for _, m := range moves {
+		sources[m.From] = true
+	}
+	parallel = min(parallel, PerHost*len(sources))
 	rng := rand.New(rand.NewPCG(1, uint64(len(moves))))
 	totals := make([]float64, draws)
 	took := make([]float64, len(moves))

@@ -5,7 +5,8 @@
 // bridges, firmware, TPM, machine type, accelerator, architecture. For "any", the memory of the VMs that run (or are being made) on a host plus the new VM must
 // fit in the host's memory: NovaCron does not over-commit by itself. A person who names the host may over-commit it; then only a VM
 // larger than the host's whole memory is refused. vCPUs may be over-committed either way, up to what the hypervisor allows one VM.
-// Among the hosts that can, the one with the largest share of its memory left free wins; equal shares go by vCPUs, then by name.
+// No rule of affinity that is hard is broken, by whomever the host is named. Among the hosts that can, the one that breaks the fewest soft rules and then the one
+// with the largest share of its memory left free wins; equal shares go by vCPUs, then by name.
 //
 // It is not for moving VMs that exist.
 package placement
@@ -29,6 +30,8 @@ type Candidate struct {
 	UsedMemory int64             // memory of the VMs that run there or are being made
 	UsedVCPUs  int               // their vCPUs
 	VMs        int               // all VMs, running or not
+	Against    []string          // hard rules of affinity that would be broken
+	Rather     []string          // soft ones
 	Reserved   string            // why whose the VM is may not use the host; empty: they may
 }
 
@@ -80,7 +83,7 @@ func Place(spec domain.VMSpec, wanted string, candidates []Candidate) (Decision,
 			}
 			return 1
 		}
-		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(freeVCPUs(byID[b.HostID]), freeVCPUs(byID[a.HostID])),
+		return cmp.Or(cmp.Compare(len(byID[a.HostID].Rather), len(byID[b.HostID].Rather)), cmp.Compare(b.Score, a.Score), cmp.Compare(freeVCPUs(byID[b.HostID]), freeVCPUs(byID[a.HostID])),
 			cmp.Compare(a.HostName, b.HostName), cmp.Compare(a.HostID, b.HostID))
 	})
 	if best := d.Verdicts[0]; best.OK {
@@ -132,6 +135,7 @@ func judge(spec domain.VMSpec, c Candidate) Verdict {
 	v.Score = float64(left) / float64(total)
 	v.Reasons = []string{fmt.Sprintf("It would have %s of %s of memory left, with %d of %d CPUs given to VMs.",
 		domain.FormatBytes(left), domain.FormatBytes(total), c.UsedVCPUs+spec.VCPUs, c.Host.Facts.CPUs)}
+	v.Reasons = append(v.Reasons, c.Rather...)
 	return v
 }
 

@@ -40,6 +40,9 @@ func refusals(spec domain.VMSpec, c Candidate) []refusal {
 	if c.Reserved != "" {
 		add(domain.Conflict, "host", "Choose a host that is given to the tenant.", "%s", c.Reserved)
 	}
+	for _, why := range c.Against {
+		add(domain.Conflict, "host", "Choose another host, or change the rule.", "%s", why)
+	}
 	if h.Maintenance {
 		add(domain.Conflict, "host", "End maintenance on the host's page, or choose another host.", "It is in maintenance.")
 	}

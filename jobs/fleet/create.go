@@ -49,7 +49,7 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	}
 	f.placing.Lock()
 	defer f.placing.Unlock()
-	d, on, err := f.place(domain.WithOwner(ctx, tenant), req.Spec, req.Host)
+	d, on, err := f.place(domain.WithOwner(ctx, tenant), req.Spec, req.Tags, req.Host)
 	if err != nil {
 		return domain.Job{}, err
 	}
@@ -161,7 +161,7 @@ func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tenant string, 
 }
 
 // place asks the planner with everything the database knows of the hosts.
-func (f *Fleet) place(ctx context.Context, spec domain.VMSpec, wanted string) (placement.Decision, placement.Candidate, error) {
+func (f *Fleet) place(ctx context.Context, spec domain.VMSpec, tags []string, wanted string) (placement.Decision, placement.Candidate, error) {
 	all, err := f.candidates(ctx)
 	if err != nil {
 		return placement.Decision{}, placement.Candidate{}, err
@@ -177,6 +177,9 @@ func (f *Fleet) place(ctx context.Context, spec domain.VMSpec, wanted string) (p
 	if err := f.taken(ctx, spec.HostDevices, all, ""); err != nil {
 		return placement.Decision{}, placement.Candidate{}, err
 	}
+	if err := f.ruled(ctx, spec.Name, tags, all); err != nil {
+		return placement.Decision{}, placement.Candidate{}, err
+	}
 	d, err := placement.Place(spec, wanted, all)
 	if err != nil {
 		return d, placement.Candidate{}, err
@@ -187,7 +190,7 @@ func (f *Fleet) place(ctx context.Context, spec domain.VMSpec, wanted string) (p
 
 // Explain says where a VM would go and why, without making it.
 func (f *Fleet) Explain(ctx context.Context, spec domain.VMSpec, wanted string) (placement.Decision, error) {
-	d, _, err := f.place(ctx, spec, wanted)
+	d, _, err := f.place(ctx, spec, nil, wanted)
 	return d, err
 }
 

@@ -18,6 +18,7 @@ import (
 	"novacron/jobs/guest"
 	"novacron/jobs/hosts"
 	"novacron/jobs/images"
+	"novacron/jobs/maintain"
 	"novacron/jobs/migrate"
 	"novacron/jobs/nets"
 	"novacron/jobs/power"
@@ -65,6 +66,7 @@ func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconcil
 	f.engine.Register(snapshot.Kinds(snapshot.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
 	f.engine.Register(cpus.Kinds(rec.Hosts(p))...)
 	f.engine.Register(bulk.Kinds()...)
+	f.engine.Register(maintain.Kinds(f.maintenance())...)
 	f.bytes = NewContent(f, rec.Hosts(p))
 	f.engine.Register(blocks.Kinds(blocks.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Desk: f.desk, Clock: f.clock})...)
 	f.engine.Register(guest.Kinds(guest.Deps{DB: f.db, Hosts: rec.Hosts(p), Clock: f.clock, Secrets: f.guests})...)

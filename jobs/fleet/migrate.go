@@ -45,11 +45,16 @@ type terrain struct {
 	shots    map[string]int                   // snapshots, by VM
 	policies map[string][]domain.ScopedPolicy // that hold for the moves of a VM
 	cpus     map[string]domain.CPUMatch       // what hosts say to the VM's processor, by id
+	rules    *lay
 }
 
 func (f *Fleet) terrain(ctx context.Context, vm domain.VM) (*terrain, error) {
 	all, err := f.candidates(domain.WithOwner(ctx, vm.Tenant))
-	return &terrain{vm: vm, all: all, volumes: map[string][]domain.Volume{}, vms: map[string][]domain.VM{}, shots: map[string]int{}}, err
+	if err != nil {
+		return nil, err
+	}
+	rules, err := f.lieOfVMs(ctx)
+	return &terrain{vm: vm, all: all, rules: rules, volumes: map[string][]domain.Volume{}, vms: map[string][]domain.VM{}, shots: map[string]int{}}, err
 }
 
 func (t *terrain) host(want string) (placement.Candidate, bool) {
@@ -105,7 +110,9 @@ func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, re
 	}
 	in.Snapshots, in.CPU = t.shots[t.vm.ID], t.cpus[to.Host.ID]
 	in.There = slices.DeleteFunc(slices.Clone(t.vms[to.Host.ID]), func(vm domain.VM) bool { return vm.ID == t.vm.ID })
-	return preflight.Look(in), nil
+	plan := preflight.Look(in)
+	plan.Checks = append(plan.Checks, t.rules.ruleChecks(t.vm, to.Host)...)
+	return plan, nil
 }
 
 // history is what past migrations teach about a path.
@@ -164,6 +171,10 @@ func (f *Fleet) foresee(ctx context.Context, vm domain.VM, to string, plan prefl
 	if err != nil {
 		return nil, err
 	}
+	return f.foretell(past, vm, plan, memory), nil
+}
+
+func (f *Fleet) foretell(past history, vm domain.VM, plan preflight.Plan, memory *hv.GuestMemory) *domain.MigrationForecast {
 	in := forecast.Input{Dirty: -1, DiskCopy: plan.CopyBytes(), Rate: past.rate, RateSpread: past.spread, Ratios: past.ratios, Policy: plan.Policy}
 	in.Policy.BandwidthBytes = plan.Policy.BandwidthAt(f.clock())
 	in.Memory = vm.Config.MemoryBytes
@@ -181,7 +192,7 @@ func (f *Fleet) foresee(ctx context.Context, vm domain.VM, to string, plan prefl
 		in.Ratios = nil // they are of live migrations
 		out = forecast.Cold(plan.CopyBytes(), in)
 	}
-	return &out, nil
+	return &out
 }
 
 // measured asks the VM's host how it uses its memory, through a job that only looks. nil when it cannot be told now.
