@@ -109,6 +109,7 @@ var snapshotBodies = map[string]string{
 	"POST /api/v1/vms/:id/snapshots/delete":      `{"ids":["x"]}`,
 	"POST /api/v1/vms/:id/snapshots/:sid/revert": `{"safety":false}`,
 	"PATCH /api/v1/snapshot-schedules/:id":       `{"name":"x"}`,
+	"PATCH /api/v1/plans/:id":                    `{"parallel":2}`,
 	"PATCH /api/v1/users/:id":                    `{"full_name":"x"}`,
 	"POST /api/v1/users/:id/reset":               `{}`,
 	"POST /api/v1/users/:id/invite":              `{}`,

@@ -106,6 +106,8 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.images()
 	s.migrations()
 	s.policies()
+	s.affinityRules()
+	s.plans()
 	s.snapshots()
 	s.blocks()
 	s.templates()

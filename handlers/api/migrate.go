@@ -91,13 +91,14 @@ type Evacuate struct {
 
 // EvacuationPlan is what emptying a host would do.
 type EvacuationPlan struct {
-	HostID  string           `json:"host_id"`
-	Host    string           `json:"host"`
-	Items   []EvacuationItem `json:"items" nullable:"false" doc:"Every VM of the host, largest first"`
-	Moves   int              `json:"moves"`
-	Stay    int              `json:"stay"`
-	Seconds domain.Interval  `json:"seconds" doc:"Until the last move is over"`
-	Over    []domain.Reason  `json:"over_committed" nullable:"false" doc:"Hosts whose running VMs would have more memory together than the host has"`
+	HostID   string           `json:"host_id"`
+	Host     string           `json:"host"`
+	Items    []EvacuationItem `json:"items" nullable:"false" doc:"Every VM of the host, in the order in which they move; those that stay come last"`
+	Moves    int              `json:"moves"`
+	Stay     int              `json:"stay"`
+	Parallel int              `json:"parallel" doc:"Moves at a time"`
+	Seconds  domain.Interval  `json:"seconds" doc:"Until the last move is over"`
+	Over     []domain.Reason  `json:"over_committed" nullable:"false" doc:"What hosts would have too little of at the end; memory of running VMs is never among it"`
 }
 
 // EvacuationItem is one VM of the plan.
@@ -179,7 +180,7 @@ func (s *server) migrations() {
 		}
 	}
 	registerWith(s, op{id: "evacuate-host", method: http.MethodPost, path: "/hosts/{id}/evacuate", tag: "Migration", perm: access.HostMaintain, status: 202, summary: "Move every VM away from a host",
-		doc: "Puts it into maintenance. One job with a child for each VM; what cannot move stays and is named. With dry_run the answer is 200 with the plan, and nothing is changed."}, either,
+		doc: "Puts it into maintenance. One job with a child for each VM; what cannot move stays and is named. With dry_run the answer is 200 with the plan, and nothing is changed. To edit, schedule or stop it, make a plan."}, either,
 		func(ctx context.Context, in *struct {
 			HostPath
 			ChangeParams
@@ -199,7 +200,7 @@ func (s *server) migrations() {
 			return &vmPatchOutput{Status: http.StatusAccepted, Location: out.Location, Body: out.Body}, nil
 		})
 	register(s, op{id: "return-to-host", method: http.MethodPost, path: "/hosts/{id}/return", tag: "Migration", perm: access.HostMaintain, status: 202, summary: "Bring back the VMs that were evacuated",
-		doc: "Ends its maintenance, and moves back what its evacuations moved away and is still where it was moved to."},
+		doc: "Ends its maintenance, and moves back what plans moved away from it and is still where it was moved to."},
 		func(ctx context.Context, in *struct {
 			HostPath
 			ChangeParams
@@ -209,7 +210,7 @@ func (s *server) migrations() {
 }
 
 func evacuationOf(p fleet.EvacuationPlan) EvacuationPlan {
-	out := EvacuationPlan{HostID: p.Host.ID, Host: p.Host.Name, Items: []EvacuationItem{}, Moves: p.Moves, Stay: p.Stay, Seconds: p.Seconds, Over: list(p.Over)}
+	out := EvacuationPlan{HostID: p.Host.ID, Host: p.Host.Name, Items: []EvacuationItem{}, Moves: p.Moves, Stay: p.Stay, Parallel: p.Parallel, Seconds: p.Seconds, Over: list(p.Over)}
 	for _, it := range p.Items {
 		out.Items = append(out.Items, EvacuationItem{VMID: it.VM.ID, VM: it.VM.Name, State: it.VM.State, HostID: it.Host, Host: it.HostName, Mode: it.Mode, Forecast: it.Forecast, Why: list(it.Why)})
 	}
