@@ -68,6 +68,8 @@ func (d *drawing) page(ctx context.Context, a affected) {
 		d.templates(ctx, a)
 	case on == live.OnNetworks, on == live.OnTopology, on == live.OnSecGroups, strings.HasPrefix(on, "net_"), strings.HasPrefix(on, "sg_"):
 		d.networks(ctx, a)
+	case strings.HasPrefix(on, "plan_"):
+		d.plan(ctx, a)
 	case strings.HasPrefix(on, "vm_"):
 		d.vm(ctx, a)
 	case strings.HasPrefix(on, "host_"):

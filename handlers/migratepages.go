@@ -120,6 +120,16 @@ func (s *server) askEvacuate(c echo.Context, status int, refused *domain.Error) 
 }
 
 func (s *server) hostEvacuate(c echo.Context) error {
+	if truth(c.FormValue("keep")) { // as a plan, to be edited, approved and given a time
+		p, err := s.Fleet.NewPlan(c.Request().Context(), subject(c).Actor(), fleet.PlanRequest{Kind: domain.PlanEvacuate, Hosts: []string{c.Param("id")}})
+		if err != nil {
+			if code := domain.CodeOf(err); code == domain.Internal || code == domain.NotFound {
+				return err
+			}
+			return s.askEvacuate(c, statusOf(err), problem(err))
+		}
+		return s.move(c, live.Plan(p.ID))
+	}
 	return s.moveMany(c, s.Fleet.EvacuateHost, s.askEvacuate)
 }
 

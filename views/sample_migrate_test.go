@@ -5,6 +5,7 @@ import (
 
 	"novacron/domain"
 	"novacron/views/migrate"
+	"novacron/views/plans"
 )
 
 func sampleForecast() *domain.MigrationForecast {
@@ -55,4 +56,27 @@ func samplePolicies() migrate.Policies {
 func samplePolicy() migrate.Policy {
 	of := samplePolicies().Items[0]
 	return migrate.Policy{Of: of, Form: migrate.FormOf(of.Policy), Err: domain.InvalidField("max_link", "A link cannot carry more moves than its hosts take.", "at most 2")}
+}
+
+func samplePlan() plans.Page {
+	f := sampleForecast()
+	home := []domain.PlanHost{{ID: "host_1", Name: "hv-ams-01"}, {ID: "host_2", Name: "hv-ams-02"}}
+	return plans.Page{Key: "k", Plan: domain.Plan{ID: "plan_1", Title: "Firmware of Amsterdam", State: domain.PlanStopped, JobID: "job_1", Kind: domain.PlanRolling, Label: "rack", Parallel: 2, Gate: domain.GateConfirm, StartAt: ago(time.Hour),
+		TimeZone: "Europe/Amsterdam", CreatedAt: ago(3 * time.Hour), Version: 4, MadeBy: "ada", ApprovedBy: "grace", Reasons: []domain.Reason{{Subject: "db-prod-01", Msg: "Its host was lost " + evil + "."}},
+		Stages: []domain.PlanStage{{Name: "b2", Hosts: home, Phase: domain.PhaseMoving, Seconds: f.Seconds, Over: []domain.Reason{{Subject: "hv-fra-01", Msg: "Its running VMs would have 90 vCPUs together; it has 64 CPUs."}},
+			Moves: []domain.PlanMove{{VMID: "vm_1", VM: "web-prod-01" + evil, Memory: 8 * domain.GiB, From: "hv-ams-01", ToID: "host_3", To: "hv-fra-01", Mode: domain.MigrateLive, Forecast: f, State: domain.MoveMoved, JobID: "job_2"},
+				{VMID: "vm_2", VM: "db-prod-01", Memory: 64 * domain.GiB, From: "hv-ams-01", ToID: "host_3", To: "hv-fra-01", Mode: domain.MigrateLive, Forecast: f, State: domain.MoveFailed, Error: "The stream broke.", With: []string{"vm_3"}},
+				{VMID: "vm_3", VM: "cache-01", Memory: 2 * domain.GiB, From: "hv-ams-02", ToID: "host_3", To: "hv-fra-01", Mode: domain.MigrateLive, Forecast: f, State: domain.MovePlanned, Why: []string{"The rule “spread”: cache-01 is kept apart from cache-02."}}},
+			Stays: []domain.PlanStay{{VMID: "vm_4", VM: "gpu-01", Host: "hv-ams-02", Why: []domain.Reason{{Subject: "gpu-01", Msg: "A device of its host is passed through to it."}}}}},
+			{Name: "b3", Hosts: home[:1], Phase: domain.PhasePending}}}}
+}
+
+func samplePlanEdit() plans.Edit {
+	e := plans.EditOf(samplePlan().Plan, sampleHosts())
+	e.Err = &domain.Error{Code: domain.Invalid, Msg: "web-prod-01: it does not fit.", Fields: []domain.FieldError{{Field: "parallel", Msg: "99 moves at a time are not possible.", Want: "1 to 16"}}}
+	return e
+}
+
+func sampleRule() domain.AffinityRule {
+	return domain.AffinityRule{ID: "aff_1", Name: "databases apart" + evil, Kind: domain.AntiAffinity, Scope: domain.ScopeVMs, Hard: true, VMs: []string{"vm_1"}, Tags: []string{"db"}, Notes: "Two copies of one thing.", Version: 2}
 }

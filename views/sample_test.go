@@ -15,6 +15,7 @@ import (
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/migrate"
+	"novacron/views/plans"
 	"novacron/views/search"
 	"novacron/views/tasks"
 	"novacron/views/vms"
@@ -99,13 +100,6 @@ func sampleJobs() []domain.Job {
 		{ID: "job_5", Kind: "vm.start", Title: "Start web-prod-01", State: domain.JobSucceeded, Resource: domain.Ref{Kind: "vm", ID: "vm_00", Name: "web-prod-01"}, Actor: "token backup " + evil, CreatedAt: ago(26 * time.Minute), StartedAt: ago(26 * time.Minute), EndedAt: ago(26*time.Minute - 900*time.Millisecond),
 			Steps: []domain.JobStep{{Name: "Start", State: domain.StepDone, StartedAt: at(26 * time.Minute), EndedAt: at(26*time.Minute - 900*time.Millisecond)}}},
 	}
-}
-
-func sampleUndecided() domain.Job {
-	return domain.Job{ID: "job_lost", Kind: "vm.migrate", Title: "Move db-prod-01 to hv-ams-02", State: domain.JobStuck, Resource: domain.Ref{Kind: "vm", ID: "vm_02", Name: "db-prod-01"}, Actor: "lena", CreatedAt: ago(4 * time.Minute), StartedAt: ago(4 * time.Minute), EndedAt: ago(3 * time.Minute),
-		Error: &domain.JobError{Code: domain.Conflict, Message: "Where db-prod-01 is to be cannot be decided: both hosts have it.", Fix: "Look at it on hv-ams-01 and on hv-ams-02 before doing anything.", Step: "move",
-			Reasons: []domain.Reason{{Subject: "hv-ams-01", Msg: "has it, paused (paused for migration)"}, {Subject: "hv-ams-02", Msg: "has it, running (migrated here)"}}},
-		Help: "Both hosts were asked, and what they said is above."}
 }
 
 func sampleEvents() []domain.Event {
@@ -272,6 +266,16 @@ func pages() []page {
 			{Name: "keep-target", Label: "Keep it on hv-ams-02", Does: "db-prod-01 stays on hv-ams-02 as it is there (running). " + evil}}})}, page{"policies", migrate.PoliciesPage(sh("Migration policies", layout.SectionTasks, "/migrations/policies"), samplePolicies())},
 		page{"policies-none", migrate.PoliciesPage(sh("Migration policies", layout.SectionTasks, "/migrations/policies"), migrate.Policies{})},
 		page{"policy", migrate.PolicyPage(sh("Migration policy of all VMs", layout.SectionTasks, "/migrations/policies/estate/all"), samplePolicy())}, page{"tune", tasks.TunePage(sh("Tune", layout.SectionTasks, "/migrations/job_move/tune"), tasks.Tune{Job: sampleMoving(), Bandwidth: "x", Err: domain.InvalidField("bandwidth", "“x” is not a bandwidth.", "a whole number of MiB/s from 1"), Key: "k"})},
+		page{"plans", plans.ListPage(sh("Maintenance", layout.SectionHosts, "/plans"), plans.List{Items: []domain.Plan{samplePlan().Plan}})},
+		page{"plans-none", plans.ListPage(sh("Maintenance", layout.SectionHosts, "/plans"), plans.List{})},
+		page{"plan", plans.ShowPage(sh("Maintenance", layout.SectionHosts, "/plans"), samplePlan())},
+		page{"plan-new", plans.NewPage(sh("Maintenance", layout.SectionHosts, "/plans"), plans.New{Hosts: sampleHosts(), Parallel: "2", Gate: "confirm"})},
+		page{"plan-edit", plans.EditPage(sh("Maintenance", layout.SectionHosts, "/plans"), samplePlanEdit())},
+		page{"plan-delete", plans.DeletePage(sh("Maintenance", layout.SectionHosts, "/plans"), plans.Delete{Plan: samplePlan().Plan})},
+		page{"rules", plans.RulesPage(sh("Maintenance", layout.SectionHosts, "/plans"), plans.Rules{Rows: []plans.RuleRow{{Rule: sampleRule(), VMs: []string{"db-prod-01"}}}})},
+		page{"rules-none", plans.RulesPage(sh("Maintenance", layout.SectionHosts, "/plans"), plans.Rules{})},
+		page{"rule", plans.RulePage(sh("Maintenance", layout.SectionHosts, "/plans"), plans.RuleForm{Rule: sampleRule(), Tags: "db", VMs: sampleVMs(), Hosts: sampleHosts()})},
+		page{"rule-delete", plans.RuleDeletePage(sh("Maintenance", layout.SectionHosts, "/plans"), plans.RuleDelete{Rule: sampleRule()})},
 		page{"migrations", migrate.ListPage(sh("Migrations", layout.SectionTasks, "/migrations"), sampleMigrations())}, page{"migrations-none", migrate.ListPage(sh("Migrations", layout.SectionTasks, "/migrations"), migrate.List{})},
 		page{"tasks", tasks.ListPage(sh("Tasks", layout.SectionTasks, "/tasks"), tasks.List{Items: sampleJobs(), Next: "x"})}, page{"tasks-none", tasks.ListPage(sh("Tasks", layout.SectionTasks, "/tasks?state=stuck"), tasks.List{State: "stuck"})},
 		page{"events", events.ListPage(sh("Events", layout.SectionEvents, "/events"), events.List{Items: sampleEvents(), Next: "5"})},

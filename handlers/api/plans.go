@@ -77,7 +77,7 @@ func (s *server) affinityRules() {
 		}
 		return &ruleOutput{etag(r.Version), ruleOf(&r)}, nil
 	}
-	register(s, op{id: "list-affinity-rules", method: http.MethodGet, path: base, tag: tag, perm: access.HostRead, status: 200, summary: "List affinity rules"},
+	register(s, op{id: "list-affinity-rules", method: http.MethodGet, path: base, tag: tag, perm: access.HostMaintain, status: 200, summary: "List affinity rules"},
 		func(ctx context.Context, in *struct {
 			PageQuery
 			Sort string `query:"sort" default:"name" enum:"name,-name,created,-created" doc:"Order; a minus turns it round"`
@@ -101,7 +101,7 @@ func (s *server) affinityRules() {
 			b := in.Body
 			return answer(s.Fleet.PutAffinityRule(ctx, actor(ctx), domain.AffinityRule{Name: b.Name, Kind: b.Kind, Scope: b.Scope, Hard: b.Hard, VMs: b.VMs, Tags: b.Tags, Hosts: b.Hosts, Notes: b.Notes}))
 		})
-	register(s, op{id: "get-affinity-rule", method: http.MethodGet, path: base + "/{id}", tag: tag, perm: access.HostRead, status: 200, summary: "Show an affinity rule"},
+	register(s, op{id: "get-affinity-rule", method: http.MethodGet, path: base + "/{id}", tag: tag, perm: access.HostMaintain, status: 200, summary: "Show an affinity rule"},
 		func(ctx context.Context, in *rulePath) (*ruleOutput, error) {
 			return answer(s.DB.AffinityRule(ctx, in.ID))
 		})

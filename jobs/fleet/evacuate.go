@@ -250,6 +250,13 @@ func (f *Fleet) EvacuateHost(ctx context.Context, actor, hostID, key string) (do
 	if job, ok, err := f.again(ctx, actor, key); ok || err != nil {
 		return job, err
 	}
+	h, err := f.db.Host(ctx, hostID)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	if h.State != domain.HostConnected {
+		return domain.Job{}, domain.Errorf(domain.Unavailable, "%s is not connected, so nothing can be moved away from it.", h.Name).WithFix("Wait until it is back.")
+	}
 	p, err := f.draft(ctx, PlanRequest{Kind: domain.PlanEvacuate, Hosts: []string{hostID}})
 	if err != nil {
 		return domain.Job{}, err

@@ -215,6 +215,8 @@ func RefURL(r domain.Ref, vm, host, task func(string) string) string {
 		return live.Pool(r.ID)
 	case "volume":
 		return live.Volume(r.ID)
+	case "plan":
+		return live.Plan(r.ID)
 	}
 	return ""
 }

@@ -138,3 +138,12 @@ func share(l List) string {
 }
 
 func since(m domain.MigrationRecord) time.Time { return m.Started }
+
+// Seconds prints a time as people say it.
+func Seconds(s float64) string { return seconds(s) }
+
+// Between prints an interval of seconds.
+func Between(i domain.Interval) string { return between(i, seconds) }
+
+// Method says how a VM moves.
+func Method(m string) string { return method(m) }

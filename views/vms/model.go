@@ -83,19 +83,20 @@ type Page struct {
 	Disks       []DiskInfo
 	Job         *domain.Job // the one that holds it now
 	Recent      []domain.Job
-	Jobs        []domain.Job   // tab tasks
-	Events      []domain.Event // tab events, newest first; also a few on summary
-	Screenshot  bool           // the VM runs and its host can take pictures
-	Console     ConsoleInfo    // tab console
-	Edit        ChangeForm     // tab hardware
-	Cards       Cards          // tab hardware
-	Snapshots   Snapshots      // tab snapshots
-	Guest       Guest          // tab guest
-	Devices     []DeviceInfo   // tab hardware: what the host could give it
-	Choices     Choices        // tab hardware: what disks and cards may be added from
-	Origin      Origin         // tab summary
-	DescribeErr *domain.Error  // tags or notes were refused
-	Tags, Notes string         // as typed, when DescribeErr is set
+	Jobs        []domain.Job          // tab tasks
+	Events      []domain.Event        // tab events, newest first; also a few on summary
+	Screenshot  bool                  // the VM runs and its host can take pictures
+	Console     ConsoleInfo           // tab console
+	Edit        ChangeForm            // tab hardware
+	Cards       Cards                 // tab hardware
+	Snapshots   Snapshots             // tab snapshots
+	Guest       Guest                 // tab guest
+	Devices     []DeviceInfo          // tab hardware: what the host could give it
+	Choices     Choices               // tab hardware: what disks and cards may be added from
+	Origin      Origin                // tab summary
+	Affinity    []domain.AffinityRule // tab summary: the rules it is under
+	DescribeErr *domain.Error         // tags or notes were refused
+	Tags, Notes string                // as typed, when DescribeErr is set
 }
 
 // DiskInfo joins a disk of the VM with the volume behind it.
