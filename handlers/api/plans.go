@@ -60,7 +60,8 @@ func given[T any](to *T, v *T) {
 	}
 }
 
-type rulePath struct {
+// RulePath names an affinity rule.
+type RulePath struct {
 	ID string `path:"id" maxLength:"100" doc:"The rule's id"`
 }
 
@@ -102,12 +103,12 @@ func (s *server) affinityRules() {
 			return answer(s.Fleet.PutAffinityRule(ctx, actor(ctx), domain.AffinityRule{Name: b.Name, Kind: b.Kind, Scope: b.Scope, Hard: b.Hard, VMs: b.VMs, Tags: b.Tags, Hosts: b.Hosts, Notes: b.Notes}))
 		})
 	register(s, op{id: "get-affinity-rule", method: http.MethodGet, path: base + "/{id}", tag: tag, perm: access.HostMaintain, status: 200, summary: "Show an affinity rule"},
-		func(ctx context.Context, in *rulePath) (*ruleOutput, error) {
+		func(ctx context.Context, in *RulePath) (*ruleOutput, error) {
 			return answer(s.DB.AffinityRule(ctx, in.ID))
 		})
 	register(s, op{id: "edit-affinity-rule", method: http.MethodPatch, path: base + "/{id}", tag: tag, perm: access.HostMaintain, status: 200, summary: "Change an affinity rule"},
 		func(ctx context.Context, in *struct {
-			rulePath
+			RulePath
 			Body AffinityRulePatch
 		}) (*ruleOutput, error) {
 			r, err := s.DB.AffinityRule(ctx, in.ID)
@@ -126,7 +127,7 @@ func (s *server) affinityRules() {
 			return answer(s.Fleet.PutAffinityRule(ctx, actor(ctx), r))
 		})
 	register(s, op{id: "delete-affinity-rule", method: http.MethodDelete, path: base + "/{id}", tag: tag, perm: access.HostMaintain, status: 204, summary: "Delete an affinity rule"},
-		func(ctx context.Context, in *rulePath) (*struct{}, error) {
+		func(ctx context.Context, in *RulePath) (*struct{}, error) {
 			return nil, s.Fleet.DeleteAffinityRule(ctx, actor(ctx), in.ID)
 		})
 }
@@ -185,7 +186,8 @@ type PlanPatch struct {
 	Moves    *[]fleet.PlanMoveEdit `json:"moves,omitempty" maxItems:"5000" nullable:"false" doc:"All that are still to move, in their order; what is left out stays"`
 }
 
-type planPath struct {
+// PlanPath names a plan.
+type PlanPath struct {
 	ID string `path:"id" maxLength:"100" doc:"The plan's id"`
 }
 
@@ -237,14 +239,14 @@ func (s *server) plans() {
 			return planAnswer(p, http.StatusCreated, err)
 		})
 	register(s, op{id: "get-plan", method: http.MethodGet, path: base + "/{id}", tag: tag, perm: access.HostMaintain, status: 200, summary: "Show a maintenance plan"},
-		func(ctx context.Context, in *planPath) (*maintenancePlan, error) {
+		func(ctx context.Context, in *PlanPath) (*maintenancePlan, error) {
 			p, err := s.DB.Plan(ctx, in.ID)
 			return planAnswer(p, http.StatusOK, err)
 		})
 	register(s, op{id: "edit-plan", method: http.MethodPatch, path: base + "/{id}", tag: tag, perm: access.HostMaintain, status: 200, summary: "Change a maintenance plan",
 		doc: "It becomes a draft, to be approved anew. Moves that would break a hard rule or a host's capacity at any moment are refused, each with its field."},
 		func(ctx context.Context, in *struct {
-			planPath
+			PlanPath
 			Body PlanPatch
 		}) (*maintenancePlan, error) {
 			b := in.Body
@@ -253,12 +255,12 @@ func (s *server) plans() {
 		})
 	register(s, op{id: "delete-plan", method: http.MethodDelete, path: base + "/{id}", tag: tag, perm: access.HostMaintain, status: 204, summary: "Delete a maintenance plan",
 		doc: "What it moved away can then no more be brought back by return."},
-		func(ctx context.Context, in *planPath) (*struct{}, error) {
+		func(ctx context.Context, in *PlanPath) (*struct{}, error) {
 			return nil, s.Fleet.RemovePlan(ctx, actor(ctx), in.ID)
 		})
 	now := func(id, verb, summary, doc string, act func(ctx context.Context, actor, id string) (domain.Plan, error)) {
 		register(s, op{id: id, method: http.MethodPost, path: base + "/{id}/" + verb, tag: tag, perm: access.HostMaintain, status: 200, summary: summary, doc: doc},
-			func(ctx context.Context, in *planPath) (*maintenancePlan, error) {
+			func(ctx context.Context, in *PlanPath) (*maintenancePlan, error) {
 				p, err := act(ctx, actor(ctx), in.ID)
 				return planAnswer(p, http.StatusOK, err)
 			})
@@ -271,7 +273,7 @@ func (s *server) plans() {
 	run := func(id, verb, summary, doc string, act func(ctx context.Context, actor, id, key string) (domain.Job, error)) {
 		register(s, op{id: id, method: http.MethodPost, path: base + "/{id}/" + verb, tag: tag, perm: access.HostMaintain, status: 202, summary: summary, doc: doc},
 			func(ctx context.Context, in *struct {
-				planPath
+				PlanPath
 				ChangeParams
 			}) (*changeOutput, error) {
 				return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) { return act(ctx, actor(ctx), in.ID, key) })
