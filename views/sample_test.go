@@ -297,3 +297,10 @@ func hostRows() []hosts.Row {
 }
 
 func has(s, sub string) bool { return strings.Contains(s, sub) }
+
+func sampleUndecided() domain.Job {
+	return domain.Job{ID: "job_lost", Kind: "vm.migrate", Title: "Move db-prod-01 to hv-ams-02", State: domain.JobStuck, Resource: domain.Ref{Kind: "vm", ID: "vm_02", Name: "db-prod-01"}, Actor: "lena", CreatedAt: ago(4 * time.Minute), StartedAt: ago(4 * time.Minute), EndedAt: ago(3 * time.Minute),
+		Error: &domain.JobError{Code: domain.Conflict, Message: "Where db-prod-01 is to be cannot be decided: both hosts have it.", Fix: "Look at it on hv-ams-01 and on hv-ams-02 before doing anything.", Step: "move",
+			Reasons: []domain.Reason{{Subject: "hv-ams-01", Msg: "has it, paused (paused for migration)"}, {Subject: "hv-ams-02", Msg: "has it, running (migrated here)"}}},
+		Help: "Both hosts were asked, and what they said is above."}
+}
