@@ -480,7 +480,8 @@ func (f *Fleet) runPlan(ctx context.Context, actor, id, key string, how func(tx 
 	if err != nil {
 		return domain.Job{}, err
 	}
-	req := jobs.Request{Kind: maintain.Kind, Title: p.Title, Resource: maintain.Ref(p), Locks: []string{p.ID}, Input: maintain.Input{PlanID: p.ID}, Actor: actor, Key: key}
+	// No lock: the plan's own state lets one run begin, and the run before, which may still be ending, leaves a plan alone that is not its own any more.
+	req := jobs.Request{Kind: maintain.Kind, Title: p.Title, Resource: maintain.Ref(p), Input: maintain.Input{PlanID: p.ID}, Actor: actor, Key: key}
 	if len(p.Stages) == 1 && len(p.Stages[0].Hosts) == 1 {
 		h := p.Stages[0].Hosts[0]
 		req.Resource = domain.Ref{Kind: "host", ID: h.ID, Name: h.Name}
