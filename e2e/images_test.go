@@ -276,6 +276,7 @@ func TestImageInTheBrowser(t *testing.T) {
 	p.Until("the page that takes the file", `document.querySelector("[data-upload]")`)
 	p.Picture("image-upload")
 	p.Attach("#upload-file", path)
+	p.Until("the button to be there to press", `document.querySelector("[data-upload-go]:enabled")`)
 	p.Click(`[data-upload-go]`)
 	p.Until("the version to be a draft", `!document.querySelector("[data-upload]") && document.querySelector("form[action$='/publish']")`)
 	if text := p.Text(); !strings.Contains(text, sum) {
