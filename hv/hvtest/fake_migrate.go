@@ -27,6 +27,9 @@ func (f *Fake) Reach(uri string, other *Fake) {
 // Migrate implements hv.Migrator. The guest is in one place at every moment: it leaves here in the same step as it arrives there.
 func (c *conn) Migrate(ctx context.Context, uuid string, mig hv.Migration) error {
 	return act(ctx, c, "Migrate", func(m *machine) error {
+		if ctx.Err() != nil { // who asked is gone, and may have been told that nothing moves
+			return ctx.Err()
+		}
 		g, err := m.find(uuid)
 		if err != nil {
 			return err

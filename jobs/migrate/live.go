@@ -86,8 +86,11 @@ func (d Deps) move(ctx context.Context, r *jobs.Run, in Move) error {
 			m.CopyDisks = append(m.CopyDisks, disk.Target)
 		}
 	}
-	// The call outlives a cancel of the step: the migration is stopped by asking for it, and then the call returns.
-	go func() { ended <- from.Migrate(context.WithoutCancel(ctx), in.UUID, m) }()
+	// The call outlives a cancel of the step: the migration is stopped by asking for it, and then the call returns. It does not outlive this run: whoever
+	// looks next must not be told that nothing moves by a host that is asked to move it a moment later.
+	call, drop := context.WithCancel(context.WithoutCancel(ctx))
+	defer drop()
+	go func() { ended <- from.Migrate(call, in.UUID, m) }()
 	return d.follow(ctx, r, in, from, ended, l.Started)
 }
 
