@@ -152,6 +152,9 @@ func ParseHostURI(s string) (HostURI, error) {
 	}
 	h := HostURI{Driver: driver, Transport: t, Host: u.Hostname(), Port: u.Port(), Path: u.Path, Query: u.Query()}
 	if u.User != nil {
+		if _, has := u.User.Password(); has {
+			return bad("The URI has a password in it, which would be shown to everybody who sees the host; sign in with a key instead.")
+		}
 		h.User = u.User.Username()
 	}
 	if t != "unix" && h.Host == "" {

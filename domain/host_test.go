@@ -23,7 +23,7 @@ func TestParseHostURI(t *testing.T) {
 			t.Errorf("%s: %+v, %v", s, got, err)
 		}
 	}
-	for _, s := range []string{"", "kvm1", "http://x/", "qemu+rsh://h/system", "qemu+tcp:///system", "qemu+unix://h/system", "qemu:///", "qemu://h/elsewhere", "xen:///system", "qemu+tcp://%zz/system"} {
+	for _, s := range []string{"", "kvm1", "http://x/", "qemu+rsh://h/system", "qemu+tcp:///system", "qemu+unix://h/system", "qemu:///", "qemu://h/elsewhere", "xen:///system", "qemu+tcp://%zz/system", "qemu+ssh://root:geheim@h/system"} {
 		if _, err := ParseHostURI(s); !slices.Contains(fields(err), "uri") {
 			t.Errorf("%q: %v", s, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
 
@@ -92,7 +93,7 @@ func (s *server) auditRowPage(c echo.Context) error {
 
 // cell is a text as a spreadsheet may open it: what would begin a formula is told to be text.
 func cell(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r|%", rune(text[0])) {
+	if first, _ := utf8.DecodeRuneInString(text); text != "" && strings.ContainsRune("=+-@\t\r\n|%＝＋－＠", first) { // the wide ones count for some
 		return "'" + text
 	}
 	return text

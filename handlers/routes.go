@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -317,9 +318,26 @@ func (s *server) askOf(c echo.Context, r route) auth.Ask {
 	return ask
 }
 
+// readForm reads a form before anything is done with it: a handler that asks for a field alone would take what cannot be read for a form without it.
+func readForm(c echo.Context) error {
+	_, err := c.FormParams()
+	if err == nil {
+		return nil
+	}
+	if _, ours := errors.AsType[*echo.HTTPError](err); ours { // it is too large
+		return err
+	}
+	return echo.NewHTTPError(http.StatusBadRequest).SetInternal(err)
+}
+
 // guard lets the route's handler run only for those who may.
 func (s *server) guard(r route) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		if r.method == http.MethodPost {
+			if err := readForm(c); err != nil {
+				return err
+			}
+		}
 		if r.perm == access.Public {
 			return r.h(c)
 		}

@@ -28,6 +28,12 @@ import (
 // seriesMost bounds what a list of series or of values gives when it is not asked for less.
 const seriesMost = 50_000
 
+// What a GET's schema says too.
+const (
+	queryMost = 20_000 // characters
+	matchMost = 100    // selectors
+)
+
 // promAsked is what any of the operations may be asked with; each reads what it knows. Clients send some of it always.
 type promAsked struct {
 	Query         string   `query:"query" maxLength:"20000" doc:"An expression in PromQL" example:"rate(novacron_vm_cpu_seconds_total[5m])"`
@@ -64,6 +70,9 @@ func (in *promAsked) form(body []byte) error {
 		}
 	}
 	in.Match = append(in.Match, v["match[]"]...)
+	if len(in.Query) > queryMost || len(in.Match) > matchMost {
+		return domain.InvalidField("query", "The expression is too long.", fmt.Sprintf("at most %d characters, or %d selectors", queryMost, matchMost))
+	}
 	return nil
 }
 

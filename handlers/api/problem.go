@@ -171,7 +171,7 @@ func refusal(status int, msg string, errs []error) *Problem {
 		code = domain.Internal
 	}
 	p := problem(status, code, sentence(msg))
-	for _, err := range errs {
+	for _, err := range errs[:min(len(errs), fieldsTold)] {
 		d, ok := err.(huma.ErrorDetailer)
 		if !ok {
 			continue
@@ -198,6 +198,20 @@ func refusal(status int, msg string, errs []error) *Problem {
 	return p
 }
 
+// An answer is never larger than what was sent only because all of that is wrong.
+const (
+	fieldsTold = 50
+	textTold   = 400 // characters of one message
+)
+
+// short cuts what somebody sent.
+func short(s string) string {
+	if len(s) <= textTold {
+		return s
+	}
+	return strings.ToValidUTF8(s[:textTold], "") + "…"
+}
+
 var (
 	indexRE    = regexp.MustCompile(`\[(\d+)\]`)
 	requiredRE = regexp.MustCompile("^" + strings.Replace(regexp.QuoteMeta(validation.MsgExpectedRequiredProperty), "%s", `(\S+)`, 1) + "$")
@@ -205,10 +219,11 @@ var (
 
 // fieldOf turns huma's "body.disks[0].size" into a location and the dotted name that a domain error would use. The value is not echoed: it may be a key.
 func fieldOf(d *huma.ErrorDetail) ProblemField {
-	loc, field, _ := strings.Cut(d.Location, ".")
+	at := short(d.Location)
+	loc, field, _ := strings.Cut(at, ".")
 	f := ProblemField{Location: loc, Field: indexRE.ReplaceAllString(field, ".$1"), Message: sentence(d.Message)}
 	if strings.HasPrefix(loc, "body[") {
-		f.Location, f.Field = "body", strings.TrimPrefix(indexRE.ReplaceAllString(d.Location, ".$1"), "body.")
+		f.Location, f.Field = "body", strings.TrimPrefix(indexRE.ReplaceAllString(at, ".$1"), "body.")
 	}
 	if m := requiredRE.FindStringSubmatch(d.Message); m != nil {
 		f.Field = strings.TrimPrefix(f.Field+"."+m[1], ".")
@@ -227,6 +242,7 @@ func fieldOf(d *huma.ErrorDetail) ProblemField {
 
 // sentence makes "expected integer" a sentence.
 func sentence(s string) string {
+	s = short(s)
 	r, n := utf8.DecodeRuneInString(s)
 	if n == 0 {
 		return s
