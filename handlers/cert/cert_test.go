@@ -1,6 +1,7 @@
 package cert
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -24,6 +25,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"novacron/domain"
 )
@@ -117,10 +120,13 @@ func TestSettingsAreChecked(t *testing.T) {
 	}
 }
 
-// authority is an ACME server (RFC 8555) with one order at a time, which looks at the challenge tls-alpn-01 (RFC 8737) itself.
+// authority is an ACME server (RFC 8555) with one order at a time, which checks what it is sent and looks at the challenge itself: http-01, or tls-alpn-01 (RFC 8737).
 type authority struct {
 	*httptest.Server
 	t      *testing.T
+	offers string
+	nonces map[string]bool // that were given and not used
+	jwk    *jose.JSONWebKey
 	mu     sync.Mutex
 	dial   string // where the server to be judged is
 	name   string
@@ -133,7 +139,9 @@ type authority struct {
 func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	w.Header().Set("Replay-Nonce", rand.Text())
+	nonce := rand.Text()
+	a.nonces[nonce] = true
+	w.Header().Set("Replay-Nonce", nonce)
 	say := func(status int, at string, v any) {
 		if at != "" {
 			w.Header().Set("Location", a.URL+at)
@@ -144,17 +152,11 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.t.Error(err)
 		}
 	}
-	var body struct{ Payload string }
+	var payload []byte
 	if r.Method == http.MethodPost {
-		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-			a.t.Error(err)
-		}
+		payload = a.open(r)
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(body.Payload)
-	if err != nil {
-		a.t.Error(err)
-	}
-	challenge := map[string]any{"type": "tls-alpn-01", "url": a.URL + "/challenge", "token": "token", "status": "pending"}
+	challenge := map[string]any{"type": a.offers, "url": a.URL + "/challenge", "token": "token", "status": "pending"}
 	order := map[string]any{"status": a.state, "identifiers": []map[string]string{{"type": "dns", "value": a.name}}, "authorizations": []string{a.URL + "/authz"}, "finalize": a.URL + "/finalize"}
 	authz := map[string]any{"status": "pending", "identifier": map[string]string{"type": "dns", "value": a.name}, "challenges": []any{challenge}}
 	if a.state != "pending" {
@@ -178,7 +180,11 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/authz":
 		say(200, "", authz)
 	case "/challenge":
-		if err := a.judge(); err != nil {
+		judge := a.judge
+		if a.offers == "http-01" {
+			judge = a.judgeHTTP
+		}
+		if err := judge(); err != nil {
 			a.t.Error("the challenge: ", err)
 			a.state = "invalid"
 		} else {
@@ -221,6 +227,65 @@ func (a *authority) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// open gives what a request says, when its signature is that of the account's key and its nonce was given and not used before.
+func (a *authority) open(r *http.Request) []byte {
+	text, err := io.ReadAll(r.Body)
+	if err != nil {
+		a.t.Error(err)
+	}
+	signed, err := jose.ParseSigned(string(text), []jose.SignatureAlgorithm{jose.ES256})
+	if err != nil {
+		a.t.Error(err)
+		return nil
+	}
+	head := signed.Signatures[0].Protected
+	if !a.nonces[head.Nonce] {
+		a.t.Errorf("the nonce %q was not given, or it was used before", head.Nonce)
+	}
+	delete(a.nonces, head.Nonce)
+	if at := head.ExtraHeaders["url"]; at != a.URL+r.URL.Path {
+		a.t.Errorf("signed for %v and sent to %s", at, r.URL.Path)
+	}
+	if head.JSONWebKey != nil {
+		a.jwk = head.JSONWebKey
+	}
+	if a.jwk == nil {
+		a.t.Error("there is no account yet")
+		return nil
+	}
+	payload, err := signed.Verify(a.jwk)
+	if err != nil {
+		a.t.Error(r.URL.Path, err)
+	}
+	return payload
+}
+
+// judgeHTTP asks for the challenge's answer on plain HTTP, as an authority does.
+func (a *authority) judgeHTTP() error {
+	r, err := http.NewRequest(http.MethodGet, "http://"+a.dial+"/.well-known/acme-challenge/token", nil)
+	if err != nil {
+		return err
+	}
+	r.Host = a.name
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	print, err := a.jwk.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return err
+	}
+	if want := "token." + base64.RawURLEncoding.EncodeToString(print); res.StatusCode != http.StatusOK || string(got) != want {
+		return fmt.Errorf("%d %q instead of %q", res.StatusCode, got, want)
+	}
+	return nil
+}
+
 // judge asks the server for the certificate of the challenge, as an authority does.
 func (a *authority) judge() error {
 	conn, err := tls.Dial("tcp", a.dial, &tls.Config{ServerName: a.name, NextProtos: []string{"acme-tls/1"}, InsecureSkipVerify: true}) // it is self-signed by the RFC
@@ -240,20 +305,61 @@ func (a *authority) judge() error {
 	return fmt.Errorf("there is no acmeIdentifier in it")
 }
 
-func TestACertificateComesFromAnAuthority(t *testing.T) {
+// newAuthority starts one, and gives how a server is told of it.
+func newAuthority(t *testing.T, offers string) (*authority, ACME) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &authority{t: t, key: key}
+	a := &authority{t: t, key: key, offers: offers, nonces: map[string]bool{}}
 	a.Server = httptest.NewTLSServer(a)
-	defer a.Close()
+	t.Cleanup(a.Close)
 	dir := t.TempDir()
 	ca := filepath.Join(dir, "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	from := ACME{Domains: []string{"cloud.example.org"}, Directory: a.URL + "/", CA: ca, Email: "ops@example.org", Dir: filepath.Join(dir, "acme")}
+	return a, ACME{Domains: []string{"cloud.example.org"}, Directory: a.URL + "/", CA: ca, Email: "ops@example.org", Dir: filepath.Join(dir, "acme")}
+}
+
+// An authority that asks on port 80 is answered there, by what is served with acme-http; everything else there goes to HTTPS.
+func TestACertificateComesByPlainHTTP(t *testing.T) {
+	a, from := newAuthority(t, "http-01")
+	source, err := from.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := httptest.NewServer(source.Challenges())
+	t.Cleanup(plain.Close)
+	a.mu.Lock()
+	a.dial = plain.Listener.Addr().String()
+	a.mu.Unlock()
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "served") }))
+	srv.TLS = source.TLS()
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	conn, err := tls.Dial("tcp", srv.Listener.Addr().String(), &tls.Config{ServerName: "cloud.example.org", InsecureSkipVerify: true}) // whom it is from is looked at below
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := conn.ConnectionState().PeerCertificates[0]
+	conn.Close()
+	if leaf.Subject.CommonName != "cloud.example.org" || leaf.SerialNumber.Int64() != 1 {
+		t.Errorf("it answered with %v", leaf.Subject)
+	}
+	for path, status := range map[string]int{"/.well-known/acme-challenge/token": http.StatusNotFound, "/.well-known/acme-challenge/other": http.StatusNotFound, "/.well-known/acme-challenge/../../acme/acme_account+key": http.StatusNotFound, "/vms": http.StatusFound} {
+		rec := httptest.NewRecorder()
+		source.Challenges().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "http://cloud.example.org"+path, nil))
+		if rec.Code != status {
+			t.Errorf("%s afterwards: %d %s", path, rec.Code, rec.Body)
+		}
+	}
+}
+
+func TestACertificateComesFromAnAuthority(t *testing.T) {
+	a, from := newAuthority(t, "tls-alpn-01")
 	serve := func() string {
 		t.Helper()
 		source, err := from.Open()
