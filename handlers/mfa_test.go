@@ -20,6 +20,8 @@ import (
 
 var secretRE = regexp.MustCompile(`name="secret" value="([A-Z2-7]{32})"`)
 
+var recoveryRE = regexp.MustCompile(`[a-z2-7]{4}(-[a-z2-7]{4}){3}`)
+
 // TestTwoStepSignIn: an app is added, asked for at the next sign-in, and nothing opens before it; a code and a recovery code work once.
 func TestTwoStepSignIn(t *testing.T) {
 	w := newWorld(t)
@@ -35,7 +37,7 @@ func TestTwoStepSignIn(t *testing.T) {
 	b.post("/account/mfa", url.Values{"secret": {m[1]}, "code": {code}, "password": {"not it at all"}}).want(t, http.StatusUnprocessableEntity, "password is wrong")
 	b.post("/account/mfa", url.Values{"secret": {m[1]}, "code": {"000000"}, "password": {password}}).want(t, http.StatusUnprocessableEntity, "does not fit")
 	made := b.post("/account/mfa", url.Values{"secret": {m[1]}, "code": {code}, "password": {password}, "name": {"my phone"}}).want(t, http.StatusOK, "recovery codes")
-	recovery := regexp.MustCompile(`[a-z2-7]{4}(-[a-z2-7]{4}){3}`).FindString(made.text)
+	recovery := recoveryRE.FindString(made.text)
 	if recovery == "" {
 		t.Fatal("no recovery code is shown")
 	}

@@ -54,6 +54,7 @@ type world struct {
 	shut    func() // ends the streams, as a shutdown does
 	once    string // the first start's password
 	log     *logText
+	dir     string       // where the database is
 	later   atomic.Int64 // how far the clock of package auth is ahead
 }
 
@@ -78,10 +79,10 @@ func (l *logText) String() string {
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &world{t: t, log: &logText{}, closing: make(chan struct{}), fake: hvtest.NewFake(hvtest.FakeOptions{Name: "fake"})}
+	w := &world{t: t, log: &logText{}, dir: t.TempDir(), closing: make(chan struct{}), fake: hvtest.NewFake(hvtest.FakeOptions{Name: "fake"})}
 	w.shut = sync.OnceFunc(func() { close(w.closing) })
-	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	d, err := db.Open(ctx, filepath.Join(t.TempDir(), "novacron.db"), log, time.Now)
+	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	d, err := db.Open(ctx, filepath.Join(w.dir, "novacron.db"), log, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
