@@ -48,6 +48,7 @@ type MigrationForecast struct {
 	Bytes      Interval `json:"bytes"`
 	Converges  float64  `json:"converges"`     // chance that plain copying keeps up with the guest
 	Model      float64  `json:"model_seconds"` // what the model alone says, before past results shift it
+	Cap        int64    `json:"cap_bytes"`     // bytes a second that the policy allowed; 0: no limit
 	Why        []string `json:"why"`           // what the method and the figures rest on, in words
 }
 
@@ -66,7 +67,8 @@ type MigrationFigures struct {
 	DowntimeMS float64 `json:"downtime_ms"`
 	Bytes      int64   `json:"bytes"`
 	Iterations int     `json:"iterations"`
-	Rate       int64   `json:"rate"` // bytes a second over the whole
+	Rate       int64   `json:"rate"`             // bytes a second over the whole
+	Throttle   int     `json:"throttle_percent"` // by which the guest was slowed at most, so that the copying kept up; 0: it kept up by itself, or was not seen slowed
 }
 
 // MigrationRecord is one migration with its forecast beside its result.

@@ -3,13 +3,14 @@
 // The model is that of pre-copy (Clark et al., "Live Migration of Virtual Machines", NSDI 2005) with the rules of QEMU's migration/ram.c. Disks that lie on
 // the source only are mirrored first, at the path's rate less what the guest writes meanwhile. Then memory goes in rounds: the first sends every page
 // that is in use (pages of zeros cost nine bytes each), each further one what was written during the round before, at most the working set. The rounds
-// end when what is left can be sent within the downtime limit; when they do not get shorter, the limit is raised along the policy's list, then the
-// guest is slowed down in steps (auto-converge: 20 %, then 10 % more, to 99 %), or post-copy or a pause ends it. Downtime is what is left over the rate,
-// plus what handing over devices costs.
+// end when what is left can be sent within the downtime limit. Two things happen when they do not get shorter, each by itself: NovaCron raises the limit along the
+// policy's list, and QEMU slows the guest down (auto-converge) when in two looks, a second or more apart, the guest wrote more than half of what was sent: by 20 %, then
+// 10 % more each time, to 99 %. Where the list has ended and the guest may not be slowed, post-copy or a pause ends it. Downtime is what is left over the rate, plus what
+// handing over devices costs.
 //
-// Rates are never known exactly: the path's and the guest's are taken as log-normal around their measured medians, the model is evaluated over a grid of
-// their quantiles, and the interval is read from the results. Where enough migrations of the path have ended, their actual over forecast ratios widen or
-// shift the interval (split conformal prediction), so that nine of ten results lie inside.
+// What a path carries and what a migration costs besides is fitted to those that ended on it (Learn). Rates are never known exactly: the path's and the guest's are taken as
+// log-normal around their measured medians, the model is evaluated over a grid of their quantiles, and the interval is read from the results. Where enough migrations of the
+// path have ended by the same method, their actual over forecast ratios widen or shift the interval (split conformal prediction), so that nine of ten results lie inside.
 //
 // It is pure: no clock, no I/O. It does not check whether a move is possible (package preflight).
 package forecast
@@ -24,16 +25,16 @@ import (
 
 // Input is what is known of the guest and of the path.
 type Input struct {
-	Memory       int64     // bytes the guest has
-	Used         int64     // bytes of it that are in use; 0: unknown, all
-	Dirty        int64     // bytes a second it writes; negative: not measured
-	WorkingSet   int64     // most bytes that one round can find written; 0: Used
-	DiskCopy     int64     // bytes of disks that are copied along
-	DiskWrites   int64     // bytes a second the guest writes to those disks
-	Rate         int64     // bytes a second of the path; 0: unknown
-	RateSpread   float64   // standard deviation of the logarithm of Rate; 0: a usual one
-	SetupSeconds float64   // what a migration takes beside copying; 0: a usual value
-	Ratios       []float64 // actual total time over the model's of past migrations like this one
+	Memory       int64                // bytes the guest has
+	Used         int64                // bytes of it that are in use; 0: unknown, all
+	Dirty        int64                // bytes a second it writes; negative: not measured
+	WorkingSet   int64                // most bytes that one round can find written; 0: Used
+	DiskCopy     int64                // bytes of disks that are copied along
+	DiskWrites   int64                // bytes a second the guest writes to those disks
+	Rate         int64                // bytes a second of the path; 0: unknown
+	RateSpread   float64              // standard deviation of the logarithm of Rate; 0: a usual one
+	SetupSeconds float64              // what a migration takes beside copying; 0: a usual value
+	Ratios       map[string][]float64 // by method: actual total time over the model's of past migrations of the path
 	Policy       domain.MigrationPolicy
 }
 
@@ -45,7 +46,7 @@ const (
 	usualSetup    = 0.45 // seconds: connecting, starting QEMU over there, ending it here
 	handOver      = 0.04 // seconds: devices' state and the switch
 	zeroPage      = 9.0 / 4096
-	maxRounds     = 60
+	maxRounds     = 500 // of a guest that nothing makes converge
 	enoughRatios  = 8
 )
 
@@ -104,8 +105,8 @@ func Live(in Input) domain.MigrationForecast {
 		}
 	}
 	f.Converges = math.Round(f.Converges*100) / 100
-	f.Model = f.Seconds.P50
-	f.Seconds = calibrate(f.Seconds, in.Ratios)
+	f.Model, f.Cap = f.Seconds.P50, in.Policy.BandwidthBytes
+	f.Seconds = calibrate(f.Seconds, in.Ratios[f.Method])
 	f.Why = append(why, reason(middle.method, in, middle))
 	return f
 }
@@ -155,49 +156,77 @@ func run(in Input, rate, dirty float64) outcome {
 	}
 	left := inUse + (float64(in.Memory)-inUse)*zeroPage
 	limits := in.Policy.Downtimes()
-	limit, stall, throttle := 0, 0, 0.0
-	for round := 0; ; round++ {
+	slows := !in.Policy.NeverSlow && !in.Policy.PostCopy
+	limit, stall := 0, 0
+	var t throttle
+	for round := 0; round < maxRounds; round++ {
 		if round > 0 && left <= rate*float64(limits[limit])/1000 {
-			break
+			return finish(o, left, rate)
 		}
-		t := left / rate
-		o.seconds += t
+		took := left / rate
+		o.seconds += took
 		o.bytes += left
-		next := min(set, dirty*(1-throttle)*t)
-		if next > left*0.7 && round > 0 {
+		written := min(set, dirty*(1-t.share)*took)
+		if slows && t.look(took, left, written) {
+			o.method, o.converges = "auto-converge", false
+		}
+		if round > 0 && written > left*stalls {
 			stall++
 		}
-		left = next
-		if stall < 2 {
-			if round < maxRounds {
-				continue
-			}
+		left = written
+		if stall < stallRounds {
+			continue
 		}
-		stall = 0
 		switch {
 		case limit+1 < len(limits):
-			limit++
+			limit, stall = limit+1, 0
 		case in.Policy.PostCopy:
 			o.method, o.converges = "post-copy", false
 			o.seconds += left / rate
 			o.bytes += left
 			o.downtime = handOver * 3
 			return o
-		case in.Policy.PauseAfterSeconds > 0:
+		case in.Policy.PauseAfterSeconds > 0 && (!slows || o.seconds >= float64(in.Policy.PauseAfterSeconds)):
 			o.method, o.converges = "pause", false
 			o.seconds += max(0, float64(in.Policy.PauseAfterSeconds)-o.seconds)
 			return finish(o, left, rate)
-		case in.Policy.NeverSlow:
+		case !slows:
 			o.method, o.converges = "pause", false
-			return finish(o, left, rate)
-		case throttle < 0.99:
-			o.method, o.converges = "auto-converge", false
-			throttle = min(0.99, max(0.2, throttle+0.1))
-		default:
 			return finish(o, left, rate)
 		}
 	}
 	return finish(o, left, rate)
+}
+
+// stallRounds and stalls are NovaCron's rule for raising the limit of the pause: so many rounds that had more than this of the one before.
+const (
+	stallRounds = 2
+	stalls      = 0.7
+)
+
+// throttle is QEMU's auto-converge (migration_trigger_throttle), with its defaults.
+type throttle struct {
+	share               float64 // of its time that the guest is kept from running
+	period, sent, wrote float64 // since the last look
+	high                int
+}
+
+// look is told of a round, and whether the guest is slowed further for it.
+func (t *throttle) look(took, sent, wrote float64) bool {
+	t.period, t.sent, t.wrote = t.period+took, t.sent+sent, t.wrote+wrote
+	if t.period < 1 {
+		return false
+	}
+	busy := t.wrote > t.sent/2
+	t.period, t.sent, t.wrote = 0, 0, 0
+	if busy {
+		t.high++
+	}
+	if !busy || t.high < 2 || t.share >= 0.99 {
+		return false
+	}
+	t.high, t.share = 0, min(0.99, max(0.2, t.share+0.1))
+	return true
 }
 
 func finish(o outcome, left, rate float64) outcome {

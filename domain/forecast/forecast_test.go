@@ -36,7 +36,7 @@ func TestQuietGuest(t *testing.T) {
 
 func TestBusyGuestConvergesLate(t *testing.T) {
 	quiet := Live(Input{Memory: 1024 * mib, Dirty: 0, Rate: 100 * mib})
-	busy := Live(Input{Memory: 1024 * mib, Dirty: 40 * mib, Rate: 100 * mib})
+	busy := Live(Input{Memory: 1024 * mib, Dirty: 25 * mib, Rate: 100 * mib})
 	if busy.Converges < 0.9 || busy.Seconds.P50 <= quiet.Seconds.P50 || busy.Bytes.P50 <= quiet.Bytes.P50 {
 		t.Errorf("quiet %+v, busy %+v", quiet, busy)
 	}
@@ -100,12 +100,12 @@ func TestCapAndDisks(t *testing.T) {
 func TestPastMigrationsSetTheInterval(t *testing.T) {
 	in := Input{Memory: 1024 * mib, Rate: 100 * mib}
 	raw := Live(in)
-	in.Ratios = []float64{1.4, 1.5, 1.5, 1.5, 1.6, 1.5, 1.45, 1.55, 1.5, 1.5}
+	in.Ratios = map[string][]float64{"pre-copy": {1.4, 1.5, 1.5, 1.5, 1.6, 1.5, 1.45, 1.55, 1.5, 1.5}, "auto-converge": {9, 9, 9, 9, 9, 9, 9, 9, 9}}
 	f := Live(in)
 	if math.Abs(f.Seconds.P50/raw.Seconds.P50-1.5) > 0.02 || !f.Seconds.Holds(raw.Seconds.P50*1.55) || f.Seconds.Holds(raw.Seconds.P50) {
 		t.Errorf("raw %+v, calibrated %+v", raw.Seconds, f.Seconds)
 	}
-	in.Ratios = in.Ratios[:3]
+	in.Ratios["pre-copy"] = in.Ratios["pre-copy"][:3]
 	if few := Live(in); few.Seconds != raw.Seconds {
 		t.Error("three results are too few to learn from")
 	}

@@ -7,6 +7,7 @@ import (
 
 	"novacron/domain"
 	"novacron/domain/evacuate"
+	"novacron/domain/forecast"
 	"novacron/domain/placement"
 	"novacron/jobs"
 )
@@ -37,14 +38,14 @@ type survey struct {
 	in    evacuate.Input
 	vms   map[string]domain.VM
 	hosts map[string]domain.Host
-	paths map[string]history
+	paths map[string]forecast.Path
 	lands map[string]*terrain // by tenant: hosts and pools may be kept for some
 }
 
 // survey looks at what is on the hosts to be emptied and at where each of it could go. only narrows it to some VMs, wherever they are, and then nothing is emptied;
 // home is a host whose maintenance ends with the plan.
 func (f *Fleet) survey(ctx context.Context, leave []string, parallel int, only []string, home string) (*survey, error) {
-	s := &survey{vms: map[string]domain.VM{}, hosts: map[string]domain.Host{}, paths: map[string]history{}, lands: map[string]*terrain{}}
+	s := &survey{vms: map[string]domain.VM{}, hosts: map[string]domain.Host{}, paths: map[string]forecast.Path{}, lands: map[string]*terrain{}}
 	s.in = evacuate.Input{Leave: leave, Parallel: parallel, Where: map[string]string{}, Pools: map[string]int64{}}
 	t, err := f.land(ctx, s, "")
 	if err != nil {

@@ -115,56 +115,26 @@ func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, re
 	return plan, nil
 }
 
-// history is what past migrations teach about a path.
-type history struct {
-	rate   int64
-	spread float64
-	ratios []float64
-}
-
-const (
-	recentMigrations = 40
-	tellingBytes     = 8 * domain.MiB // smaller ones say more of set-up than of the path
-)
+// recentMigrations is how many of a path, or of the estate, forecasts learn from.
+const recentMigrations = 40
 
 // history reads the path's own migrations, and the estate's where it has none.
-func (f *Fleet) history(ctx context.Context, from, to string) (history, error) {
-	var h history
+func (f *Fleet) history(ctx context.Context, from, to string) (h forecast.Path, err error) {
 	for _, q := range []db.MigrationQuery{{From: from, To: to, State: string(domain.JobSucceeded), Limit: recentMigrations}, {State: string(domain.JobSucceeded), Limit: recentMigrations}} {
 		past, err := f.db.Migrations(ctx, q)
 		if err != nil {
 			return h, err
 		}
-		var rates []float64
-		for _, m := range past {
-			if m.Mode != domain.MigrateLive || m.Result == nil || m.Result.Seconds <= 0 {
-				continue
-			}
-			if m.Result.Bytes >= tellingBytes && m.Result.Rate > 0 {
-				rates = append(rates, math.Log(float64(m.Result.Rate)))
-			}
-			if m.Forecast != nil && m.Forecast.Model > 0 {
-				h.ratios = append(h.ratios, m.Result.Seconds/m.Forecast.Model)
-			}
-		}
-		if len(rates) > 0 {
-			slices.Sort(rates)
-			h.rate = int64(math.Exp(rates[len(rates)/2]))
-			mean, sq := 0.0, 0.0
-			for _, r := range rates {
-				mean += r / float64(len(rates))
-			}
-			for _, r := range rates {
-				sq += (r - mean) * (r - mean) / float64(len(rates))
-			}
-			// A handful of results shows less spread than there is.
-			h.spread = max(0.1, math.Sqrt(sq)) * (1 + 1/float64(len(rates)))
+		if h = forecast.Learn(past); h.Rate > 0 {
 			return h, nil
 		}
-		h.ratios = nil
+		h.Ratios = nil
 	}
 	return h, nil
 }
+
+// emulatorBytes is what QEMU itself has resident beside its guest's memory.
+const emulatorBytes = 40 * domain.MiB
 
 func (f *Fleet) foresee(ctx context.Context, vm domain.VM, to string, plan preflight.Plan, memory *hv.GuestMemory) (*domain.MigrationForecast, error) {
 	past, err := f.history(ctx, vm.HostID, to)
@@ -174,8 +144,8 @@ func (f *Fleet) foresee(ctx context.Context, vm domain.VM, to string, plan prefl
 	return f.foretell(past, vm, plan, memory), nil
 }
 
-func (f *Fleet) foretell(past history, vm domain.VM, plan preflight.Plan, memory *hv.GuestMemory) *domain.MigrationForecast {
-	in := forecast.Input{Dirty: -1, DiskCopy: plan.CopyBytes(), Rate: past.rate, RateSpread: past.spread, Ratios: past.ratios, Policy: plan.Policy}
+func (f *Fleet) foretell(past forecast.Path, vm domain.VM, plan preflight.Plan, memory *hv.GuestMemory) *domain.MigrationForecast {
+	in := forecast.Input{Dirty: -1, DiskCopy: plan.CopyBytes(), Rate: past.Rate, RateSpread: past.Spread, SetupSeconds: past.Setup, Ratios: past.Ratios, Policy: plan.Policy}
 	in.Policy.BandwidthBytes = plan.Policy.BandwidthAt(f.clock())
 	in.Memory = vm.Config.MemoryBytes
 	if vm.Live != nil {
@@ -184,7 +154,7 @@ func (f *Fleet) foretell(past history, vm domain.VM, plan preflight.Plan, memory
 	if memory != nil {
 		in.Dirty = memory.DirtyRate
 		if memory.Resident > 0 {
-			in.Used = min(memory.Resident, in.Memory)
+			in.Used = min(max(memory.Resident-emulatorBytes, in.Memory/20), in.Memory)
 		}
 	}
 	out := forecast.Live(in)

@@ -119,6 +119,9 @@ func (d Deps) follow(ctx context.Context, r *jobs.Run, in Move, from hv.Host, en
 	for {
 		select {
 		case failed := <-ended:
+			if err := noteThrottle(context.WithoutCancel(ctx), r, p.slowed); err != nil {
+				return err
+			}
 			return d.landed(ctx, r, in, failed)
 		case <-done:
 			done = nil
@@ -138,6 +141,16 @@ func (d Deps) follow(ctx context.Context, r *jobs.Run, in Move, from hv.Host, en
 			}
 		}
 	}
+}
+
+// noteThrottle remembers for the figures how much the guest was slowed.
+func noteThrottle(ctx context.Context, r *jobs.Run, percent int) error {
+	l, err := load(r)
+	if err != nil || percent <= l.Throttle {
+		return err
+	}
+	l.Throttle = percent
+	return r.Save(ctx, l)
 }
 
 // landed tells by where the guest is, not by what was answered, whether it was moved.
@@ -252,7 +265,7 @@ func (d Deps) arrived(ctx context.Context, r *jobs.Run, in Move) error {
 
 // figures are QEMU's own where the host kept them, else what the clock says.
 func (d Deps) figures(ctx context.Context, r *jobs.Run, in Move, to hv.Host, l *ledger) *domain.MigrationFigures {
-	f := &domain.MigrationFigures{Seconds: d.Clock().Sub(l.Started).Seconds(), Bytes: l.Plan.CopyBytes()}
+	f := &domain.MigrationFigures{Seconds: d.Clock().Sub(l.Started).Seconds(), Bytes: l.Plan.CopyBytes(), Throttle: l.Throttle}
 	if in.Mode != domain.MigrateLive {
 		return f
 	}

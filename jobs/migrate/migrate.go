@@ -143,6 +143,7 @@ type ledger struct {
 	Asked     bool                      `json:"asked"`         // the migration was asked for
 	Forecast  *domain.MigrationForecast `json:"forecast,omitempty"`
 	Started   time.Time                 `json:"started"`
+	Throttle  int                       `json:"throttle,omitempty"` // percent by which the guest was slowed at most, as far as was seen
 	Found     *sight                    `json:"found,omitempty"`    // what both hosts said when it could not be decided where the guest is
 	Decision  decision                  `json:"decision,omitempty"` // what a person chose then
 }

@@ -19,6 +19,7 @@ type pilot struct {
 	run     *jobs.Run
 	started time.Time
 
+	slowed  int   // percent by which the guest was slowed at most
 	cap     int64 // of the bandwidth, as the policy's window last set it
 	limit   int   // the limit of the pause last asked for, in milliseconds
 	round   int   // the last iteration seen
@@ -51,6 +52,7 @@ func (p *pilot) steer(ctx context.Context, now time.Time) {
 		p.ended, p.phase = true, domain.MovePostCopy
 		p.run.NoReturn()
 	}
+	p.slowed = max(p.slowed, at.Throttle)
 	p.window(look, now)
 	p.tell(at, now)
 	if p.ended || at.Iteration <= p.round {

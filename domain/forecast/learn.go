@@ -1,0 +1,84 @@
+package forecast
+
+import (
+	"math"
+	"slices"
+
+	"novacron/domain"
+)
+
+// Path is what past migrations teach about a path.
+type Path struct {
+	Rate   int64                // bytes a second; 0: unknown
+	Spread float64              // standard deviation of the logarithm of what was over what the fit says
+	Setup  float64              // seconds that a migration takes beside copying; 0: unknown
+	Ratios map[string][]float64 // by method: actual total time over the model's
+}
+
+const (
+	tellingBytes = 8 * domain.MiB // smaller ones say more of set-up than of the path
+	telling      = 5              // migrations from which the set-up is told apart from the copying
+	longestSetup = 10.0
+)
+
+// Learn fits a path to the live migrations that ended on it, newest first: seconds = set-up + bytes / rate, where both are medians over pairs (Theil and Sen), so that a few odd ones do
+// not count. One that a policy's cap held back says nothing of the rate, and one that was slowed or paused nothing of the set-up.
+func Learn(past []domain.MigrationRecord) Path {
+	p := Path{Ratios: map[string][]float64{}}
+	var bytes, seconds []float64
+	for _, m := range past {
+		if m.Mode != domain.MigrateLive || m.Result == nil || m.Result.Seconds <= 0 {
+			continue
+		}
+		if m.Forecast != nil && m.Forecast.Model > 0 {
+			p.Ratios[m.Forecast.Method] = append(p.Ratios[m.Forecast.Method], m.Result.Seconds/m.Forecast.Model)
+		}
+		held := m.Forecast != nil && m.Forecast.Cap > 0 && float64(m.Result.Bytes)/m.Result.Seconds > 0.5*float64(m.Forecast.Cap)
+		if m.Result.Bytes >= tellingBytes && !held {
+			bytes, seconds = append(bytes, float64(m.Result.Bytes)), append(seconds, m.Result.Seconds)
+		}
+	}
+	if len(bytes) == 0 {
+		return p
+	}
+	setup, perByte := fit(bytes, seconds)
+	p.Rate, p.Setup = int64(1/perByte), setup
+	var off float64
+	for i := range bytes {
+		z := math.Log(seconds[i] / (setup + bytes[i]*perByte))
+		off += z * z / float64(len(bytes))
+	}
+	// A handful of results shows less spread than there is.
+	p.Spread = max(0.05, math.Sqrt(off)) * (1 + 1/float64(len(bytes)))
+	return p
+}
+
+func fit(bytes, seconds []float64) (setup, perByte float64) {
+	var slopes, rest []float64
+	for i := range bytes {
+		for j := range i {
+			if apart := bytes[i] / bytes[j]; apart > 1.25 || apart < 0.8 {
+				slopes = append(slopes, (seconds[i]-seconds[j])/(bytes[i]-bytes[j]))
+			}
+		}
+	}
+	if len(bytes) >= telling && len(slopes) >= telling {
+		slices.Sort(slopes)
+		if perByte = quantile(slopes, 0.5); perByte > 0 {
+			for i := range bytes {
+				rest = append(rest, seconds[i]-bytes[i]*perByte)
+			}
+			slices.Sort(rest)
+			if setup = quantile(rest, 0.5); setup > 0 && setup < longestSetup {
+				return setup, perByte
+			}
+		}
+	}
+	// Too few, or too much alike, to tell the two apart.
+	rest = rest[:0]
+	for i := range bytes {
+		rest = append(rest, max(seconds[i]-usualSetup, seconds[i]/2)/bytes[i])
+	}
+	slices.Sort(rest)
+	return usualSetup, quantile(rest, 0.5)
+}
