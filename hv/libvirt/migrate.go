@@ -42,6 +42,11 @@ func (h *host) Migrate(ctx context.Context, uuid string, m hv.Migration) error {
 			flags |= f.flag
 		}
 	}
+	if m.Downtime > 0 && !m.Resume { // no parameter of the call says it, and QEMU keeps what it was told before
+		if err := h.TuneMigration(ctx, uuid, 0, m.Downtime); err != nil {
+			return err
+		}
+	}
 	return h.hours(ctx, "move "+n.Name, migrateLimit, func(l *golibvirt.Libvirt) error {
 		_, err := l.DomainMigratePerform3Params(n.Domain, golibvirt.OptString{m.URI}, params, nil, flags)
 		return err
