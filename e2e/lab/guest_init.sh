@@ -76,17 +76,38 @@ if [ "$(arg labtick)" = 1 ]; then
 	) &
 fi
 
-# Writes D MiB of memory in each second, as far as the processor can.
+# Sends B an echo request every 10 ms. Whose card has that address does not matter, nor whether anybody answers: requests are counted where they leave.
+B=$(arg labbeat)
+if [ -n "$B" ]; then
+	arp -s $B 02:00:00:00:00:01
+	ping -i 0.01 $B >/dev/null 2>&1 &
+fi
+
+# Holds H MiB of memory that is not zeros.
+H=$(arg labhold)
 D=$(arg labdirty)
+[ -z "$H$D" ] || dd if=/dev/urandom of=/tmp/seed bs=1M count=5 2>/dev/null
+if [ -n "$H" ]; then
+	i=0
+	while [ $i -lt $H ]; do
+		c=$((H - i)); [ $c -le 5 ] || c=5
+		dd if=/tmp/seed of=/tmp/hold bs=1M count=$c seek=$i conv=notrunc 2>/dev/null
+		i=$((i + c))
+	done
+	say NOVA-GUEST-HOLDS $H
+fi
+
+# Writes D MiB of memory in each second, as far as the processor can, and never what is there already: the same bytes again are no change to who samples pages.
 if [ -n "$D" ]; then
 	(
-		dd if=/dev/urandom of=/tmp/seed bs=1M count=4 2>/dev/null
+		n=0
 		while true; do
+			n=$((n + 1))
 			(
 				i=0
 				while [ $i -lt $D ]; do
 					c=$((D - i)); [ $c -le 4 ] || c=4
-					dd if=/tmp/seed of=/tmp/dirty bs=1M count=$c seek=$i conv=notrunc 2>/dev/null
+					dd if=/tmp/seed of=/tmp/dirty bs=1M count=$c seek=$i skip=$((n % 2)) conv=notrunc 2>/dev/null
 					i=$((i + c))
 				done
 			) &

@@ -171,6 +171,24 @@ func (h *Host) Plug(ctx context.Context) error {
 	return err
 }
 
+// Part keeps the hosts from one another, as when the link between two of them is down, while each still talks to this machine. Join ends that.
+func (l *Lab) Part(ctx context.Context) error { return l.isolate(ctx, "on") }
+
+// Join ends what Part began.
+func (l *Lab) Join(ctx context.Context) error { return l.isolate(ctx, "off") }
+
+func (l *Lab) isolate(ctx context.Context, how string) error {
+	for _, h := range l.Hosts {
+		if h.PID() == 0 {
+			continue // it has no link now, and gets a new one
+		}
+		if _, err := run(ctx, "ip", "link", "set", l.claim.link(h.index), "type", "bridge_slave", "isolated", how); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Exec runs a command on the host and returns what it printed.
 func (h *Host) Exec(ctx context.Context, command ...string) (string, error) {
 	pid := h.PID()
