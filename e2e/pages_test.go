@@ -73,6 +73,11 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 		}
 	}
 
+	var plan struct{ ID string }
+	if _, err := e.api.Do("POST", "/api/v1/plans", map[string]any{"hosts": []string{e.hosts[0]}}, &plan); err != nil {
+		t.Fatal(err)
+	}
+
 	p := browser.Open(t, e.URL, 1440, 900)
 	check := sound(t, p)
 	check("login", "/login")
@@ -93,6 +98,8 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 		{"host-vms", "/hosts/" + e.hosts[0] + "/vms"}, {"host-storage", "/hosts/" + e.hosts[0] + "/storage"}, {"host-networks", "/hosts/" + e.hosts[0] + "/networks"},
 		{"host-devices", "/hosts/" + e.hosts[0] + "/devices"}, {"host-events", "/hosts/" + e.hosts[0] + "/events"}, {"host-edit", "/hosts/" + e.hosts[0] + "/edit"},
 		{"host-remove", "/hosts/" + e.hosts[0] + "/remove"}, {"images", "/images"}, {"image-new", "/images/new"}, {"image-copies", "/images/copies"}, {"templates", "/templates"}, {"template-new", "/templates/new"}, {"tasks", "/tasks"}, {"task-failed", "/tasks/" + refused.ID}, {"events", "/events"},
+		{"vm-migrate", "/vms/" + running.ID + "/migrate"}, {"migrations", "/migrations"}, {"migration-policies", "/migrations/policies"}, {"migration-policy", "/migrations/policies/all"},
+		{"plans", "/plans"}, {"plan-new", "/plans/new?host=" + e.hosts[0]}, {"plan", "/plans/" + plan.ID}, {"plan-edit", "/plans/" + plan.ID + "/edit"},
 		{"account", "/account"}, {"mfa", "/account/mfa"}, {"search", "/search?q=web"}, {"not-found", "/vms/vm_nowhere"},
 	} {
 		check(page.name, page.path)
