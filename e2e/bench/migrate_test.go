@@ -161,6 +161,7 @@ func BenchmarkMigrateOverVirsh(b *testing.B) {
 		return whole, beats.Gap(began, began.Add(whole+settle/2))
 	}
 	virsh := func() {
+		p.virsh(at, "migrate-setmaxdowntime", "beat", "100") // as the policy begins
 		p.virsh(at, "migrate", "--live", "--p2p", "--persistent", "--undefinesource", "--abort-on-error", "--auto-converge", "beat", p.lab.Hosts[1-at].URI)
 	}
 	api := func() {
