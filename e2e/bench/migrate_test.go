@@ -69,7 +69,7 @@ func (p *pair) guest(name string, host int, memory int64, cmdline string) string
 		p.Fatal(err)
 	}
 	id := p.api.Change(p, "POST", "/api/v1/vms", map[string]any{
-		"name": name, "host": p.ids[host], "vcpus": 1, "memory_bytes": memory, "accel": "tcg", "start": true,
+		"name": name, "host": p.ids[host], "vcpus": 1, "memory_bytes": memory, "accel": "tcg", "graphics": "none", "start": true, // virsh alone cannot move a screen to an address of the other host
 		"boot": map[string]any{"kernel": kernel, "initrd": initrd, "cmdline": lab.Cmdline + " labdhcp=0 " + cmdline},
 		"nics": []map[string]any{{"network": "default"}},
 	}, "succeeded").Resource.ID
