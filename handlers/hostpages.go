@@ -22,7 +22,7 @@ import (
 	"novacron/views/live"
 )
 
-var hostTabs = []string{"summary", "vms", "storage", "networks", "devices", "events"}
+var hostTabs = []string{"summary", live.MonitorTab, "vms", "storage", "networks", "devices", "events"}
 
 // trialWait is how long a trial or the first connection may keep the form waiting; the job itself has deadlines for every step.
 const trialWait = 20 * time.Second
@@ -130,6 +130,14 @@ func (s *server) hostPage(c echo.Context) (int, templ.Component, error) {
 	}
 	h := m.Row.Host
 	status := http.StatusOK
+	if m.Tab == live.MonitorTab {
+		if m.Monitor, err = s.chartSet(ctx, c.Request().URL, domain.HostCharts(h.ID, h.Name)); err != nil {
+			return 0, nil, err
+		}
+		if m.Monitor.Marks, err = s.marksOf(ctx, db.EventQuery{HostID: h.ID}, m.Monitor.Span); err != nil {
+			return 0, nil, err
+		}
+	}
 	if m.Tab == "vms" {
 		if m.List, status, err = s.listFor(ctx, subject(c), c.Request().URL, &h); err != nil {
 			return 0, nil, err

@@ -34,6 +34,8 @@ type viewer struct {
 	at    *url.URL // the page's own address: its filter, tab and host
 	total int      // VMs that matched when the page was made; -1 unknown
 	sub   auth.Subject
+
+	charts []domain.Chart // that it shows and that go on
 }
 
 // live is the page's one event stream. The order is what makes it complete: the cursor first (the page took it before it read), then read, render
@@ -86,7 +88,34 @@ func (s *server) follow(ctx context.Context, r *http.Request, v *viewer, seq int
 	_, version, _ := s.hub.news(0)
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
+	tick, stop, err := s.tick(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	due := false // what is measured is to be sent
 	for {
+		select {
+		case <-tick:
+			due = true
+		default:
+		}
+		if due {
+			due = false
+			if alive, err := s.stillThere(r, v, out); err != nil || !alive {
+				return nil
+			}
+			body, err := s.measured(v.sub.With(ctx), v)
+			if err != nil {
+				if ctx.Err() == nil {
+					s.logError(ctx, err, "what was measured could not be drawn")
+				}
+				return nil
+			}
+			if err := out.message(0, body); err != nil {
+				return nil
+			}
+		}
 		moves, newVersion, more := s.hub.news(version)
 		evs, gap := feed.Since(seq, batchMost)
 		if len(evs) == 0 && !gap && len(moves) == 0 {
@@ -101,6 +130,8 @@ func (s *server) follow(ctx context.Context, r *http.Request, v *viewer, seq int
 					return nil
 				}
 			case <-more:
+			case <-tick:
+				due = true
 			}
 			continue
 		}

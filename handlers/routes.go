@@ -220,6 +220,8 @@ func (s *server) table() []route {
 		{get, live.PatSecGroupDel, access.SecGroupManage, s.secGroupAsk},
 		{post, live.PatSecGroupDel, access.SecGroupManage, s.secGroupDelete},
 
+		{get, live.Compare, access.VMRead, s.kept(s.compare)},
+		{get, live.ChartCSV, access.VMRead, s.chartCSV},
 		{get, live.Tasks, access.JobRead, s.kept(s.taskList)},
 		{get, live.PatTask, access.JobRead, s.taskPage},
 		{post, live.PatTaskAction, access.JobCancel, s.taskAct},

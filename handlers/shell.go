@@ -17,6 +17,7 @@ import (
 	"novacron/db"
 	"novacron/domain"
 	"novacron/handlers/memo"
+	"novacron/views/charts"
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/vms"
@@ -55,6 +56,12 @@ type shellCache struct {
 	parts  *memo.Memo[string, []byte]
 
 	nets *memo.Memo[struct{}, estateNets]
+
+	// What the overview shows of what is measured.
+	estates      *memo.Memo[estateKey, []byte]
+	estateSets   *memo.Memo[estateKey, charts.Set]
+	estatePoints *memo.Memo[estateKey, charts.Points]
+	heats        *memo.Memo[heatKey, []charts.HeatRow]
 }
 
 func newShellCache(d *db.DB, clock func() time.Time) *shellCache {
@@ -71,6 +78,11 @@ func newShellCache(d *db.DB, clock func() time.Time) *shellCache {
 		totals:     memo.New[string, int](d.Feed().Last, clock, 100),
 		parts:      memo.New[string, []byte](d.Feed().Last, clock, 2000),
 		nets:       memo.New[struct{}, estateNets](d.Feed().Last, clock, 1),
+
+		estates:      memo.New[estateKey, []byte](d.Feed().Last, clock, 40),
+		estateSets:   memo.New[estateKey, charts.Set](d.Feed().Last, clock, 40),
+		estatePoints: memo.New[estateKey, charts.Points](d.Feed().Last, clock, 40),
+		heats:        memo.New[heatKey, []charts.HeatRow](d.Feed().Last, clock, 10),
 	}
 }
 

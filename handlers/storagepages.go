@@ -186,8 +186,14 @@ func (s *server) volumesModel(ctx context.Context, u *url.URL, pool *storage.Poo
 
 func (s *server) poolPage(c echo.Context) (int, templ.Component, error) {
 	after := s.DB.Feed().Last()
-	m, err := s.poolShow(c.Request().Context(), c.Param("id"), c.Request().URL)
+	ctx := c.Request().Context()
+	m, err := s.poolShow(ctx, c.Param("id"), c.Request().URL)
 	if err != nil {
+		return 0, nil, err
+	}
+	if of, err := s.chartsAt(ctx, m.Pool.ID, c.Request().URL); err != nil {
+		return 0, nil, err
+	} else if m.Monitor, err = s.chartSet(ctx, c.Request().URL, of); err != nil {
 		return 0, nil, err
 	}
 	sh, err := s.shellFor(c, page{title: m.Pool.Name, section: layout.SectionStorage, on: m.Pool.ID, select_: m.Pool.ID, after: after, crumbs: []layout.Crumb{{Label: "Storage", URL: live.Storage}}})

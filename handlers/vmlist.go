@@ -168,6 +168,16 @@ func (s *server) overview(c echo.Context) (int, templ.Component, error) {
 	}
 	sh.Live = withTotal(sh.Live, m.List.Total)
 	s.shell.drawnRows.into(ctx, sh, &m.List)
+	if s.Series != nil {
+		drawn, err := s.estate(ctx, subject(c), c.Request().URL)
+		if err != nil {
+			return 0, nil, err
+		}
+		m.Estate = templ.Raw(string(drawn))
+		if m.Charts, err = s.estateSet(ctx, subject(c), c.Request().URL); err != nil {
+			return 0, nil, err
+		}
+	}
 	return status, vms.OverviewPage(sh, m), nil
 }
 

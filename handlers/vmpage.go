@@ -25,7 +25,7 @@ const (
 	tabEvents    = 100
 )
 
-var vmTabs = []string{"summary", "hardware", live.GuestTab, "snapshots", "console", "tasks", "events", "definition"}
+var vmTabs = []string{"summary", "hardware", live.GuestTab, live.MonitorTab, "snapshots", "console", "tasks", "events", "definition"}
 
 func (s *server) vmPage(c echo.Context) error {
 	kept, ok := s.takeDraft(c)
@@ -51,6 +51,14 @@ func (s *server) showVM(c echo.Context, status int, tab string, touch func(*vms.
 		return err
 	}
 	touch(&m)
+	if m.Tab == live.MonitorTab {
+		if m.Monitor, err = s.chartSet(c.Request().Context(), c.Request().URL, domain.VMCharts(m.VM.ID)); err != nil {
+			return err
+		}
+		if m.Monitor.Marks, err = s.marksOf(c.Request().Context(), db.EventQuery{Resource: m.VM.ID}, m.Monitor.Span); err != nil {
+			return err
+		}
+	}
 	sh, err := s.shellFor(c, page{
 		title: m.VM.Name, section: layout.SectionVMs, on: m.VM.ID, host: m.VM.HostID, select_: m.VM.ID, after: after,
 		crumbs: []layout.Crumb{{Label: "Virtual machines", URL: live.VMs}, {Label: m.Host.Name, URL: live.Host(m.Host.ID)}},

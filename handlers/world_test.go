@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,6 +24,7 @@ import (
 	"novacron/auth"
 	"novacron/auth/access"
 	"novacron/db"
+	"novacron/db/series"
 	"novacron/domain"
 	"novacron/hv/hvtest"
 	"novacron/hv/pool"
@@ -48,6 +50,7 @@ type world struct {
 	engine  *jobs.Engine
 	auth    *auth.Auth
 	fake    *hvtest.Fake
+	series  *series.Store
 	srv     *server
 	e       *echo.Echo
 	closing chan struct{}
@@ -101,8 +104,12 @@ func newWorld(t testing.TB) *world {
 	}
 	front.UseLibrary(shelf)
 	front.Register(hosts, w.fake, rec)
+	if w.series, err = series.Open(t.TempDir(), log, series.Options{}); err != nil {
+		t.Fatal(err)
+	}
 	deps := Deps{
-		DB: d, Engine: w.engine, Fleet: front, Auth: w.auth, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now,
+		Series: w.series,
+		DB:     d, Engine: w.engine, Fleet: front, Auth: w.auth, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now,
 		Static: static.Files(), Version: "test", Closing: w.closing,
 	}
 	if _, err := New(deps); err != nil {
@@ -129,7 +136,7 @@ func newWorld(t testing.TB) *world {
 				t.Errorf("something ended: %v", err)
 			}
 		}
-		if err := d.Close(); err != nil {
+		if err := errors.Join(w.series.Close(), d.Close()); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {

@@ -258,6 +258,7 @@ func pages() []page {
 	pg = append(pg, accessPages()...)
 	pg = append(pg, signInPages()...)
 	pg = append(pg, page{"vm-cards", vms.ShowPage(vmShell("hardware", 1), withCards(vmPage("hardware", 1)))}, page{"vm-addresses", vms.ShowPage(vmShell("", 1), withCards(vmPage("summary", 1)))})
+	pg = append(pg, chartPages(sh, vmShell)...)
 	return append(pg,
 		page{"move", migrate.MovePage(sh("Move web-prod-01", layout.SectionVMs, "/vms/vm_1/migrate"), sampleMove())},
 		page{"evacuate", migrate.EvacuatePage(sh("Evacuate hv-ams-01", layout.SectionHosts, "/hosts/host_1/evacuate"), sampleEvacuate())},

@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"novacron/auth/access"
+	"novacron/db"
 	"novacron/db/series"
 	"novacron/domain"
 )
@@ -320,10 +321,15 @@ func (s *server) view(ctx context.Context) (series.View, error) {
 	if s.Series == nil {
 		return series.View{}, domain.Errorf(domain.Unavailable, "Nothing is measured here.")
 	}
+	return ViewOf(ctx, s.DB)
+}
+
+// ViewOf is the part of the samples that the context's person may read.
+func ViewOf(ctx context.Context, d *db.DB) (series.View, error) {
 	if domain.SightOf(ctx).Full() {
 		return series.View{All: true}, nil
 	}
-	ids, err := s.DB.VMsInSight(ctx)
+	ids, err := d.VMsInSight(ctx)
 	return series.View{VMs: ids}, err
 }
 

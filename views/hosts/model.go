@@ -5,6 +5,7 @@ package hosts
 
 import (
 	"novacron/domain"
+	"novacron/views/charts"
 	"novacron/views/vms"
 )
 
@@ -35,6 +36,7 @@ type Page struct {
 	Volumes  []domain.Volume
 	Networks []domain.Network
 	Devices  []DeviceRow // tab devices
+	Monitor  charts.Set  // tab monitor
 	Events   []domain.Event
 	Jobs     []domain.Job // a few on summary
 }

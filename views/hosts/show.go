@@ -16,7 +16,7 @@ func tabsOf(m Page) []ui.Tab {
 	tab := func(name, label string, count int) ui.Tab {
 		return ui.Tab{Label: label, URL: live.HostTab(id, name), Active: m.Tab == name || m.Tab == "" && name == "summary", Count: count}
 	}
-	return []ui.Tab{tab("summary", "Summary", 0), tab("vms", "VMs", m.Row.VMs), tab("storage", "Storage", 0), tab("networks", "Networks", 0), tab("devices", "Devices", 0), tab("events", "Events", 0)}
+	return []ui.Tab{tab("summary", "Summary", 0), tab(live.MonitorTab, "Monitor", 0), tab("vms", "VMs", m.Row.VMs), tab("storage", "Storage", 0), tab("networks", "Networks", 0), tab("devices", "Devices", 0), tab("events", "Events", 0)}
 }
 
 func cpuText(f domain.HostFacts) string {

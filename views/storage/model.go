@@ -6,6 +6,7 @@ package storage
 
 import (
 	"novacron/domain"
+	"novacron/views/charts"
 )
 
 // Pool is one pool of the estate, with the hosts that see it.
@@ -65,6 +66,7 @@ type PoolPage struct {
 	Pool    Pool
 	Volumes VolumeList
 	Job     *domain.Job
+	Monitor charts.Set
 }
 
 // VolumePage is one volume.

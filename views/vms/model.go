@@ -10,6 +10,7 @@ import (
 	"github.com/a-h/templ"
 
 	"novacron/domain"
+	"novacron/views/charts"
 )
 
 // Columns of the list, in the default order. "name" and "state" cannot be hidden.
@@ -67,6 +68,8 @@ type Overview struct {
 	Pools     int
 	Attention []Attention
 	List      List
+	Charts    charts.Set      // over the time that is chosen
+	Estate    templ.Component // where the load is, as it was drawn; nil: nothing is measured
 }
 
 // Attention is one thing that needs a person.
@@ -91,6 +94,7 @@ type Page struct {
 	Cards       Cards                 // tab hardware
 	Snapshots   Snapshots             // tab snapshots
 	Guest       Guest                 // tab guest
+	Monitor     charts.Set            // tab monitor
 	Devices     []DeviceInfo          // tab hardware: what the host could give it
 	Choices     Choices               // tab hardware: what disks and cards may be added from
 	Origin      Origin                // tab summary

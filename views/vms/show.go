@@ -308,7 +308,7 @@ func tabsOf(s layout.Shell, m Page) []ui.Tab {
 	tab := func(id, label string, count int, mark bool) ui.Tab {
 		return ui.Tab{Label: label, URL: live.VMTab(m.VM.ID, id), Active: m.Tab == id || m.Tab == "" && id == "summary", Count: count, Mark: mark}
 	}
-	out := []ui.Tab{tab("summary", "Summary", 0, false), tab("hardware", "Hardware", 0, len(m.VM.Pending) > 0), tab(live.GuestTab, "Guest", 0, false), tab("snapshots", "Snapshots", 0, m.Snapshots.long())}
+	out := []ui.Tab{tab("summary", "Summary", 0, false), tab("hardware", "Hardware", 0, len(m.VM.Pending) > 0), tab(live.MonitorTab, "Monitor", 0, false), tab(live.GuestTab, "Guest", 0, false), tab("snapshots", "Snapshots", 0, m.Snapshots.long())}
 	if s.May("vm.console") {
 		out = append(out, tab("console", "Console", 0, false))
 	}
