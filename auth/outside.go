@@ -87,7 +87,7 @@ func (a *Auth) SaveProvider(ctx context.Context, by Subject, x domain.Provider) 
 			x.Secret = old.Secret
 		}
 	}
-	if x.Name = strings.TrimSpace(x.Name); x.Name == "" || len(x.Name) > 64 || strings.ContainsFunc(x.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if x.Name = strings.TrimSpace(x.Name); x.Name == "" || len(x.Name) > 64 || strings.ContainsFunc(x.Name, domain.Unseen) {
 		p.Add("name", "The provider needs a name.", "1 to 64 characters: the sign-in page shows it")
 	}
 	switch x.Kind {

@@ -5,6 +5,8 @@ import (
 	"net/mail"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"novacron/auth/access"
 	"novacron/db"
@@ -17,11 +19,17 @@ type NewUser struct {
 	Role, Tenant          string // the first role, in a tenant or in the estate; may be empty
 }
 
+// unnamed are characters that no sign-in name has.
+func unnamed(r rune) bool {
+	return domain.Unseen(r) || unicode.IsSpace(r) || strings.ContainsRune("/\\:%\"'`<>&|$*;", r)
+}
+
 func checkUser(p *domain.Problems, u domain.User) {
-	if u.Name == "" || len(u.Name) > 64 || strings.TrimSpace(u.Name) != u.Name || strings.ContainsFunc(u.Name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' || r == ':' }) {
-		p.Add("name", "That is not a name to sign in with.", "1 to 64 characters without spaces, such as ada or ada@example.org")
+	first, _ := utf8.DecodeRuneInString(u.Name)
+	if len(u.Name) > 64 || !unicode.IsLetter(first) && !unicode.IsDigit(first) && first != '_' || strings.ContainsFunc(u.Name, unnamed) {
+		p.Add("name", "That is not a name to sign in with.", "1 to 64 characters, a letter or digit first, without spaces and signs that mean something to programs, such as ada or ada@example.org")
 	}
-	if len(u.FullName) > 100 || strings.ContainsFunc(u.FullName, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if len(u.FullName) > 100 || strings.ContainsFunc(u.FullName, func(r rune) bool { return domain.Unseen(r) && r != '\u200c' && r != '\u200d' }) {
 		p.Add("full_name", "The full name cannot be kept.", "at most 100 characters on one line")
 	}
 	if u.Email != "" {
@@ -121,6 +129,7 @@ func (a *Auth) EditUser(ctx context.Context, by Subject, id string, e UserEdit) 
 		}
 		var p domain.Problems
 		checkUser(&p, u)
+		p = slices.DeleteFunc(p, func(f domain.FieldError) bool { return f.Field == "name" }) // it stays, whatever names were possible when it was made
 		if err := p.Err(); err != nil {
 			return err
 		}
@@ -160,7 +169,7 @@ func (a *Auth) DeleteUser(ctx context.Context, by Subject, id string) error {
 func (a *Auth) SaveGroup(ctx context.Context, by Subject, g domain.Group) (domain.Group, error) {
 	var p domain.Problems
 	g.Name = strings.TrimSpace(g.Name)
-	if g.Name == "" || len(g.Name) > 64 || strings.ContainsFunc(g.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if g.Name == "" || len(g.Name) > 64 || strings.ContainsFunc(g.Name, domain.Unseen) {
 		p.Add("name", "A group needs a name.", "1 to 64 characters")
 	}
 	users, err := a.db.Users(ctx)

@@ -44,7 +44,7 @@ func tokenHash(text string) string {
 
 // CheckTokenName validates what a token is called.
 func CheckTokenName(p *domain.Problems, field, name string) {
-	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+	if name == "" || len(name) > 64 || strings.ContainsFunc(name, domain.Unseen) {
 		p.Add(field, "A token needs a name that says what it is for.", "1 to 64 characters, for example ci or backup-script")
 	}
 }

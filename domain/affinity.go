@@ -46,7 +46,7 @@ func (r AffinityRule) Covers(id string, tags []string) bool {
 // Validate names all wrong fields at once.
 func (r AffinityRule) Validate() error {
 	var p Problems
-	if strings.TrimSpace(r.Name) == "" || len(r.Name) > 63 || strings.ContainsFunc(r.Name, func(c rune) bool { return c < 0x20 }) {
+	if strings.TrimSpace(r.Name) == "" || len(r.Name) > 63 || strings.ContainsFunc(r.Name, Unseen) {
 		p.Add("name", "A rule needs a name of at most 63 characters.", "for example keep the databases apart")
 	}
 	oneOf(&p, "kind", string(r.Kind), string(Affinity), string(AntiAffinity))

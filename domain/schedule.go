@@ -93,7 +93,7 @@ const maxKeep = 500
 // Validate names all wrong fields at once.
 func (s SnapshotSchedule) Validate() error {
 	var p Problems
-	if strings.TrimSpace(s.Name) == "" || len(s.Name) > 63 || strings.ContainsFunc(s.Name, func(r rune) bool { return r < 0x20 }) {
+	if strings.TrimSpace(s.Name) == "" || len(s.Name) > 63 || strings.ContainsFunc(s.Name, Unseen) {
 		p.Add("name", "A schedule needs a name of at most 63 characters.", "for example nightly")
 	}
 	if len(s.VMs) == 0 && len(s.Tags) == 0 {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Tenant is a team or project that owns VMs and must not see those of others. Its id is a slug that never changes; tenants nest two deep.
@@ -113,7 +115,7 @@ func Slugged(name string) string {
 
 // CheckTenant validates a tenant.
 func CheckTenant(p *Problems, t Tenant) {
-	if len(t.Name) == 0 || len(t.Name) > 64 || strings.ContainsFunc(t.Name, isControl) || !Slug(t.ID) {
+	if len(t.Name) == 0 || len(t.Name) > 64 || strings.ContainsFunc(t.Name, Unseen) || !Slug(t.ID) {
 		p.Add("name", "That is not a name for a tenant.", "1 to 64 characters with letters or digits, such as team-a")
 	}
 	if len(t.Notes) > 20000 {
@@ -124,4 +126,8 @@ func CheckTenant(p *Problems, t Tenant) {
 	}
 }
 
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+// Unseen reports whether a character has no look of its own: control characters, those that turn the direction of text around, and those of no width.
+// With them one name passes for another, and a line of a log for two.
+func Unseen(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp) || r == utf8.RuneError
+}
