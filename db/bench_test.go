@@ -152,3 +152,44 @@ func BenchmarkAdopt(b *testing.B) {
 		})
 	}
 }
+
+// A page of 5,000 volumes on 100 hosts, 20 of them on storage that two hosts share, as the first reader after a change pays for it.
+func BenchmarkVolumes(b *testing.B) {
+	d := open(b)
+	estate(b, d, 100, 1000)
+	write(b, d, func(tx *Tx) error {
+		for h := range 100 {
+			inv := domain.Inventory{Pools: []domain.Pool{{Name: "default", Type: "dir", Active: true, Target: "/images"}}}
+			if h < 2 {
+				inv.Pools = append(inv.Pools, domain.Pool{Name: "shared", Type: "netfs", Identity: "netfs:x:/y", Active: true, Target: "/mnt"})
+			}
+			for i := range 50 {
+				v := domain.Volume{Pool: "default", Name: fmt.Sprintf("v-%03d-%02d.qcow2", h, i), Format: "qcow2", CapacityBytes: domain.GiB, AllocationBytes: domain.MiB}
+				if v.Path = "/images/" + v.Name; h < 2 && i < 20 {
+					v.Pool, v.Name, v.Path = "shared", fmt.Sprintf("s-%02d", i), fmt.Sprintf("/mnt/s-%02d", i)
+				}
+				inv.Volumes = append(inv.Volumes, v)
+			}
+			if _, err := tx.ReplaceInventory(fmt.Sprintf("host_h-%d", h+1), inv); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for name, q := range map[string]VolumeQuery{"first page": {Limit: 100}, "by size": {Limit: 100, Sort: "size", Desc: true}, "orphans": {Limit: 100, Orphans: true}, "text": {Limit: 100, Search: "05"}} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := d.readVolumes(b.Context(), q); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("pools", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := d.readPools(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -75,7 +75,7 @@ func (d *DB) readPools(ctx context.Context) ([]PoolItem, error) {
 		N      int
 		Total  int64
 	}
-	err = d.read.SelectContext(ctx, &sums, `SELECT pool_id, count(*) AS n, sum(capacity_bytes) AS total FROM (SELECT pool_id, id, max(capacity_bytes) AS capacity_bytes FROM volumes GROUP BY pool_id, id) s GROUP BY pool_id`)
+	err = d.read.SelectContext(ctx, &sums, "SELECT v.pool_id, count(*) AS n, sum(v.capacity_bytes) AS total FROM volumes v WHERE "+oneRow+" GROUP BY v.pool_id")
 	if err != nil {
 		return nil, edge(err, "volume")
 	}
@@ -146,6 +146,11 @@ var volumeSorts = map[string]struct {
 	number bool
 }{"name": {"v.name", false}, "size": {"v.capacity_bytes", true}, "used": {"v.allocation_bytes", true}}
 
+// oneRow is the condition of a volume row v that it stands for its volume: the first host's. Only of a pool that is there more than once need anybody look
+// for another row, which for thousands of volumes on hosts of their own is most of what the list would cost.
+const oneRow = `(v.pool_id NOT IN (SELECT id FROM pools GROUP BY id HAVING count(*) > 1)
+	OR NOT EXISTS (SELECT 1 FROM volumes f WHERE f.id = v.id AND (f.host_id < v.host_id OR f.host_id = v.host_id AND f.pool < v.pool)))`
+
 // orphan is the condition of a volume row that no row of the same volume is used: by no VM, by nothing built on it, by no image.
 const orphan = `NOT EXISTS (SELECT 1 FROM volumes s JOIN disk_uses u ON u.host_id = s.host_id AND u.path = s.path WHERE s.id = v.id)
 	AND NOT EXISTS (SELECT 1 FROM volumes s JOIN disk_uses u ON u.host_id = s.host_id AND u.pool = s.pool AND u.volume = s.name WHERE s.id = v.id)
@@ -164,7 +169,7 @@ func (q VolumeQuery) conditions() (cond []string, args []any) {
 	if q.Host != "" {
 		cond, args = append(cond, "v.host_id = ?"), append(args, q.Host)
 	} else {
-		cond = append(cond, "NOT EXISTS (SELECT 1 FROM volumes f WHERE f.id = v.id AND (f.host_id < v.host_id OR f.host_id = v.host_id AND f.pool < v.pool))")
+		cond = append(cond, oneRow)
 	}
 	if q.Pool != "" {
 		cond, args = append(cond, "v.pool_id = ?"), append(args, q.Pool)

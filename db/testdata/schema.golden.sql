@@ -806,6 +806,8 @@ CREATE INDEX volumes_backing ON volumes (host_id, backing);
 
 CREATE INDEX volumes_id ON volumes (id);
 
+CREATE INDEX volumes_name ON volumes (name, id);
+
 CREATE INDEX volumes_path ON volumes (host_id, path);
 
 CREATE INDEX volumes_pool ON volumes (pool_id, name);
