@@ -189,6 +189,11 @@ func (tx *Tx) InsertTemplate(t domain.Template) error {
 	return tx.ownNew(t.ID)
 }
 
+// TemplateNameFree refuses the name of a template that there is already.
+func (tx *Tx) TemplateNameFree(name string) error {
+	return tx.nameFree("templates", "template", name, "")
+}
+
 // UpdateTemplate writes what people may edit, when the version is current (0: whichever it is).
 func (tx *Tx) UpdateTemplate(t domain.Template, version int64) error {
 	if err := tx.nameFree("templates", "template", t.Name, t.ID); err != nil {

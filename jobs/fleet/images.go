@@ -71,46 +71,61 @@ func (f *Fleet) NewImageVersion(ctx context.Context, actor string, req NewImage)
 		}
 		return v, job, err
 	}
-	image, fresh, err := f.imageFor(ctx, &req)
+	a, err := f.askVersion(ctx, &req)
 	if err != nil {
 		return none, domain.Job{}, err
-	}
-	if _, err := f.library(); err != nil {
-		return none, domain.Job{}, err
-	}
-	v := domain.ImageVersion{ID: domain.NewID("imgv", f.clock()), ImageID: image.ID, ImageName: image.Name, Arch: image.Arch, Label: req.Label, State: domain.ImageImporting,
-		Changelog: req.Changelog}
-	in := images.Import{VersionID: v.ID, Ref: v.Ref(), NewImage: fresh, SHA256: req.SHA256, Format: req.Format, Publish: req.Publish}
-	locks, err := f.sourceOf(ctx, req, &in)
-	if err != nil {
-		return none, domain.Job{}, err
-	}
-	v.Source = in.Source
-	insert := func(tx *db.Tx, jobID string) error {
-		if fresh {
-			if err := tx.InsertImage(image); err != nil {
-				return err
-			}
-		}
-		v.JobID = jobID
-		if err := tx.InsertImageVersion(v); err != nil {
-			return err
-		}
-		return tx.Emit(domain.Event{Kind: "image.created", Resource: imageRef(v), JobID: jobID, Actor: actor, Message: fmt.Sprintf("%s is being imported.", v.Ref())})
 	}
 	if req.Upload {
 		err := f.db.Write(ctx, func(tx *db.Tx) error {
-			if err := tx.SetSetting(uploadKey(v.ID), mustText(in)); err != nil {
+			if err := tx.SetSetting(uploadKey(a.v.ID), mustText(a.in)); err != nil {
 				return err
 			}
-			return insert(tx, "")
+			return a.insert(tx, actor, "")
 		})
-		return v, domain.Job{}, err
+		return a.v, domain.Job{}, err
 	}
 	job, err := f.engine.Enqueue(ctx, jobs.Request{
-		Kind: images.KindImport, Title: "Import " + v.Ref(), Resource: imageRef(v), Locks: append(locks, v.ID), Input: in, Actor: actor, Key: req.Key,
-	}, func(tx *db.Tx, job *domain.Job) error { return insert(tx, job.ID) })
-	return v, job, err
+		Kind: images.KindImport, Title: "Import " + a.v.Ref(), Resource: imageRef(a.v), Locks: append(a.locks, a.v.ID), Input: a.in, Actor: actor, Key: req.Key,
+	}, func(tx *db.Tx, job *domain.Job) error { return a.insert(tx, actor, job.ID) })
+	return a.v, job, err
+}
+
+// askedVersion is a version of an image that is about to be made.
+type askedVersion struct {
+	image domain.Image
+	fresh bool // the image is new, too
+	v     domain.ImageVersion
+	in    images.Import
+	locks []string
+}
+
+// askVersion checks a request and says what is to be made; nothing is written yet.
+func (f *Fleet) askVersion(ctx context.Context, req *NewImage) (a askedVersion, err error) {
+	if a.image, a.fresh, err = f.imageFor(ctx, req); err != nil {
+		return a, err
+	}
+	if _, err := f.library(); err != nil {
+		return a, err
+	}
+	a.v = domain.ImageVersion{ID: domain.NewID("imgv", f.clock()), ImageID: a.image.ID, ImageName: a.image.Name, Arch: a.image.Arch, Label: req.Label, State: domain.ImageImporting,
+		Changelog: req.Changelog}
+	a.in = images.Import{VersionID: a.v.ID, Ref: a.v.Ref(), NewImage: a.fresh, SHA256: req.SHA256, Format: req.Format, Publish: req.Publish}
+	a.locks, err = f.sourceOf(ctx, *req, &a.in)
+	a.v.Source = a.in.Source
+	return a, err
+}
+
+func (a *askedVersion) insert(tx *db.Tx, actor, jobID string) error {
+	if a.fresh {
+		if err := tx.InsertImage(a.image); err != nil {
+			return err
+		}
+	}
+	a.v.JobID = jobID
+	if err := tx.InsertImageVersion(a.v); err != nil {
+		return err
+	}
+	return tx.Emit(domain.Event{Kind: "image.created", Resource: imageRef(a.v), JobID: jobID, Actor: actor, Message: fmt.Sprintf("%s is being imported.", a.v.Ref())})
 }
 
 func imageRef(v domain.ImageVersion) domain.Ref {

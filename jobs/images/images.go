@@ -31,12 +31,15 @@ type Deps struct {
 func Kinds(d Deps) []jobs.Kind {
 	return []jobs.Kind{
 		{Name: KindImport, Steps: bind(d.importSteps), Abandon: d.abandonImport,
-			StuckHelp: "Look at the job's log for what was left on the host; remove a volume that begins with novacron-read- there, and delete a snapshot of the VM that begins with copying-, which merges it; then let the job go."},
+			StuckHelp: stuckImport},
+		{Name: KindTemplate, Steps: bind(d.templateSteps), Abandon: d.abandonTemplate, StuckHelp: stuckImport},
 		{Name: KindPlace, Steps: bind(d.placeSteps), StuckHelp: "Look at the pool on the host, then let the job go: a copy that is not complete is never used."},
 		{Name: KindCollect, Steps: bind(d.collectSteps), StuckHelp: "Some copies could not be removed. Put right what the last error names and try again, or let the job go."},
 		{Name: KindDelete, Steps: bind(d.deleteSteps), StuckHelp: "Some of the image's copies or its file could not be removed. Put right what the last error names and try again."},
 	}
 }
+
+const stuckImport = "Look at the job's log for what was left on the host; remove a volume that begins with novacron-read- there, and delete a snapshot of the VM that begins with copying-, which merges it; then let the job go."
 
 // bind reads a job's input before its steps are made.
 func bind[I any](steps func(I) []jobs.Step) func(json.RawMessage) ([]jobs.Step, error) {
