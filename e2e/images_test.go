@@ -187,13 +187,18 @@ func TestImagesBecomeVMs(t *testing.T) {
 		t.Error("the copy of the image on the host was changed")
 	}
 
-	// An image of a VM that runs, on a chain; a linked clone of a stopped one boots with what it wrote.
-	var running imported
-	if _, err = e.api.Do("POST", "/api/v1/images", map[string]any{"name": "fromvm", "source": map[string]any{"vm": a.ID}}, &running); err != nil || running.Job == nil {
-		t.Fatal(err, running)
+	// A template of a VM that runs, on a chain, with an image of its disk; a linked clone of a stopped one boots with what it wrote.
+	made := e.api.Change(t, "POST", "/api/v1/vms/"+a.ID+"/template", map[string]any{"name": "fromvm"}, "succeeded").Resource
+	var tmpl struct {
+		Versions []struct {
+			Spec struct{ Disks []struct{ Image string } }
+		}
 	}
-	if j := e.api.Await(t, running.Job.ID); j.State != "succeeded" {
-		t.Errorf("an image of a running VM: %+v", j)
+	if _, err := e.api.Do("GET", "/api/v1/templates/"+made.ID, nil, &tmpl); err != nil || len(tmpl.Versions) != 1 || len(tmpl.Versions[0].Spec.Disks) != 1 || !strings.HasPrefix(tmpl.Versions[0].Spec.Disks[0].Image, "fromvm@") {
+		t.Errorf("the template of a running VM: %+v, %v", tmpl, err)
+	}
+	if _, err := e.api.Do("DELETE", "/api/v1/templates/"+made.ID, nil, nil); err != nil {
+		t.Error(err)
 	}
 	e.api.Change(t, "DELETE", "/api/v1/images/fromvm", nil, "succeeded")
 	e.api.Change(t, "POST", "/api/v1/vms/"+a.ID+"/stop", nil, "succeeded")

@@ -147,6 +147,14 @@ func TestTemplatesInPages(t *testing.T) {
 		t.Errorf("it has %d bytes of memory", m)
 	}
 	admin.get("/templates/new?vm="+vm.ID).want(t, http.StatusOK, "Make a template from web-1")
+	admin.get("/vms/"+vm.ID).want(t, http.StatusOK, "/vms/"+vm.ID+"/template")
+	admin.get("/vms/"+vm.ID+"/template").want(t, http.StatusOK, "Make a template of web-1", "has no disk of its own", "Make the template")
+	admin.post("/vms/"+vm.ID+"/template", url.Values{"name": {"No Good"}, "description": {"Kept."}}).want(t, http.StatusUnprocessableEntity, `value="No Good"`, `value="Kept."`, "lower-case")
+	admin.post("/vms/"+vm.ID+"/template", url.Values{"name": {"web"}}).want(t, http.StatusConflict, "already")
+	admin.post("/vms/"+vm.ID+"/template", url.Values{"name": {"web-again"}}).want(t, http.StatusSeeOther)
+	w.job(w.newest("template.make").ID)
+	admin.get("/templates/web-again").want(t, http.StatusOK, "Made of web-1.")
+	admin.get("/vms/vm_none/template").want(t, http.StatusNotFound)
 	admin.post(at+"/versions/1/deprecate", nil).want(t, http.StatusSeeOther)
 	admin.get(at+"?version=1").want(t, http.StatusOK, "deprecated")
 	admin.get(at+"?version=9").want(t, http.StatusNotFound)
@@ -155,7 +163,9 @@ func TestTemplatesInPages(t *testing.T) {
 	admin.get("/templates").want(t, http.StatusOK, "shop")
 	admin.post(at+"/delete", url.Values{"confirm": {"web"}}).want(t, http.StatusUnprocessableEntity, "Type “shop”")
 	admin.post(at+"/delete", url.Values{"confirm": {"shop"}}).want(t, http.StatusSeeOther)
-	w.viewer().get("/templates/new").want(t, http.StatusForbidden)
+	viewer := w.viewer()
+	viewer.get("/templates/new").want(t, http.StatusForbidden)
+	viewer.get("/vms/"+vm.ID+"/template").want(t, http.StatusForbidden)
 }
 
 // The form of a template has every disk and every card: each can be changed, added and taken away, and what has no row stays.

@@ -197,6 +197,8 @@ func (s *server) table() []route {
 		{post, live.PatTemplateUse, access.VMCreate, s.templateMake},
 		{get, live.PatRollout, access.TemplateManage, s.rolloutPage},
 		{post, live.PatRollout, access.TemplateManage, s.rolloutStart},
+		{get, live.PatVMTemplate, access.TemplateManage, s.vmTemplatePage},
+		{post, live.PatVMTemplate, access.TemplateManage, s.vmTemplate},
 		{post, live.PatVMPin, access.VMEdit, s.vmPin},
 		{get, live.Networks, access.NetworkRead, s.kept(s.networkList)},
 		{post, live.Networks, access.NetworkManage, s.networkCreate},

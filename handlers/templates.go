@@ -431,6 +431,58 @@ func (s *server) rolloutStart(c echo.Context) error {
 	return s.showRollout(c, statusOf(err), problem(err))
 }
 
+// vmTemplatePage asks for the name of the template that a VM becomes.
+func (s *server) vmTemplatePage(c echo.Context) error {
+	return s.askVMTemplate(c, http.StatusOK, vms.MakeTemplate{})
+}
+
+func (s *server) askVMTemplate(c echo.Context, status int, m vms.MakeTemplate) error {
+	var err error
+	if m.VM, err = s.DB.VM(c.Request().Context(), c.Param("id")); err != nil {
+		return err
+	}
+	if m.Err == nil {
+		m.Name = m.VM.Name
+	}
+	m.Disk, m.Key = firstDisk(m.VM), rand.Text()
+	for _, d := range m.VM.Config.Disks {
+		if !provision.Shared(d) && d.Target != m.Disk {
+			m.More++
+		}
+	}
+	sh, err := s.shellFor(c, page{title: "Make a template of " + m.VM.Name, section: layout.SectionVMs, host: m.VM.HostID, select_: m.VM.ID,
+		crumbs: []layout.Crumb{{Label: "Virtual machines", URL: live.VMs}, {Label: m.VM.Name, URL: live.VM(m.VM.ID)}}})
+	if err != nil {
+		return err
+	}
+	return s.render(c, status, vms.TemplatePage(sh, m))
+}
+
+func (s *server) vmTemplate(c echo.Context) error {
+	ctx, id := c.Request().Context(), c.Param("id")
+	m := vms.MakeTemplate{Name: strings.TrimSpace(c.FormValue("name")), Description: strings.TrimSpace(c.FormValue("description"))}
+	err := subject(c).Require(access.ImageManage)
+	var job domain.Job
+	if err == nil {
+		job, err = s.Fleet.MakeTemplate(ctx, subject(c).Actor(), id, fleet.MakeTemplate{Name: m.Name, Description: m.Description, Key: onceKey(c)})
+	}
+	if err == nil {
+		job, err = s.settle(ctx, job, earlyEnd)
+	}
+	if err == nil {
+		to := live.VM(id)
+		if job.State == domain.JobSucceeded {
+			to = live.Template(job.Resource.ID)
+		}
+		return s.moveSaying(c, to, ended(job))
+	}
+	if code := domain.CodeOf(err); code == domain.Internal || code == domain.NotFound || code == domain.Denied {
+		return err
+	}
+	m.Err = problem(err)
+	return s.askVMTemplate(c, statusOf(err), m)
+}
+
 func (s *server) vmPin(c echo.Context) error {
 	id, on := c.Param("id"), truth(c.FormValue("on"))
 	if err := s.Fleet.PinVM(c.Request().Context(), subject(c).Actor(), id, on); err != nil {

@@ -110,6 +110,8 @@ func imagePages() []page {
 		{"template-use", templates.UsePage(sh("web", "/templates/tmpl_1/new-vm"), use)}, {"template-use-wrong", templates.UsePage(sh("web", "/templates/tmpl_1/new-vm"), useWrong)},
 		{"rollout", templates.RolloutPage(sh("web", "/templates/tmpl_1/rollout"), roll)}, {"rollout-none", templates.RolloutPage(sh("web", "/templates/tmpl_1/rollout"), templates.Rollout{Template: t, Version: t.Versions[0]})},
 		{"vm-new-library", vms.CreatePage(sh("New VM", "/vms/new"), vms.Create{Form: fromLib, Choices: ch, Key: "k"})}, {"vm-origin", vms.ShowPage(sh("web-prod-01", "/vms/vm_00"), origin)},
+		{"vm-template", vms.TemplatePage(sh("Make a template", "/vms/vm_10/template"), vms.MakeTemplate{VM: sampleVMs()[10], Disk: "vda", More: 2, Name: "legacy-erp"})},
+		{"vm-template-wrong", vms.TemplatePage(sh("Make a template", "/vms/vm_0/template"), vms.MakeTemplate{VM: sampleVMs()[0], Name: "No Good", Err: invalid(domain.FieldError{Field: "name", Msg: "That is no name.", Want: "lower-case letters"})})},
 		{"vm-clone-linked", vms.NamePage(sh("Clone", "/vms/vm_10/clone"), vms.Name{VM: sampleVMs()[10], Clone: true, Value: "x"})},
 	}
 }

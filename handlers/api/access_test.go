@@ -60,7 +60,7 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 		if strings.Contains(o.Path, ":id") {
 			body := map[string]string{"/rename": `{"name":"x"}`, "/clone": `{"name":"x"}`, "/revert": `{"field":"vcpus"}`, "/versions": `{"source":{"upload":true}}`,
 				"/place": `{"host":"x"}`, "/nics": `{"network":"x"}`, "/preview": `{"name":"x"}`, "/exec": `{"argv":["x"]}`,
-				"/tune": `{"downtime_ms":200}`, "/choose": `{"choice":"x"}`, "/password": `{"user":"x","password":"x"}`, "/ssh-keys": `{"user":"x","keys":[]}`, "/keys": `{"user":"x","keys":[]}`, "/instantiate": `{"name":"x"}`, "/rollout": `{}`, "/move": `{"pool":"x"}`, "/disks": `{"volume":"x"}`}[o.Path[strings.LastIndex(o.Path, "/"):]]
+				"/tune": `{"downtime_ms":200}`, "/choose": `{"choice":"x"}`, "/password": `{"user":"x","password":"x"}`, "/ssh-keys": `{"user":"x","keys":[]}`, "/keys": `{"user":"x","keys":[]}`, "/instantiate": `{"name":"x"}`, "/template": `{"name":"x"}`, "/rollout": `{}`, "/move": `{"pool":"x"}`, "/disks": `{"volume":"x"}`}[o.Path[strings.LastIndex(o.Path, "/"):]]
 			switch {
 			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/images"), o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/templates"):
 				body = `{"description":"x"}`

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"novacron/auth"
 	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
@@ -305,6 +306,26 @@ func (s *server) templateUse(tag string) {
 		}) (*changeOutput, error) {
 			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
 				return s.Fleet.RollOut(ctx, actor(ctx), in.ID, in.Body.Version, in.Body.VMs, key)
+			})
+		})
+	register(s, op{id: "make-vm-template", method: http.MethodPost, path: "/vms/{id}/template", tag: tag, perm: access.TemplateManage, status: 202, summary: "Make a template of a VM",
+		doc: "The VM may run: what is on its first disk now becomes a published image of the template's name, and the template's VMs begin as that, with hardware like the VM's; further " +
+			"disks begin empty. It needs image.manage as well. The job's resource is the template, which is there when the job is done."},
+		func(ctx context.Context, in *struct {
+			ActParams
+			Body struct {
+				Name        string `json:"name" doc:"Of the template, and of the image" example:"web"`
+				Description string `json:"description,omitempty"`
+				Changelog   string `json:"changelog,omitempty"`
+				Tenant      string `json:"tenant,omitempty" maxLength:"64" doc:"Whose it is to be; empty: the VM's own tenant's"`
+			}
+		}) (*changeOutput, error) {
+			if err := auth.SubjectOf(ctx).Require(access.ImageManage); err != nil {
+				return nil, err
+			}
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
+				b := in.Body
+				return s.Fleet.MakeTemplate(ctx, actor(ctx), in.ID, fleet.MakeTemplate{Name: b.Name, Description: b.Description, Changelog: b.Changelog, Tenant: b.Tenant, Key: key})
 			})
 		})
 	register(s, op{id: "get-vm-template", method: http.MethodGet, path: "/vms/{id}/template", tag: tag, perm: access.VMRead, status: 200, summary: "Say which template a VM came of"},

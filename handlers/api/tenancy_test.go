@@ -325,6 +325,23 @@ func TestTenantsOwnMoreThanVMs(t *testing.T) {
 		t.Errorf("A's VM is on B's network: %d %s", a.StatusCode, a.body)
 	}
 	w.change("POST", "/api/v1/vms", vm("y", "net-of-b"), token(w.b))
+	// What a VM becomes is its tenant's, whoever asks.
+	for name, by := range map[string][]opt{"made-by-a": {token(w.a)}, "made-by-the-admin": nil} {
+		job := w.change("POST", "/api/v1/vms/"+w.vmA+"/template", map[string]any{"name": name}, by...)
+		if job.Resource.Kind != "template" {
+			t.Errorf("the job is about %+v", job.Resource)
+		}
+		if v := want[Template](t, w.do("GET", "/api/v1/templates/"+job.Resource.ID, nil, token(w.a)), 200); v.Tenant != "team-a" || v.Name != name || len(v.Versions) != 1 {
+			t.Errorf("%+v", v)
+		}
+		if a := w.do("GET", "/api/v1/templates/"+name, nil, token(w.b)); a.StatusCode != 404 {
+			t.Errorf("B reads %s: %d %s", name, a.StatusCode, a.body)
+		}
+	}
+	refused(t, w.do("POST", "/api/v1/vms/"+w.vmA+"/template", map[string]any{"name": "made-by-a"}, token(w.a)), 409, "name")
+	refused(t, w.do("POST", "/api/v1/vms/"+w.vmA+"/template", map[string]any{"name": "No Good"}, token(w.a)), 422, "name")
+	refused(t, w.do("POST", "/api/v1/vms/"+w.vmA+"/template", map[string]any{"name": "x", "tenant": "team-b"}, token(w.a)), 422, "tenant")
+	refused(t, w.do("POST", "/api/v1/vms/"+w.vmB+"/template", map[string]any{"name": "x"}, token(w.a)), 404, "")
 	// What a tenant makes is its own.
 	mine := w.change("POST", "/api/v1/volumes", map[string]any{"pool": "default", "name": "data-of-a", "size_bytes": 1 << 20}, token(w.a)).Resource.ID
 	if v := want[map[string]any](t, w.do("GET", "/api/v1/volumes/"+mine, nil, token(w.a)), 200); v["tenant"] != "team-a" {

@@ -26,6 +26,7 @@ const (
 	PatTemplateDel  = "/templates/:id/delete"              // GET dialog, POST confirm
 	PatTemplateUse  = "/templates/:id/new-vm"              // GET form, POST makes a VM
 	PatRollout      = "/templates/:id/rollout"             // GET version: preview; POST version, vms
+	PatVMTemplate   = "/vms/:id/template"                  // GET dialog, POST name, description: makes a template of the VM
 	PatVMPin        = "/vms/:id/template/pin"              // POST on=1 or on=0
 
 	ImageRegion    = "image-region"
@@ -105,3 +106,6 @@ func Rollout(id string, n int) string {
 
 // VMPin keeps a VM out of roll-outs.
 func VMPin(id string) string { return at("vms", id, "template", "pin") }
+
+// VMTemplate makes a template of the VM.
+func VMTemplate(id string) string { return at("vms", id, "template") }

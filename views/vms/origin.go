@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"novacron/domain"
+	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/ui"
 )
@@ -14,6 +15,48 @@ type Origin struct {
 	Template *domain.VMTemplate
 	Newest   int // the template's newest version
 	Images   []domain.ImageVersion
+}
+
+// MakeTemplate is the dialog that makes a template of a VM.
+type MakeTemplate struct {
+	VM                domain.VM
+	Disk              string // the disk that becomes the image; empty: it has none of its own
+	More              int    // further disks, which begin empty
+	Name, Description string
+	Err               *domain.Error
+	Key               string
+}
+
+func (m MakeTemplate) text() string {
+	if m.Disk == "" {
+		return m.VM.Name + " has no disk of its own, so only its hardware becomes the template."
+	}
+	out := "What is on disk " + m.Disk + " now is copied into the image library, and VMs of the template begin as that, with the hardware of " + m.VM.Name + "."
+	if anyRuns([]domain.VM{m.VM}) {
+		out += " It runs on meanwhile: its disk is held still for the copy, quiesced by the guest agent if there is one."
+	}
+	switch {
+	case m.More == 1:
+		out += " Its other disk begins empty."
+	case m.More > 1:
+		out += fmt.Sprintf(" Its %d other disks begin empty.", m.More)
+	}
+	return out
+}
+
+func (m MakeTemplate) nameHelp() string {
+	if m.Disk == "" {
+		return ""
+	}
+	return "The image has the same name."
+}
+
+// templateURL is the dialog, or the form for who may make templates and no images.
+func templateURL(s layout.Shell, vm domain.VM) string {
+	if s.May("image.manage") {
+		return live.VMTemplate(vm.ID)
+	}
+	return live.With(live.TemplateNew, "vm", vm.ID)
 }
 
 // begin makes the form one for a VM that begins as an image of the library.
