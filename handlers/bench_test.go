@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,7 +12,23 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"novacron/db"
+	"novacron/domain"
 )
+
+// volumes gives a host a pool with n volumes.
+func (w *world) volumes(hostID string, n int) {
+	w.t.Helper()
+	inv := domain.Inventory{Pools: []domain.Pool{{Name: "default", Type: "dir", Active: true, CapacityBytes: domain.TiB, Target: "/images"}}}
+	for i := range n {
+		name := fmt.Sprintf("g%04d.qcow2", i)
+		inv.Volumes = append(inv.Volumes, domain.Volume{Pool: "default", Name: name, Path: "/images/" + name, Format: "qcow2", CapacityBytes: domain.GiB, AllocationBytes: domain.MiB})
+	}
+	if err := w.db.Write(context.Background(), func(tx *db.Tx) error { _, err := tx.ReplaceInventory(hostID, inv); return err }); err != nil {
+		w.t.Fatal(err)
+	}
+}
 
 // BenchmarkVMList reads the list of an estate of 1,000 VMs with 20 readers at once, over real connections. An address with %d is another page each
 // time: what a page costs that nobody has asked for before.
@@ -19,9 +36,9 @@ func BenchmarkVMList(b *testing.B) {
 	w := newWorld(b)
 	who := w.admin()
 	for i := range 100 {
-		w.mirrored(fmt.Sprintf("h%03d", i), 10)
+		w.volumes(w.mirrored(fmt.Sprintf("h%03d", i), 10), 50)
 	}
-	for _, path := range []string{"/vms", "/", "/vms?filter=state:running&sort=memory", "/vms?n=%d", "/tasks"} {
+	for _, path := range []string{"/vms", "/", "/vms?filter=state:running&sort=memory", "/vms?n=%d", "/tasks", "/storage?n=%d", "/storage/volumes?n=%d"} {
 		b.Run(path, func(b *testing.B) {
 			const readers = 20
 			who.c.Transport.(*http.Transport).MaxIdleConnsPerHost = readers
