@@ -197,6 +197,7 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	p.send(b, live.PatVMNICAct, form("x", ""), at(":mac", "52:54:00:77:00:01", ":do", "detach")...)
 	p.send(b, live.PatDisk, form("x", ""), at(":target", "vda", ":action", "eject")...)
 	p.send(b, live.PatDeviceAttach, form("vm", vm.ID), ":id", host.ID, ":device", "pci_0000_41_00_0")
+	p.send(b, live.PatVMTemplate, form("name", "No Name", "description", "x"), at()...)
 	p.send(b, live.PatVMPin, form("on", "1"), at()...)
 	p.send(b, live.PatVMMigrate, form("host", host.ID), at()...)
 	p.send(b, live.PatMigrationRule, form("stall", "pause"), ":id", "default")
