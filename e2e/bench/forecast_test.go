@@ -69,7 +69,7 @@ func BenchmarkForecast(b *testing.B) {
 			<-time.After(2 * time.Second) // it writes again as it did
 			to := 1 - g.at
 			p.foresee(g.id, to, map[string]any{"mode": "live"})
-			p.api.Change(b, "POST", "/api/v1/vms/"+g.id+"/migrate", map[string]any{"host": p.ids[to], "mode": "live"}, "succeeded")
+			p.change("/api/v1/vms/"+g.id+"/migrate", map[string]any{"host": p.ids[to], "mode": "live"})
 			g.at = to
 			p.virsh(g.at, "suspend", g.name)
 			m := p.last(g.id)

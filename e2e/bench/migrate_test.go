@@ -76,6 +76,29 @@ func (p *pair) guest(name string, host int, memory int64, cmdline string) string
 	return id
 }
 
+// change asks for something that may take long on a busy machine and waits until it is done.
+func (p *pair) change(path string, in any) {
+	p.Helper()
+	var j server.Job
+	if _, err := p.api.Do("POST", path+"?wait=60s", in, &j); err != nil {
+		p.Fatal(err)
+	}
+	if !j.Ended() {
+		server.Wait(p, 20*time.Minute, "the job to end", func() error {
+			if _, err := p.api.Do("GET", "/api/v1/jobs/"+j.ID, nil, &j); err != nil {
+				return err
+			}
+			if !j.Ended() {
+				return server.Not("an ended job", j.State)
+			}
+			return nil
+		})
+	}
+	if j.State != "succeeded" {
+		p.Fatalf("%s: the job is %s: %+v", path, j.State, j.Error)
+	}
+}
+
 // at waits until NovaCron has a VM running on a host.
 func (p *pair) at(id string, host int) {
 	p.Helper()
@@ -165,7 +188,7 @@ func BenchmarkMigrateOverVirsh(b *testing.B) {
 		p.virsh(at, "migrate", "--live", "--p2p", "--persistent", "--undefinesource", "--abort-on-error", "--auto-converge", "beat", p.lab.Hosts[1-at].URI)
 	}
 	api := func() {
-		p.api.Change(b, "POST", "/api/v1/vms/"+id+"/migrate", map[string]any{"host": p.ids[1-at], "mode": "live"}, "succeeded")
+		p.change("/api/v1/vms/"+id+"/migrate", map[string]any{"host": p.ids[1-at], "mode": "live"})
 	}
 	for b.Loop() {
 		var whole, silence [3][]time.Duration
@@ -238,7 +261,7 @@ func BenchmarkColdCopy(b *testing.B) {
 			disks = append(disks, disk(b, file(at), before))
 			syscall.Sync()
 			d := timed(func() {
-				p.api.Change(b, "POST", "/api/v1/vms/"+id+"/migrate", map[string]any{"host": p.ids[1-at], "mode": "cold"}, "succeeded")
+				p.change("/api/v1/vms/"+id+"/migrate", map[string]any{"host": p.ids[1-at], "mode": "cold"})
 				syscall.Sync()
 			})
 			ours = append(ours, rate(before, d))
