@@ -19,13 +19,14 @@ const (
 	tellingBytes = 8 * domain.MiB // smaller ones say more of set-up than of the path
 	telling      = 5              // migrations from which the set-up is told apart from the copying
 	longestSetup = 10.0
+	leastSetup   = 0.05
 )
 
-// Learn fits a path to the live migrations that ended on it, newest first: seconds = set-up + bytes / rate, where both are medians over pairs (Theil and Sen), so that a few odd ones do
-// not count. One that a policy's cap held back says nothing of the rate, and one that was slowed or paused nothing of the set-up.
+// Learn fits a path to the live migrations that ended on it, newest first: seconds = set-up + bytes / rate. QEMU tells the rate at which it sent memory, and then both are medians; where it does
+// not, they are medians over pairs (Theil and Sen). So a few odd ones do not count. One that a policy's cap held back says nothing of the rate.
 func Learn(past []domain.MigrationRecord) Path {
 	p := Path{Ratios: map[string][]float64{}}
-	var bytes, seconds []float64
+	var bytes, seconds, rates, besides []float64
 	for _, m := range past {
 		if m.Mode != domain.MigrateLive || m.Result == nil || m.Result.Seconds <= 0 {
 			continue
@@ -36,12 +37,23 @@ func Learn(past []domain.MigrationRecord) Path {
 		held := m.Forecast != nil && m.Forecast.Cap > 0 && float64(m.Result.Bytes)/m.Result.Seconds > 0.5*float64(m.Forecast.Cap)
 		if m.Result.Bytes >= tellingBytes && !held {
 			bytes, seconds = append(bytes, float64(m.Result.Bytes)), append(seconds, m.Result.Seconds)
+			if m.Result.CopyRate > 0 {
+				rates = append(rates, float64(m.Result.CopyRate))
+				besides = append(besides, max(0, m.Result.Seconds-float64(m.Result.Bytes)/float64(m.Result.CopyRate)))
+			}
 		}
 	}
 	if len(bytes) == 0 {
 		return p
 	}
-	setup, perByte := fit(bytes, seconds)
+	var setup, perByte float64
+	if len(rates) > 0 {
+		slices.Sort(rates)
+		slices.Sort(besides)
+		setup, perByte = max(quantile(besides, 0.5), leastSetup), 1/quantile(rates, 0.5)
+	} else {
+		setup, perByte = fit(bytes, seconds)
+	}
 	p.Rate, p.Setup = int64(1/perByte), setup
 	var off float64
 	for i := range bytes {

@@ -31,6 +31,14 @@ func TestAPathIsLearned(t *testing.T) {
 	}
 }
 
+func TestQEMUTellsTheRateOfOneMigration(t *testing.T) {
+	list := past(100)
+	list[0].Result.Seconds, list[0].Result.CopyRate = 7, 20*mib
+	if p := Learn(list); math.Abs(float64(p.Rate-20*mib)) > 100 || math.Abs(p.Setup-2) > 0.01 {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestFewOrEqualMigrationsTeachTheRateOnly(t *testing.T) {
 	for _, sizes := range [][]int64{{100}, {100, 400}, {100, 101, 102, 100, 101, 99, 100}} {
 		p := Learn(past(sizes...))

@@ -76,13 +76,6 @@ if [ "$(arg labtick)" = 1 ]; then
 	) &
 fi
 
-# Sends B an echo request every 10 ms. Whose card has that address does not matter, nor whether anybody answers: requests are counted where they leave.
-B=$(arg labbeat)
-if [ -n "$B" ]; then
-	arp -s $B 02:00:00:00:00:01
-	ping -i 0.01 $B >/dev/null 2>&1 &
-fi
-
 # Holds H MiB of memory that is not zeros.
 H=$(arg labhold)
 D=$(arg labdirty)
@@ -95,6 +88,13 @@ if [ -n "$H" ]; then
 		i=$((i + c))
 	done
 	say NOVA-GUEST-HOLDS $H
+fi
+
+# Sends B an echo request every 10 ms, once it holds its memory. Whose card has that address does not matter, nor whether anybody answers: requests are counted where they leave.
+B=$(arg labbeat)
+if [ -n "$B" ]; then
+	arp -s $B 02:00:00:00:00:01
+	ping -i 0.01 $B >/dev/null 2>&1 &
 fi
 
 # Writes D MiB of memory in each second, as far as the processor can, and never what is there already: the same bytes again are no change to who samples pages.

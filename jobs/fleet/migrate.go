@@ -133,8 +133,11 @@ func (f *Fleet) history(ctx context.Context, from, to string) (h forecast.Path, 
 	return h, nil
 }
 
-// emulatorBytes is what QEMU itself has resident beside its guest's memory.
-const emulatorBytes = 40 * domain.MiB
+// emulatorBytes is what QEMU itself has resident beside its guest's memory, and translatedBytes the guest's code as it was translated where there is no KVM.
+const (
+	emulatorBytes   = 40 * domain.MiB
+	translatedBytes = 32 * domain.MiB
+)
 
 func (f *Fleet) foresee(ctx context.Context, vm domain.VM, to string, plan preflight.Plan, memory *hv.GuestMemory) (*domain.MigrationForecast, error) {
 	past, err := f.history(ctx, vm.HostID, to)
@@ -154,7 +157,11 @@ func (f *Fleet) foretell(past forecast.Path, vm domain.VM, plan preflight.Plan, 
 	if memory != nil {
 		in.Dirty = memory.DirtyRate
 		if memory.Resident > 0 {
-			in.Used = min(max(memory.Resident-emulatorBytes, in.Memory/20), in.Memory)
+			beside := int64(emulatorBytes)
+			if vm.Live != nil && vm.Live.Accel == domain.AccelTCG {
+				beside += translatedBytes
+			}
+			in.Used = min(max(memory.Resident-beside, in.Memory/20), in.Memory)
 		}
 	}
 	out := forecast.Live(in)
