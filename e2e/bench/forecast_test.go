@@ -100,7 +100,8 @@ func BenchmarkForecast(b *testing.B) {
 			if m.DirtyRate != nil {
 				dirty = *m.DirtyRate >> 20
 			}
-			b.Logf("%2d %s (%d MiB, %d held, %d MiB/s; measured %d): %s %.1f s (%.1f to %.1f, model %.1f), converges %.2f; was %.1f s, %d MiB, pause %.0f ms, slowed %d %%", n, g.name, mixed[i].memory, mixed[i].hold, mixed[i].dirty,
+			// By itself, since of what a benchmark logs only ten lines are shown.
+			fmt.Printf("%2d %s (%d MiB, %d held, %d MiB/s; measured %d): %s %.1f s (%.1f to %.1f, model %.1f), converges %.2f; was %.1f s, %d MiB, pause %.0f ms, slowed %d %%\n", n, g.name, mixed[i].memory, mixed[i].hold, mixed[i].dirty,
 				dirty, m.Forecast.Method, m.Forecast.Seconds.P50, m.Forecast.Seconds.P05, m.Forecast.Seconds.P95, m.Forecast.Model, m.Forecast.Converges, m.Result.Seconds, m.Result.Bytes>>20, m.Result.DowntimeMS, m.Result.Throttle)
 		}
 		b.ReportMetric(100*median(errors), "median-error-%")

@@ -163,9 +163,9 @@ func BenchmarkMigrateOverVirsh(b *testing.B) {
 	}
 	defer beats.Close()
 	steady := func() { // it booted, holds its memory and beats
-		server.Wait(b, 2*time.Minute, "the guest's heart to beat", func() error {
-			if n := beats.Heard(time.Now().Add(-time.Second), time.Now()); n < 30 {
-				return server.Not("at least 30 beats in a second", n)
+		server.Wait(b, 10*time.Minute, "the guest's heart to beat", func() error {
+			if n := beats.Heard(time.Now().Add(-time.Second), time.Now()); n < 20 { // each is seen on more than one card; a busy machine's guest sends fewer
+				return server.Not("at least 20 beats in a second", n)
 			}
 			return nil
 		})
