@@ -153,6 +153,8 @@ func moveDirtyRate(t *testing.T, p MigrationPair) {
 func moveStopped(t *testing.T, p MigrationPair) {
 	m := runningGuest(t, p)
 	m.must(p.From.Stop(m.ctx(), m.spec.UUID))
+	_, err := p.From.MigrationProgress(m.ctx(), m.spec.UUID)
+	m.want(domain.NotFound, err, "the progress of a guest that does not run")
 	g, err := p.From.Guest(m.ctx(), m.spec.UUID)
 	m.must(err)
 	moved := hv.Migration{Sources: map[string]string{m.spec.Disks[0].Source: "/elsewhere/disk.raw"}}

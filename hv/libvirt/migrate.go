@@ -107,6 +107,9 @@ func (h *host) Receive(ctx context.Context, xml string, m hv.Migration) error {
 
 func (h *host) MigrationProgress(ctx context.Context, uuid string) (hv.MigrationProgress, error) {
 	p, kind, op, err := h.jobStats(ctx, uuid, 0)
+	if domain.Is(err, domain.Conflict) { // it does not run: its QEMU died, or the host had no power for a while
+		return p, domain.Errorf(domain.NotFound, "The VM is not being moved now.")
+	}
 	if err != nil {
 		return p, err
 	}
