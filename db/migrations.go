@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"strings"
 
 	"novacron/domain"
 )
@@ -32,6 +33,9 @@ func (r migrationRow) record() (domain.MigrationRecord, error) {
 	return m, parse(r.Result, &m.Result)
 }
 
+// migrationState is a move's state, or stuck while its job waits for a person.
+const migrationState = "CASE WHEN migrations.state = 'running' AND EXISTS (SELECT 1 FROM jobs WHERE jobs.id = migrations.job_id AND jobs.state = 'stuck') THEN 'stuck' ELSE migrations.state END"
+
 const migrationColumns = "job_id, vm_id, vm_name, from_id, from_name, to_id, to_name, mode, state, started, ended, dirty_rate, forecast, result"
 
 // MigrationQuery narrows a list of migrations; empty fields do not.
@@ -45,7 +49,7 @@ type MigrationQuery struct {
 func (d *DB) Migrations(ctx context.Context, q MigrationQuery) ([]domain.MigrationRecord, error) {
 	var cond []string
 	var args []any
-	for _, c := range []struct{ column, value string }{{"vm_id = ?", q.VM}, {"from_id = ?", q.From}, {"to_id = ?", q.To}, {"state = ?", q.State}, {"job_id < ?", q.Before}} {
+	for _, c := range []struct{ column, value string }{{"vm_id = ?", q.VM}, {"from_id = ?", q.From}, {"to_id = ?", q.To}, {migrationState + " = ?", q.State}, {"job_id < ?", q.Before}} {
 		if c.value != "" {
 			cond, args = append(cond, c.column), append(args, c.value)
 		}
@@ -54,7 +58,7 @@ func (d *DB) Migrations(ctx context.Context, q MigrationQuery) ([]domain.Migrati
 		q.Limit = 100
 	}
 	var rows []migrationRow
-	if err := d.read.SelectContext(ctx, &rows, "SELECT "+migrationColumns+" FROM migrations"+and(cond)+" ORDER BY job_id DESC LIMIT ?", append(args, q.Limit)...); err != nil {
+	if err := d.read.SelectContext(ctx, &rows, "SELECT "+strings.Replace(migrationColumns, " state,", " "+migrationState+" AS state,", 1)+" FROM migrations"+and(cond)+" ORDER BY job_id DESC LIMIT ?", append(args, q.Limit)...); err != nil {
 		return nil, edge(err, "migration")
 	}
 	out := make([]domain.MigrationRecord, len(rows))

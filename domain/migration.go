@@ -70,6 +70,7 @@ type MigrationFigures struct {
 	Rate       int64   `json:"rate"`             // bytes a second over the whole
 	Throttle   int     `json:"throttle_percent"` // by which the guest was slowed at most, so that the copying kept up; 0: it kept up by itself, or was not seen slowed
 	CopyRate   int64   `json:"copy_rate"`        // bytes a second while memory was sent, without what a migration costs besides; 0: not told
+	Paused     bool    `json:"paused,omitempty" doc:"It was paused, and still was when it had arrived"`
 }
 
 // MigrationRecord is one migration with its forecast beside its result.

@@ -108,7 +108,7 @@ var actionFrom = map[VMAction][]VMState{
 	ActEdit:     {VMRunning, VMPaused, VMStopped, VMCrashed},
 	ActDelete:   {VMRunning, VMPaused, VMStopped, VMSaved, VMCrashed},
 	ActConsole:  {VMRunning, VMPaused},
-	ActMigrate:  {VMRunning, VMStopped, VMCrashed},
+	ActMigrate:  {VMRunning, VMPaused, VMStopped, VMCrashed},
 }
 
 var actionVerb = map[VMAction]string{

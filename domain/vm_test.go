@@ -10,7 +10,7 @@ import (
 func TestEveryActionInEveryState(t *testing.T) {
 	allowed := map[VMState]string{
 		VMRunning: "shutdown reboot pause console save edit migrate reset stop delete",
-		VMPaused:  "resume console save edit reset stop delete",
+		VMPaused:  "resume console save edit migrate reset stop delete",
 		VMStopped: "start edit migrate rename clone delete",
 		VMSaved:   "start restore discard delete",
 		VMCrashed: "start edit migrate rename clone stop delete",

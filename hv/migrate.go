@@ -11,8 +11,9 @@ type Migrator interface {
 	// GuestMemory measures for window how many bytes a second the guest writes to its memory, by sampling pages, and how much it uses. Conflict unless
 	// the guest runs and nothing else measures or migrates it; Unsupported.
 	GuestMemory(ctx context.Context, uuid string, window time.Duration) (GuestMemory, error)
-	// Migrate moves the guest and returns when it has ended: nil means that it runs on the destination and is defined only there. After any error the
-	// caller asks both hosts where it is. Conflict when it does not run or is being moved already.
+	// Migrate moves the guest and returns when it has ended: nil means that it runs on the destination and is defined only there; one that was paused here is
+	// paused there. After any error the caller asks both hosts where it is. Conflict when it is off or is being moved already. A guest that arrived paused must
+	// run before it is moved or saved again: QEMU before version 10 dies of that otherwise (its disks are taken over when it runs).
 	Migrate(ctx context.Context, uuid string, m Migration) error
 	// ScreenAddress is where a guest's VNC server has to listen on this host to be reached: an address of the host, or empty when the way NovaCron reaches
 	// the host needs none.

@@ -30,6 +30,7 @@ type Input struct {
 	Networks  map[string]string // by name: network or bridge on the target
 	Policy    domain.MigrationPolicy
 	Snapshots int
+	Arrived   bool            // it was moved to where it is while paused, has not run there, and has a QEMU that dies of being moved on
 	CPU       domain.CPUMatch // what the target says to the processor that the VM runs with; empty: it was not asked, or cannot tell
 }
 
@@ -119,6 +120,7 @@ func Look(in Input) Plan {
 	l.cpu()
 	l.capacity()
 	l.firmware()
+	l.stands()
 	l.disks()
 	l.networks()
 	l.devices()
@@ -165,23 +167,27 @@ func (l *look) policy() {
 }
 
 func (l *look) mode() {
-	running := l.VM.State == domain.VMRunning
+	up := l.VM.State == domain.VMRunning || l.VM.State == domain.VMPaused
 	l.plan.Mode = l.Mode
 	if l.Mode == domain.MigrateAuto || l.Mode == "" {
 		l.plan.Mode = domain.MigrateCold
-		if running {
+		if up {
 			l.plan.Mode = domain.MigrateLive
 		}
 	}
 	switch {
-	case l.plan.Mode == domain.MigrateLive && !running:
+	case l.plan.Mode == domain.MigrateLive && !up:
 		l.fail("state", "Start it, or move it cold.", "A %s VM cannot be moved live.", l.VM.State)
-	case l.plan.Mode == domain.MigrateCold && (l.VM.State == domain.VMRunning || l.VM.State == domain.VMPaused):
+	case l.plan.Mode == domain.MigrateCold && up:
 		l.fail("state", "Shut it down, or move it live.", "A %s VM cannot be moved cold.", l.VM.State)
 	case l.VM.State == domain.VMSaved:
 		l.fail("state", "Restore it, or discard its saved memory.", "Its saved memory would stay behind.")
 	case l.plan.Mode == domain.MigrateLive && l.From.Host.Facts.Driver != "QEMU":
-		l.fail("state", "Shut it down and move it cold.", "libvirt's test driver cannot move a running VM.")
+		l.fail("state", "Shut it down and move it cold.", "libvirt's test driver cannot move a VM with its memory.")
+	case l.VM.State == domain.VMPaused && l.Arrived:
+		l.fail("state", "Resume it for a moment first.", "It came to %s paused and has not run since: this QEMU (%s) would die if it were moved again before it runs.", l.From.Host.Name, l.From.Host.Facts.HypervisorVersion)
+	case l.VM.State == domain.VMPaused:
+		l.pass("state", "It is paused, moves with its memory and stays paused.")
 	default:
 		l.pass("state", "It is %s and moves %s.", l.VM.State, l.plan.Mode)
 	}
@@ -286,6 +292,13 @@ func (l *look) firmware() {
 	}
 	if l.plan.Mode == domain.MigrateCold && l.spec.Firmware != "" && l.spec.Firmware != domain.FirmwareBIOS {
 		l.fail("nvram", "Move it live: they go along then.", "The firmware's variables lie on %s and would stay behind.", l.From.Host.Name)
+	}
+}
+
+// stands warns of what a guest that does not run leaves open: QEMU writes the variables that it took over into their file only when the guest runs.
+func (l *look) stands() {
+	if l.plan.Mode == domain.MigrateLive && l.VM.State != domain.VMRunning && l.spec.Firmware != "" && l.spec.Firmware != domain.FirmwareBIOS {
+		l.warn("nvram", "Let it run there once before it is powered off.", "Its firmware's variables go along in its memory; they are written to %s when it runs there.", l.To.Host.Name)
 	}
 }
 
@@ -438,6 +451,9 @@ func (l *look) versions() {
 		l.pass("versions", "QEMU %s there, %s here.", to, from)
 	}
 }
+
+// DiesUnrun reports a QEMU that takes the disks of a guest which arrives paused over only when it runs, and dies when the guest is saved or sent on before.
+func DiesUnrun(qemu string) bool { return older(qemu, "10.0") }
 
 // older compares dotted numbers.
 func older(a, b string) bool {

@@ -52,7 +52,7 @@ type Migration struct {
 	ToID      string                    `json:"to_id"`
 	To        string                    `json:"to"`
 	Mode      domain.MigrationMode      `json:"mode"`
-	State     string                    `json:"state" enum:"running,succeeded,undone"`
+	State     string                    `json:"state" enum:"running,succeeded,undone,stuck" doc:"stuck: its job waits for a person"`
 	Started   *time.Time                `json:"started_at"`
 	Ended     *time.Time                `json:"ended_at"`
 	DirtyRate *int64                    `json:"dirty_rate" doc:"Bytes a second that the guest wrote to its memory, measured before; null: not measured"`
@@ -81,7 +81,7 @@ type migrationsInput struct {
 	VM     string `query:"vm" maxLength:"64" doc:"Only of this VM"`
 	From   string `query:"from" maxLength:"64" doc:"Only from the host with this id"`
 	To     string `query:"to" maxLength:"64" doc:"Only to the host with this id"`
-	State  string `query:"state" enum:"running,succeeded,undone" doc:"Only in this state"`
+	State  string `query:"state" enum:"running,succeeded,undone,stuck" doc:"Only in this state"`
 }
 
 // Evacuate asks for a host to be emptied.

@@ -25,7 +25,7 @@ func MigrationContract(t *testing.T, pair func(t *testing.T) MigrationPair) {
 		name string
 		run  func(*testing.T, MigrationPair)
 	}{
-		{"shared storage", moveShared}, {"copied disk", moveCopied}, {"refusals", moveRefused}, {"nothing under way", moveIdle}, {"dirty rate", moveDirtyRate}, {"stopped", moveStopped},
+		{"shared storage", moveShared}, {"copied disk", moveCopied}, {"refusals", moveRefused}, {"nothing under way", moveIdle}, {"dirty rate", moveDirtyRate}, {"stopped", moveStopped}, {"paused", movePaused},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, pair(t)) })
 	}
@@ -60,10 +60,15 @@ func runningGuest(t *testing.T, p MigrationPair) mover {
 // at fails unless the guest runs on one of the hosts and is not even defined on the other.
 func (m mover) at(here, other hv.Host) {
 	m.Helper()
+	m.is(domain.VMRunning, here, other)
+}
+
+func (m mover) is(want domain.VMState, here, other hv.Host) {
+	m.Helper()
 	g, err := here.Guest(m.ctx(), m.spec.UUID)
 	m.must(err)
-	if g.State != domain.VMRunning || !g.Persistent {
-		m.Errorf("the guest is %s, persistent %v; want it to run and to stay", g.State, g.Persistent)
+	if g.State != want || !g.Persistent {
+		m.Errorf("the guest is %s, persistent %v; want it to be %s and to stay", g.State, g.Persistent, want)
 	}
 	_, err = other.Guest(m.ctx(), m.spec.UUID)
 	m.want(domain.NotFound, err, "the guest on the other host")
@@ -136,6 +141,16 @@ func moveIdle(t *testing.T, p MigrationPair) {
 		t.Error("post-copy began without a migration")
 	}
 	m.at(p.From, p.To)
+}
+
+func movePaused(t *testing.T, p MigrationPair) {
+	m := runningGuest(t, p)
+	p.Share(t, m.spec.Disks[0].Source)
+	m.must(p.From.Pause(m.ctx(), m.spec.UUID))
+	m.must(p.From.Migrate(m.ctx(), m.spec.UUID, hv.Migration{URI: p.ToURI, DataURI: p.DataURI, AllowUnsafe: true}))
+	m.is(domain.VMPaused, p.To, p.From)
+	m.must(p.To.Resume(m.ctx(), m.spec.UUID))
+	m.at(p.To, p.From)
 }
 
 func moveDirtyRate(t *testing.T, p MigrationPair) {

@@ -34,12 +34,15 @@ func (c *conn) Migrate(ctx context.Context, uuid string, mig hv.Migration) error
 		if err != nil {
 			return err
 		}
-		if g.state != domain.VMRunning {
+		if !g.up() {
 			return domain.Errorf(domain.Conflict, "%s is %s, so it cannot be moved while it runs.", g.name, g.state).WithFix("Start it first.")
 		}
 		to := m.peers[mig.URI]
 		if to == nil || to == m {
 			return domain.Errorf(domain.Conflict, "The host could not move %s: %s cannot be reached.", g.name, mig.URI).WithFix("Look at the route between the hosts.")
+		}
+		if mig.Resume {
+			return m.resume(g, to)
 		}
 		live, err := domxml.Relocate(g.live, mig)
 		if err != nil {
@@ -80,6 +83,21 @@ func (c *conn) Receive(ctx context.Context, xml string, mig hv.Migration) error 
 	}
 	_, err = c.DefineXML(ctx, doc)
 	return err
+}
+
+// resume sends what a broken post-copy left on the source.
+func (m *machine) resume(g *guest, to *machine) error {
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	there := to.guests[g.uuid]
+	if there == nil || g.reason != hv.PostCopyFailed || there.reason != hv.PostCopyFailed {
+		return domain.Errorf(domain.Conflict, "No post-copy of %s broke off.", g.name)
+	}
+	to.become(there, domain.VMRunning, "moved here from another host")
+	g.line.hangUp()
+	delete(m.guests, g.uuid)
+	m.say(g, hv.GuestGone, "")
+	return nil
 }
 
 // receives refuses what a destination's libvirt refuses.

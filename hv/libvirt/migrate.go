@@ -23,7 +23,8 @@ func (h *host) Migrate(ctx context.Context, uuid string, m hv.Migration) error {
 	if err != nil {
 		return err
 	}
-	if !n.runs() && !m.Resume { // a guest whose post-copy broke off is paused here
+	stands := n.state == golibvirt.DomainPaused && !n.starting && !m.Resume // a guest whose post-copy broke off is paused here, and runs over there
+	if !n.runs() && !stands && !m.Resume {
 		return n.conflict("moved while it runs")
 	}
 	params, err := h.migrationParams(ctx, n, m)
@@ -36,7 +37,7 @@ func (h *host) Migrate(ctx context.Context, uuid string, m hv.Migration) error {
 		flag golibvirt.DomainMigrateFlags
 	}{
 		{len(m.CopyDisks) > 0, golibvirt.MigrateNonSharedDisk}, {m.Converge, golibvirt.MigrateAutoConverge}, {m.PostCopy, golibvirt.MigratePostcopy},
-		{m.Parallel > 1, golibvirt.MigrateParallel}, {m.Compress, golibvirt.MigrateCompressed}, {m.TLS, golibvirt.MigrateTLS}, {m.Tunnel, golibvirt.MigrateTunnelled}, {m.Resume, golibvirt.MigratePostcopyResume}, {m.AllowUnsafe, golibvirt.MigrateUnsafe},
+		{m.Parallel > 1, golibvirt.MigrateParallel}, {m.Compress, golibvirt.MigrateCompressed}, {m.TLS, golibvirt.MigrateTLS}, {m.Tunnel, golibvirt.MigrateTunnelled}, {m.Resume, golibvirt.MigratePostcopyResume}, {m.AllowUnsafe, golibvirt.MigrateUnsafe}, {stands, golibvirt.MigratePaused},
 	} {
 		if f.on {
 			flags |= f.flag

@@ -44,7 +44,7 @@ func (f *Fleet) ActVM(ctx context.Context, actor, vmID string, act domain.VMActi
 	if err != nil {
 		return domain.Job{}, err
 	}
-	req, err := powerRequest(vm, act, opt)
+	req, err := f.powerRequest(ctx, vm, act, opt)
 	if err != nil {
 		return domain.Job{}, err
 	}
@@ -53,7 +53,7 @@ func (f *Fleet) ActVM(ctx context.Context, actor, vmID string, act domain.VMActi
 }
 
 // powerRequest makes the request for one power action after checking that it is possible.
-func powerRequest(vm domain.VM, act domain.VMAction, opt ActOptions) (jobs.Request, error) {
+func (f *Fleet) powerRequest(ctx context.Context, vm domain.VM, act domain.VMAction, opt ActOptions) (jobs.Request, error) {
 	w, ok := words[act]
 	if !ok || act == domain.ActDelete {
 		return jobs.Request{}, domain.Errorf(domain.Unsupported, "“%s” is not a power action.", act)
@@ -66,6 +66,11 @@ func powerRequest(vm domain.VM, act domain.VMAction, opt ActOptions) (jobs.Reque
 	}
 	if err := vm.State.Can(act); err != nil {
 		return jobs.Request{}, err
+	}
+	if act == domain.ActSave {
+		if err := f.fitToSave(ctx, vm); err != nil {
+			return jobs.Request{}, err
+		}
 	}
 	in := power.Input{VMID: vm.ID, HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name}
 	if act == domain.ActShutdown {
@@ -174,7 +179,7 @@ func (f *Fleet) bulkItem(ctx context.Context, id string, act domain.VMAction, op
 	if act == domain.ActDelete {
 		req, err = f.deleteRequest(ctx, vm, opt.Disks)
 	} else {
-		req, err = powerRequest(vm, act, opt)
+		req, err = f.powerRequest(ctx, vm, act, opt)
 	}
 	if err != nil {
 		return it, vm.Name, err

@@ -65,6 +65,28 @@ func (t *terrain) host(want string) (placement.Candidate, bool) {
 	return t.all[i], true
 }
 
+// unrun reports a VM that was moved while paused and has not run since, on a host whose QEMU dies when it is moved on or saved before it does.
+func (f *Fleet) unrun(ctx context.Context, vm domain.VM) (bool, error) {
+	if vm.State != domain.VMPaused {
+		return false, nil
+	}
+	last, err := f.db.Migrations(ctx, db.MigrationQuery{VM: vm.ID, State: string(domain.JobSucceeded), Limit: 1})
+	if err != nil || len(last) == 0 || last[0].Result == nil || !last[0].Result.Paused || vm.StateAt.After(last[0].Ended) {
+		return false, err
+	}
+	h, err := f.db.Host(ctx, vm.HostID)
+	return preflight.DiesUnrun(h.Facts.HypervisorVersion), err
+}
+
+// fitToSave refuses to write the memory of a VM that has not run since it arrived.
+func (f *Fleet) fitToSave(ctx context.Context, vm domain.VM) error {
+	unrun, err := f.unrun(ctx, vm)
+	if unrun {
+		return domain.Errorf(domain.Conflict, "%s came to %s paused and has not run since: this QEMU would die if it were saved before it runs.", vm.Name, vm.HostName).WithFix("Resume it for a moment first.")
+	}
+	return err
+}
+
 func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, req MigrateVM) (preflight.Plan, error) {
 	from, ok := t.host(t.vm.HostID)
 	if !ok {
@@ -108,6 +130,11 @@ func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, re
 		}
 		t.shots[t.vm.ID] = len(all)
 	}
+	unrun, err := f.unrun(ctx, t.vm)
+	if err != nil {
+		return preflight.Plan{}, err
+	}
+	in.Arrived = unrun
 	in.Snapshots, in.CPU = t.shots[t.vm.ID], t.cpus[to.Host.ID]
 	in.There = slices.DeleteFunc(slices.Clone(t.vms[to.Host.ID]), func(vm domain.VM) bool { return vm.ID == t.vm.ID })
 	plan := preflight.Look(in)
@@ -175,7 +202,7 @@ func (f *Fleet) foretell(past forecast.Path, vm domain.VM, plan preflight.Plan, 
 // measured asks the VM's host how it uses its memory, through a job that only looks. nil when it cannot be told now.
 func (f *Fleet) measured(ctx context.Context, actor string, vm domain.VM) (*hv.GuestMemory, error) {
 	if vm.State != domain.VMRunning {
-		return nil, nil
+		return still(vm), nil
 	}
 	if m, ok := f.memories.get(vm.ID, f.clock()); ok {
 		return &m, nil
@@ -201,6 +228,14 @@ func (f *Fleet) measured(ctx context.Context, actor string, vm domain.VM) (*hv.G
 	return &m, nil
 }
 
+// still is what a guest that stands still does with its memory; nil for one without any.
+func still(vm domain.VM) *hv.GuestMemory {
+	if vm.State == domain.VMPaused {
+		return &hv.GuestMemory{}
+	}
+	return nil
+}
+
 // Foreseen is Forecast for all other hosts from what is known already: nobody is asked. measured says whether that includes how the guest uses its memory.
 func (f *Fleet) Foreseen(ctx context.Context, vmID string, req MigrateVM) (targets []domain.MigrationTarget, measured bool, err error) {
 	vm, err := f.db.VM(ctx, vmID)
@@ -212,7 +247,7 @@ func (f *Fleet) Foreseen(ctx context.Context, vmID string, req MigrateVM) (targe
 		if measured {
 			return &memory, nil
 		}
-		return nil, nil
+		return still(vm), nil
 	}, func(vm domain.VM, _ []placement.Candidate) (map[string]domain.CPUMatch, error) {
 		return f.matches.get(vm, f.clock()), nil
 	})

@@ -23,6 +23,9 @@ func (f *Fleet) TakeSnapshot(ctx context.Context, actor, vmID string, s domain.S
 	if err != nil {
 		return domain.Job{}, err
 	}
+	if err := f.fitToSave(ctx, vm); err != nil {
+		return domain.Job{}, err
+	}
 	req, err := snapshot.ForCreate(ctx, f.db, vm, s, "", "")
 	if err != nil {
 		return domain.Job{}, err

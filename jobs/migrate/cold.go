@@ -2,15 +2,10 @@ package migrate
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"hash"
-	"io"
 	"time"
 
 	"novacron/domain"
-	"novacron/domain/preflight"
 	"novacron/hv"
 	"novacron/jobs"
 )
@@ -90,72 +85,22 @@ func (d Deps) copyDisks(ctx context.Context, r *jobs.Run, in Move) error {
 		if disk.Stays {
 			continue
 		}
-		if err := copyDisk(ctx, from, to, disk, func(n int64) {
+		if l.Copies == nil {
+			l.Copies = map[string]*copied{}
+		}
+		if l.Copies[disk.Target] == nil {
+			l.Copies[disk.Target] = &copied{}
+		}
+		c := &copier{from: from, to: to, disk: disk, done: l.Copies[disk.Target], save: func() error { return r.Save(ctx, l) }, log: r.Log, tell: func(n int64) {
 			r.Progress(min(99, 100*float64(done+n)/float64(total)), fmt.Sprintf("%s: %s of %s copied", disk.Target, domain.FormatBytes(n), domain.FormatBytes(disk.Bytes)))
-		}); err != nil {
+		}}
+		if err := c.run(ctx); err != nil {
 			return err
 		}
 		done += disk.Bytes
 		r.Log("Copied %s and read it back: the same bytes.", disk.Source)
 	}
 	return nil
-}
-
-// copyDisk copies a volume byte by byte as it lies on the storage, holes as holes, and compares checksums of what was read and what was written.
-func copyDisk(ctx context.Context, from, to hv.Host, disk preflight.Disk, progress func(int64)) error {
-	src, err := from.ReadVolume(ctx, disk.Pool, disk.Volume, 0, 0)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	sent := sha256.New()
-	c := &counted{r: io.TeeReader(src, sent), tell: progress}
-	if err := to.WriteVolume(ctx, disk.ToPool, disk.ToVolume, 0, 0, c); err != nil {
-		return err
-	}
-	got, err := sum(ctx, to, disk.ToPool, disk.ToVolume, c.n)
-	if err != nil {
-		return err
-	}
-	if want := hex.EncodeToString(sent.Sum(nil)); got != want {
-		return domain.Errorf(domain.Unavailable, "The copy of %s is not the same as the original.", disk.Source).WithFix("Look at the target's disks for errors.")
-	}
-	return nil
-}
-
-func sum(ctx context.Context, h hv.Host, pool, volume string, n int64) (string, error) {
-	if n == 0 {
-		return hex.EncodeToString(sha256.New().Sum(nil)), nil
-	}
-	r, err := h.ReadVolume(ctx, pool, volume, 0, n)
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	var digest hash.Hash = sha256.New()
-	if _, err := io.Copy(digest, r); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(digest.Sum(nil)), nil
-}
-
-// counted tells how many bytes were read, at most once in a while.
-type counted struct {
-	r    io.Reader
-	n    int64
-	next int64
-	tell func(int64)
-}
-
-const tellEvery = 8 * domain.MiB
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	if c.n += int64(n); c.n >= c.next {
-		c.next = c.n + tellEvery
-		c.tell(c.n)
-	}
-	return n, err
 }
 
 func (d Deps) define(ctx context.Context, r *jobs.Run, in Move) error {

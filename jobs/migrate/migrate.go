@@ -138,6 +138,7 @@ type ledger struct {
 	Plan      preflight.Plan            `json:"plan"`
 	Sources   map[string]string         `json:"sources,omitempty"` // old path -> new path
 	Made      []made                    `json:"made,omitempty"`    // volumes of the target that this job makes
+	Copies    map[string]*copied        `json:"copies,omitempty"`  // how far each disk of a stopped VM is copied
 	Autostart bool                      `json:"autostart"`
 	XML       string                    `json:"xml,omitempty"` // the definition before the move
 	Asked     bool                      `json:"asked"`         // the migration was asked for
@@ -193,8 +194,12 @@ func (d Deps) check(in Move) jobs.Step {
 			return err
 		}
 		memory := in.Memory
-		if memory == nil && in.Mode == domain.MigrateLive {
+		switch {
+		case memory != nil || in.Mode != domain.MigrateLive:
+		case g.State == domain.VMRunning:
 			memory = measure(ctx, r, from, in)
+		default:
+			memory = &hv.GuestMemory{} // it stands still
 		}
 		if in.CPU == "" {
 			in.CPU = d.compare(ctx, r, in, g)
