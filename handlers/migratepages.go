@@ -150,8 +150,11 @@ func (s *server) moveMany(c echo.Context, act func(ctx context.Context, actor, i
 	return s.moveSaying(c, live.Task(job.ID), layout.TaskToast(job, live.Task(job.ID)))
 }
 
-// migrationsShown is a page of the list.
-const migrationsShown = 100
+// migrationsShown is a page of the list; the last pathsFrom moves say how good the forecasts are.
+const (
+	migrationsShown = 100
+	pathsFrom       = 1000
+)
 
 func (s *server) migrationList(c echo.Context) error {
 	list, err := s.DB.Migrations(c.Request().Context(), db.MigrationQuery{Before: c.QueryParam("before"), Limit: migrationsShown + 1})
@@ -164,6 +167,13 @@ func (s *server) migrationList(c echo.Context) error {
 		m.Next = m.Items[migrationsShown-1].JobID
 	}
 	m.Summarise()
+	if c.QueryParam("before") == "" { // on the first page
+		past, err := s.DB.Migrations(c.Request().Context(), db.MigrationQuery{State: string(domain.JobSucceeded), Limit: pathsFrom})
+		if err != nil {
+			return err
+		}
+		m.Paths = domain.PathsOf(past)
+	}
 	sh, err := s.shellFor(c, page{title: "Migrations", section: layout.SectionTasks})
 	if err != nil {
 		return err

@@ -44,6 +44,7 @@ func sampleMigrations() migrate.List {
 		{JobID: "job_2", VMID: "vm_2", VMName: "db-prod-01", FromName: "hv-ams-01", ToName: "hv-fra-01", Mode: domain.MigrateLive, State: "succeeded", Started: ago(time.Hour), Ended: ago(time.Hour), Forecast: sampleForecast(), Result: &domain.MigrationFigures{Seconds: 190, DowntimeMS: 1400, Bytes: 9e9}},
 		{JobID: "job_3", VMID: "vm_3", VMName: "ci-runner-07", FromName: "hv-ams-02", ToName: "hv-ams-01", Mode: domain.MigrateCold, State: "undone", Started: ago(2 * time.Hour), Ended: ago(2 * time.Hour)}}}
 	l.Summarise()
+	l.Paths = append(domain.PathsOf(l.Items), domain.MigrationPath{From: "hv-ams-02" + evil, To: "hv-fra-01", Mode: domain.MigrateCold, Count: 2})
 	return l
 }
 

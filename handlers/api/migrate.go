@@ -75,6 +75,14 @@ type MigrationPage struct {
 	Next  *string     `json:"next" doc:"Cursor of the next page; null at the end"`
 }
 
+// MigrationPaths is how forecasts came out.
+type MigrationPaths struct {
+	Items []domain.MigrationPath `json:"items" nullable:"false" doc:"Paths with most moves first"`
+}
+
+// pathsFrom is how many of the last moves say how good the forecasts are.
+const pathsFrom = 1000
+
 type migrationsInput struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"How many at most"`
 	Cursor string `query:"cursor" maxLength:"64" doc:"The next of the page before; empty for the first page"`
@@ -160,6 +168,15 @@ func (s *server) migrations() {
 				out.Items = append(out.Items, migrationOf(&list[i]))
 			}
 			return &struct{ Body MigrationPage }{out}, nil
+		})
+	register(s, op{id: "list-migration-paths", method: http.MethodGet, path: "/migrations/paths", tag: "Migration", perm: access.HostRead, status: 200, summary: "Say how good the forecasts are, by path",
+		doc: "For each pair of hosts and way of moving: how many of the last 1000 moves went there, how far they lay from their forecasts, and how many ended inside the interval."},
+		func(ctx context.Context, _ *struct{}) (*struct{ Body MigrationPaths }, error) {
+			list, err := s.DB.Migrations(ctx, db.MigrationQuery{State: string(domain.JobSucceeded), Limit: pathsFrom})
+			if err != nil {
+				return nil, err
+			}
+			return &struct{ Body MigrationPaths }{MigrationPaths{domain.PathsOf(list)}}, nil
 		})
 	register(s, op{id: "tune-migration", method: http.MethodPost, path: "/migrations/{id}/tune", tag: "Migration", perm: access.VMMigrate, status: 202, summary: "Change a migration under way",
 		doc: "Its bandwidth, the longest pause that may end it, or post-copy at once. The answer's job is of the change; the migration goes on as its own."},

@@ -57,6 +57,7 @@ type Item struct {
 type List struct {
 	Items []domain.MigrationRecord
 	Next  string
+	Paths []domain.MigrationPath
 	Held  int // results within their forecast's interval, of Told
 	Told  int
 }
@@ -135,6 +136,13 @@ func (l *List) Summarise() {
 
 func share(l List) string {
 	return fmt.Sprintf("%d of %d ended within their forecast's interval.", l.Held, l.Told)
+}
+
+func percent(p domain.MigrationPath, v float64) string {
+	if p.Told == 0 {
+		return "not told"
+	}
+	return fmt.Sprintf("%.0f %%", v*100)
 }
 
 func since(m domain.MigrationRecord) time.Time { return m.Started }
