@@ -72,7 +72,11 @@ func (tx *Tx) auditEvent(ev domain.Event) error {
 	if domain.CauseOf(tx.ctx) == nil {
 		return tx.auditOutcome(ev)
 	}
-	return tx.Audit(domain.AuditRecord{Action: ev.Kind, Object: ev.Resource, Tenant: ev.Tenant, JobID: ev.JobID, Message: ev.Message, Before: tx.before, After: tx.after})
+	before, after, err := tx.told(ev)
+	if err != nil {
+		return err
+	}
+	return tx.Audit(domain.AuditRecord{Action: ev.Kind, Object: ev.Resource, Tenant: ev.Tenant, JobID: ev.JobID, Message: ev.Message, Before: before, After: after})
 }
 
 // Before says how something was, for the audit rows of the events that follow in this transaction. What it says holds no secrets.
@@ -118,8 +122,8 @@ func (tx *Tx) auditOutcome(ev domain.Event) error {
 	if ev.JobID == "" || ev.Resource.Kind == "" {
 		return nil
 	}
-	var asked []struct{ Actor, Subject, Address, Proof, Request string }
-	if err := tx.read().SelectContext(tx.ctx, &asked, "SELECT actor, subject, address, proof, request FROM audit WHERE job_id = ? AND action <> 'job.ended' ORDER BY seq LIMIT 1", ev.JobID); err != nil || len(asked) == 0 {
+	var asked []struct{ Actor, Subject, Address, Proof, Request, Before string }
+	if err := tx.read().SelectContext(tx.ctx, &asked, "SELECT actor, subject, address, proof, request, before FROM audit WHERE job_id = ? AND action <> 'job.ended' ORDER BY seq LIMIT 1", ev.JobID); err != nil || len(asked) == 0 {
 		return edge(err, "audit record")
 	}
 	job, err := tx.Job(ev.JobID)
@@ -130,6 +134,9 @@ func (tx *Tx) auditOutcome(ev domain.Event) error {
 		Actor: asked[0].Actor, Subject: asked[0].Subject, Address: asked[0].Address, Proof: asked[0].Proof, Request: asked[0].Request}
 	if job.State == domain.JobSucceeded {
 		r.Outcome = "ok"
+	}
+	if r.Before, r.After, err = tx.came(job.Resource.ID, asked[0].Before); err != nil {
+		return err
 	}
 	return tx.Audit(r)
 }
