@@ -1,17 +1,21 @@
 package handlers
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
+	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
 	"novacron/views/layout"
@@ -51,6 +55,7 @@ func auditQuery(v url.Values) (db.AuditQuery, error) {
 }
 
 func (s *server) auditPage(c echo.Context) error {
+	after := s.DB.Feed().Last()
 	m, status := rights.AuditLog{Query: c.QueryParams()}, http.StatusOK
 	q, err := auditQuery(m.Query)
 	if err == nil {
@@ -62,14 +67,50 @@ func (s *server) auditPage(c echo.Context) error {
 		}
 		status, m.Err = statusOf(err), problem(err)
 	}
-	if len(m.Rows) == auditPerPage {
-		m.Next = strconv.FormatInt(m.Rows[len(m.Rows)-1].Seq, 10)
-	}
-	sh, err := s.accessShell(c, "Audit log")
+	m.Next = nextAudit(m.Rows)
+	sh, err := s.shellFor(c, page{title: "Audit log", section: layout.SectionAccess, on: live.OnAudit, after: after})
 	if err != nil {
 		return err
 	}
 	return s.render(c, status, rights.AuditPage(sh, m))
+}
+
+// nextAudit is where the next page of the log begins.
+func nextAudit(rows []domain.AuditRecord) string {
+	if len(rows) < auditPerPage {
+		return ""
+	}
+	return strconv.FormatInt(rows[len(rows)-1].Seq, 10)
+}
+
+// audit draws the newest rows that the page's search finds, when something was done.
+func (d *drawing) audit(ctx context.Context, a affected) {
+	query := d.v.at.Query()
+	if !d.may(access.AuditRead) || query.Get("before") != "" || len(a.evs) == 0 {
+		return // an older page does not change
+	}
+	q, err := auditQuery(query)
+	if err != nil {
+		return // the page says what is wrong with the search
+	}
+	d.part(ctx, "audit "+query.Encode(), func(ctx context.Context) (templ.Component, error) {
+		rows, err := d.s.DB.AuditLog(ctx, q)
+		return rights.StreamAudit(d.shell(), rights.AuditLog{Query: query, Rows: rows, Next: nextAudit(rows)}), err
+	})
+}
+
+// compliance draws the checks again, when something was done that they may be about.
+func (d *drawing) compliance(ctx context.Context, a affected) {
+	about := func(ev domain.Event) bool {
+		return ev.Resource.Kind != "vm" && ev.Resource.Kind != "job" && ev.Kind != domain.EventStep
+	}
+	if !d.may(access.AuditRead) || !slices.ContainsFunc(a.evs, about) {
+		return
+	}
+	d.part(ctx, "compliance", func(ctx context.Context) (templ.Component, error) {
+		checks, err := d.s.Auth.Compliance(ctx)
+		return rights.StreamCompliance(rights.Compliance{Checks: checks}), err
+	})
 }
 
 func (s *server) auditRowPage(c echo.Context) error {

@@ -68,6 +68,10 @@ func (d *drawing) page(ctx context.Context, a affected) {
 		d.templates(ctx, a)
 	case on == live.OnNetworks, on == live.OnTopology, on == live.OnSecGroups, strings.HasPrefix(on, "net_"), strings.HasPrefix(on, "sg_"):
 		d.networks(ctx, a)
+	case on == live.OnAudit:
+		d.audit(ctx, a)
+	case on == live.OnCompliance:
+		d.compliance(ctx, a)
 	case strings.HasPrefix(on, "plan_"):
 		d.plan(ctx, a)
 	case strings.HasPrefix(on, "vm_"):
@@ -288,6 +292,8 @@ func (s *server) redraw(ctx context.Context, v *viewer, need int64) ([]byte, err
 		a.jobs[j.ID] = true
 	}
 	switch {
+	case v.on == live.OnAudit, v.on == live.OnCompliance:
+		a.evs = []domain.Event{{Kind: "gap"}} // whatever there was
 	case strings.HasPrefix(v.on, "vm_"):
 		a.vms[v.on] = true
 	case strings.HasPrefix(v.on, "job_"):

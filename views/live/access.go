@@ -41,6 +41,10 @@ const (
 
 	RightsFormID  = "rights"
 	BindingEffect = "effect"
+
+	OnAudit        = "audit" // what the stream brings
+	OnCompliance   = "compliance"
+	ComplianceBody = "checks"
 )
 
 // AccessUser is an account's page.
