@@ -71,6 +71,11 @@ func (u Usage) Plus(o Usage) Usage {
 
 // Grows reports whether any part is more than nothing.
 func (u Usage) Grows() bool {
+	for _, n := range u.Pools {
+		if n > 0 { // also of what only goes from one pool to another
+			return true
+		}
+	}
 	return u.VMs > 0 || u.VCPUs > 0 || u.MemoryBytes > 0 || u.StorageBytes > 0 || u.Snapshots > 0
 }
 

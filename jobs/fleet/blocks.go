@@ -334,7 +334,7 @@ func (f *Fleet) MoveVolume(ctx context.Context, actor, volumeID string, m MoveVo
 	if vm.ID != "" {
 		ref = domain.Ref{Kind: "vm", ID: vm.ID, Name: vm.Name}
 	}
-	return f.engine.Enqueue(ctx, jobs.Request{Kind: blocks.KindMove, Title: title, Resource: ref, Locks: locks, Input: in, Actor: actor, Key: m.Key}, also)
+	return f.engine.Enqueue(ctx, jobs.Request{Kind: blocks.KindMove, Title: title, Resource: ref, Locks: locks, Input: in, Actor: actor, Key: m.Key}, also, f.arrives(ctx, from, to.HostID, to.Pool))
 }
 
 func (f *Fleet) moveTo(ctx context.Context, from domain.Volume, m MoveVolume) (blocks.Volume, error) {

@@ -84,6 +84,22 @@ func (f *Fleet) grown(ctx context.Context, v domain.Volume, by int64) func(tx *d
 	}
 }
 
+// arrives holds what a volume that moves takes of the quota in the pool that it goes to; of all pools together it takes no more than before.
+func (f *Fleet) arrives(ctx context.Context, v domain.Volume, host, pool string) func(tx *db.Tx, job *domain.Job) error {
+	return func(tx *db.Tx, job *domain.Job) error {
+		tenant, err := f.tenantOfVolume(ctx, v.ID)
+		if err != nil || tenant == "" || pool == v.Pool {
+			return err
+		}
+		use, err := tx.InPools(host, map[string]int64{pool: v.CapacityBytes})
+		if err != nil {
+			return err
+		}
+		use.StorageBytes = 0
+		return tx.Admit(tenant, use, job.ID, use)
+	}
+}
+
 // tenantOfVolume is whose a volume is: its owner, else that of the first VM that has it.
 func (f *Fleet) tenantOfVolume(ctx context.Context, id string) (string, error) {
 	tenant, err := f.db.OwnerOfThing(ctx, id)
