@@ -22,13 +22,14 @@ type Ask struct {
 // without an id is for who has its permission everywhere: so a new one tells a tenant nothing until somebody has thought about it.
 var partial = map[string]bool{
 	"GET /": true, "GET /search": true, "GET /live": true, "GET /vms": true, "POST /vms": true, "GET /vms/new": true, "POST /vms/bulk": true, "GET /tasks": true, "GET /events": true,
-	"GET /vms/snapshots/bulk": true, "POST /vms/snapshots/bulk": true, "GET /images": true, "GET /templates": true, "GET /access/tenants": true,
+	"GET /vms/snapshots/bulk": true, "POST /vms/snapshots/bulk": true, "GET /images": true, "GET /templates": true, "GET /access/tenants": true, "GET /folders": true, "POST /folders": true,
 	"GET /monitor/compare": true, "GET /monitor/csv": true,
+	"GET /api/v1/folders": true, "POST /api/v1/folders": true,
 	"GET /api/v1/vms": true, "POST /api/v1/vms": true, "GET /api/v1/jobs": true, "GET /api/v1/events": true, "GET /api/v1/images": true, "GET /api/v1/templates": true,
 	"GET /api/v1/tenants": true, "GET /api/v1/volumes": true, "POST /api/v1/volumes": true, "POST /api/v1/images": true, "POST /api/v1/templates": true, "GET /api/v1/tokens": true, "POST /api/v1/tokens": true, "GET /api/v1/sessions": true, "POST /api/v1/cloud-init/preview": true,
 }
 
-var idRE = regexp.MustCompile(`\b(vm|vol|job|img|imgv|tmpl|net)_[0-9a-z]{26}\b`)
+var idRE = regexp.MustCompile(`\b(vm|vol|job|img|imgv|tmpl|net|fold)_[0-9a-z]{26}\b`)
 
 // IDs finds what looks like the id of something that may be a tenant's.
 func IDs(text string) []string { return idRE.FindAllString(text, -1) }
@@ -76,7 +77,7 @@ func prefix(id string) string {
 var reads = map[string]access.Permission{
 	"vm": access.VMRead, "job": access.JobRead, "host": access.HostRead, "pool": access.PoolRead, "vol": access.VolumeRead, "net": access.NetworkRead,
 	"img": access.ImageRead, "imgv": access.ImageRead, "tmpl": access.TemplateRead, "tpl": access.TemplateRead, "user": access.UserRead, "group": access.UserRead,
-	"tok": access.TokenManage, "bind": access.RoleRead,
+	"tok": access.TokenManage, "fold": access.VMRead, "bind": access.RoleRead,
 }
 
 func none(id string) error {
@@ -115,7 +116,7 @@ func (a *Auth) mayOn(ctx context.Context, s Subject, p access.Permission, id str
 	return none(id)
 }
 
-var kinds = map[string]string{"vol": "volume", "net": "network", "img": "image", "imgv": "image", "tmpl": "template", "tmplv": "template", "tpl": "template", "tok": "token", "bind": "binding"}
+var kinds = map[string]string{"vol": "volume", "net": "network", "img": "image", "imgv": "image", "tmpl": "template", "tmplv": "template", "tpl": "template", "tok": "token", "bind": "binding", "fold": "folder"}
 
 // Object finds whose a thing is, for deciding about it.
 func (a *Auth) Object(ctx context.Context, id string) (access.Object, error) {
@@ -126,11 +127,15 @@ func (a *Auth) Object(ctx context.Context, id string) (access.Object, error) {
 	switch o.Kind {
 	case "vm":
 		owner, err := a.db.OwnerOfVM(ctx, id)
-		o.Tenant, o.Tags = owner.Tenant, owner.Tags
+		o.Tenant, o.Folder, o.Tags = owner.Tenant, owner.Folder, owner.Tags
+		return o, err
+	case "folder":
+		f, err := a.db.Folder(ctx, id)
+		o.Tenant, o.Folder = f.Tenant, f.ID
 		return o, err
 	case "job":
 		owner, vm, err := a.db.OwnerOfJob(ctx, id)
-		if o.Tenant, o.Tags = owner.Tenant, owner.Tags; vm != "" { // a job about a VM goes with the VM
+		if o.Tenant, o.Folder, o.Tags = owner.Tenant, owner.Folder, owner.Tags; vm != "" { // a job about a VM goes with the VM
 			o.ID = vm
 		}
 		return o, err

@@ -340,7 +340,7 @@ func (a *Auth) mayReset(ctx context.Context, by Subject, id string) (domain.User
 	for _, b := range bindings {
 		in := slices.ContainsFunc(groups, func(g domain.Group) bool { return g.ID == b.Subject.ID && slices.Contains(g.Members, id) })
 		if r, ok := p.Role(b.Role); ok && !b.Deny && (b.Subject.ID == id || in) {
-			if err := mayGive(by, r, b.Scope, b.ScopeID); err != nil {
+			if err := a.mayGive(ctx, by, r, b.Scope, b.ScopeID); err != nil {
 				return u, err
 			}
 		}

@@ -142,7 +142,7 @@ func (a *Auth) SaveProvider(ctx context.Context, by Subject, x domain.Provider) 
 		}
 		r.Role, x.Rules[i] = role.ID, r
 		x.Rules[i].Role = role.ID
-		if err := mayGive(by, role, scope, r.Tenant); err != nil {
+		if err := a.mayGive(ctx, by, role, scope, r.Tenant); err != nil {
 			return x, err
 		}
 	}

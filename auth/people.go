@@ -67,7 +67,7 @@ func (a *Auth) MakeUser(ctx context.Context, by Subject, n NewUser) (u domain.Us
 		return u, "", err
 	}
 	if n.Role != "" {
-		if err := mayGive(by, role, scope, n.Tenant); err != nil {
+		if err := a.mayGive(ctx, by, role, scope, n.Tenant); err != nil {
 			return u, "", err
 		}
 	}
@@ -220,7 +220,7 @@ func (a *Auth) mayRegroup(ctx context.Context, by Subject, id string) error {
 	}
 	for _, b := range all {
 		if r, ok := p.Role(b.Role); ok && b.Subject.ID == id && !b.Deny {
-			if err := mayGive(by, r, b.Scope, b.ScopeID); err != nil {
+			if err := a.mayGive(ctx, by, r, b.Scope, b.ScopeID); err != nil {
 				return err
 			}
 		}

@@ -40,6 +40,9 @@ func (a *Auth) Policy(ctx context.Context) (*access.Policy, error) {
 	if f.Tenants, err = a.db.Tenants(ctx); err != nil {
 		return nil, err
 	}
+	if f.Folders, err = a.db.AllFolders(ctx); err != nil {
+		return nil, err
+	}
 	a.rights.version, a.rights.policy = version, access.Compile(f)
 	return a.rights.policy, nil
 }
@@ -85,9 +88,16 @@ func whoOf(t domain.Token) access.Who {
 }
 
 // mayGive refuses to give what one does not have: otherwise who may give rights has them all.
-func mayGive(by Subject, r domain.Role, scope, scopeID string) error {
+func (a *Auth) mayGive(ctx context.Context, by Subject, r domain.Role, scope, scopeID string) error {
 	if by.Grants == nil {
 		return nil
+	}
+	in := domain.Folder{ID: scopeID}
+	if scope == domain.ScopeFolder {
+		var err error
+		if in, err = a.db.Folder(ctx, scopeID); err != nil && !domain.Is(err, domain.NotFound) {
+			return err
+		}
 	}
 	perms, _ := access.Expand(r.Permissions)
 	for _, p := range perms {
@@ -95,6 +105,8 @@ func mayGive(by Subject, r domain.Role, scope, scopeID string) error {
 		switch scope {
 		case domain.ScopeTenant:
 			o.Tenant = scopeID
+		case domain.ScopeFolder:
+			o.Tenant, o.Folder = in.Tenant, in.ID
 		case domain.ScopeEstate:
 			if !by.Everywhere(p) {
 				return domain.Errorf(domain.Denied, "The role %s has %s, which you do not have yourself.", r.ID, p).WithFix("Give a smaller role, or ask somebody who has it.")
@@ -129,6 +141,14 @@ func (a *Auth) CheckBinding(ctx context.Context, by Subject, b domain.Binding) (
 			probs.Add("scope_id", "There is no tenant “"+b.ScopeID+"”.", "a tenant's id")
 		}
 		b.ScopeID = t.ID
+	case domain.ScopeFolder:
+		f, err := a.db.Folder(ctx, b.ScopeID)
+		if domain.Is(err, domain.NotFound) {
+			probs.Add("scope_id", "There is no folder “"+b.ScopeID+"”.", "a folder's id")
+		} else if err != nil {
+			return b, err
+		}
+		b.ScopeID = f.ID
 	case domain.ScopeTag:
 		domain.CheckTags(&probs, "scope_id", []string{b.ScopeID})
 	case domain.ScopeObject:
@@ -136,7 +156,7 @@ func (a *Auth) CheckBinding(ctx context.Context, by Subject, b domain.Binding) (
 			probs.Add("scope_id", "The binding does not say for what it is.", "an object's id, such as vm_…")
 		}
 	default:
-		probs.Add("scope", "“"+b.Scope+"” is not a scope.", "estate, tenant, tag or object")
+		probs.Add("scope", "“"+b.Scope+"” is not a scope.", "estate, tenant, folder, tag or object")
 	}
 	if b.Condition != "" {
 		if _, err := access.ParseCondition(b.Condition); err != nil {
@@ -153,7 +173,7 @@ func (a *Auth) CheckBinding(ctx context.Context, by Subject, b domain.Binding) (
 	if err := probs.Err(); err != nil {
 		return b, err
 	}
-	return b, mayGive(by, role, b.Scope, b.ScopeID)
+	return b, a.mayGive(ctx, by, role, b.Scope, b.ScopeID)
 }
 
 // Bind gives somebody a role.
@@ -240,7 +260,7 @@ func (a *Auth) Unbind(ctx context.Context, by Subject, id string) error {
 			if p, err := a.Policy(ctx); err != nil {
 				return err
 			} else if r, ok := p.Role(b.Role); ok {
-				if err := mayGive(by, r, b.Scope, b.ScopeID); err != nil {
+				if err := a.mayGive(ctx, by, r, b.Scope, b.ScopeID); err != nil {
 					return err
 				}
 			}
@@ -303,7 +323,7 @@ func (a *Auth) SaveRole(ctx context.Context, by Subject, r domain.Role, fresh bo
 	case !exists && !fresh:
 		return r, domain.Errorf(domain.NotFound, "There is no such role.")
 	}
-	if err := mayGive(by, r, domain.ScopeEstate, ""); err != nil {
+	if err := a.mayGive(ctx, by, r, domain.ScopeEstate, ""); err != nil {
 		return r, err
 	}
 	if r.CreatedAt = old.CreatedAt; fresh {

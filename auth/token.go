@@ -93,7 +93,7 @@ func (a *Auth) MakeToken(ctx context.Context, by Subject, tok domain.Token) (tex
 			scope = domain.ScopeTenant
 			said = "API token “" + tok.Name + "” was made, with the role " + tok.Role + " in " + tok.Tenant + "."
 		}
-		if err := mayGive(by, role, scope, tok.Tenant); err != nil {
+		if err := a.mayGive(ctx, by, role, scope, tok.Tenant); err != nil {
 			return "", tok, err
 		}
 	} else {

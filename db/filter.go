@@ -36,6 +36,7 @@ const (
 	equalling                   // text: is, or matches a pattern
 	listing                     // JSON list of texts has one that equals or matches
 	labelling                   // key=value of the host's labels
+	holding                     // path: is it, or lies below
 	number
 	size
 	yesNo
@@ -51,6 +52,7 @@ var FilterFields = []FilterField{
 	{Name: "state", Help: "state as shown", Values: stateNames(), kind: equalling, column: stateColumn},
 	{Name: "tag", Help: "has the tag", kind: listing, column: "lower(v.tags)"},
 	{Name: "tenant", Help: "id of the tenant that owns it", kind: equalling, column: "lower(v.tenant)"},
+	{Name: "folder", Help: "is in the folder or below it, such as folder:web/prod", kind: holding, column: "(SELECT lower(f.path) FROM folders f WHERE f.id = v.folder)"},
 	{Name: "label", Help: "its host has the label, such as label:site=ams", kind: labelling, column: "lower(h.labels)"},
 	{Name: "cpu", Aliases: []string{"vcpus", "cpus"}, Help: "number of virtual CPUs", kind: number, column: "v.vcpus"},
 	{Name: "mem", Aliases: []string{"memory"}, Help: "memory, such as mem>=8G", kind: size, column: "v.memory_bytes"},
@@ -269,6 +271,8 @@ func (t Term) one(v string) (string, []any) {
 			return f.column + like, []any{`%"` + escapeLike(key) + `":%`}
 		}
 		return f.column + like, []any{`%"` + escapeLike(key) + `":"` + escapeLike(value) + `"%`}
+	case holding:
+		return "coalesce(" + f.column + like + " OR " + f.column + like + " OR v.folder = ?, 1 = 0)", []any{pattern, pattern + "/%", v}
 	case number:
 		n, _ := strconv.ParseInt(v, 10, 64) // checked
 		return f.column + " " + sqlOp(t.Op) + " ?", []any{n}

@@ -9,16 +9,19 @@ import (
 
 // conditionOfSight narrows a query on vms v to what the context's sight shows.
 func conditionOfSight(ctx context.Context) (cond []string, args []any) {
-	return narrowed(ctx, "v.tenant", "v.id", "v.tags")
+	return narrowed(ctx, "v.tenant", "v.id", "v.folder"+among, "v.tags"+like)
 }
 
-// conditionOfOwner narrows a query on jobs or events, which carry their tenant and the thing they are about, but no tags.
+// conditionOfOwner narrows a query on jobs or events, which carry their tenant and the thing they are about.
 func conditionOfOwner(ctx context.Context) (cond []string, args []any) {
-	return narrowed(ctx, "tenant", "res_id", "")
+	return narrowed(ctx, "tenant", "res_id", "res_id IN (SELECT w.id FROM vms w WHERE w.folder"+among+")", "res_id IN (SELECT w.id FROM vms w WHERE w.tags"+like+")")
 }
 
-// narrowed compiles the context's sight over the columns of a tenant, a VM's id and, if there is one, its tags.
-func narrowed(ctx context.Context, tenant, vm, tags string) (cond []string, args []any) {
+// among stands for a list of values.
+const among = " IN (?…)"
+
+// narrowed compiles the context's sight over the columns of a tenant and a VM's id, and conditions of its folder and of one of its tags.
+func narrowed(ctx context.Context, tenant, vm, folder, tag string) (cond []string, args []any) {
 	s := domain.SightOf(ctx)
 	if s.Full() {
 		return nil, nil
@@ -26,6 +29,10 @@ func narrowed(ctx context.Context, tenant, vm, tags string) (cond []string, args
 	among := func(column, in string, of []string) string {
 		args = append(args, anys(of)...)
 		return column + in + "(" + marks(len(of)) + ")"
+	}
+	inside := func(of []string) string {
+		args = append(args, anys(of)...)
+		return strings.Replace(folder, "?…", marks(len(of)), 1)
 	}
 	if !s.All {
 		var any []string
@@ -35,10 +42,11 @@ func narrowed(ctx context.Context, tenant, vm, tags string) (cond []string, args
 		if len(s.VMs) > 0 {
 			any = append(any, among(vm, " IN ", s.VMs))
 		}
-		if tags != "" {
-			for _, t := range s.Tags {
-				any, args = append(any, tags+like), append(args, tagged(t))
-			}
+		if len(s.Folders) > 0 {
+			any = append(any, inside(s.Folders))
+		}
+		for _, t := range s.Tags {
+			any, args = append(any, tag), append(args, tagged(t))
 		}
 		if len(any) == 0 {
 			return []string{"1 = 0"}, nil
@@ -51,10 +59,11 @@ func narrowed(ctx context.Context, tenant, vm, tags string) (cond []string, args
 	if len(s.HiddenVMs) > 0 {
 		cond = append(cond, among(vm, " NOT IN ", s.HiddenVMs))
 	}
-	if tags != "" {
-		for _, t := range s.HiddenTags {
-			cond, args = append(cond, "NOT "+tags+like), append(args, tagged(t))
-		}
+	if len(s.HiddenFolders) > 0 {
+		cond = append(cond, "NOT "+inside(s.HiddenFolders))
+	}
+	for _, t := range s.HiddenTags {
+		cond, args = append(cond, "NOT "+tag), append(args, tagged(t))
 	}
 	return cond, args
 }
@@ -77,17 +86,37 @@ func anys(in []string) []any {
 // Owner is whose something is, for deciding who may do what to it.
 type Owner struct {
 	Tenant string
+	Folder string
 	Tags   []string
 }
 
 // OwnerOfVM tells whose a VM is, whoever asks.
 func (d *DB) OwnerOfVM(ctx context.Context, id string) (Owner, error) {
-	var row struct{ Tenant, Tags string }
-	if err := d.read.GetContext(ctx, &row, "SELECT tenant, tags FROM vms WHERE id = ?", id); err != nil {
+	var row struct{ Tenant, Folder, Tags string }
+	if err := d.read.GetContext(ctx, &row, "SELECT tenant, folder, tags FROM vms WHERE id = ?", id); err != nil {
 		return Owner{}, edge(err, "VM")
 	}
-	o := Owner{Tenant: row.Tenant}
+	o := Owner{Tenant: row.Tenant, Folder: row.Folder}
 	return o, parse(row.Tags, &o.Tags)
+}
+
+// SeesEvent reports whether an event is in the context's sight. One about a VM that is gone is not, where it would depend on what the VM was.
+func (d *DB) SeesEvent(ctx context.Context, ev *domain.Event) (bool, error) {
+	s, vm := domain.SightOf(ctx), ""
+	if domain.IsVM(ev.Resource.ID) {
+		vm = ev.Resource.ID
+	}
+	if vm == "" || s.Full() || !s.Looks() {
+		return s.SeesOf(ev.Tenant, vm), nil
+	}
+	o, err := d.OwnerOfVM(ctx, vm)
+	switch {
+	case domain.Is(err, domain.NotFound):
+		return len(s.HiddenFolders)+len(s.HiddenTags) == 0 && s.SeesOf(ev.Tenant, vm), nil
+	case err != nil:
+		return false, err
+	}
+	return s.Sees(vm, o.Tenant, o.Folder, o.Tags), nil
 }
 
 // OwnerOfJob tells whose a job is, and which VM it is about if it is about one.

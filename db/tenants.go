@@ -124,10 +124,13 @@ func (tx *Tx) DeleteTenant(id string) error {
 	if err := tx.one("tenant", "DELETE FROM tenants WHERE id = ?", id); err != nil {
 		return err
 	}
-	for _, table := range []string{"owners", "gifts"} {
+	for _, table := range []string{"owners", "gifts", "folders"} {
 		if _, err := tx.exec("DELETE FROM "+table+" WHERE tenant = ?", id); err != nil {
 			return edge(err, "tenant")
 		}
+	}
+	if _, err := tx.exec("DELETE FROM bindings WHERE scope = ? AND scope_id NOT IN (SELECT f.id FROM folders f)", domain.ScopeFolder); err != nil {
+		return edge(err, "binding")
 	}
 	if _, err := tx.exec("DELETE FROM bindings WHERE scope = ? AND scope_id = ?", domain.ScopeTenant, id); err != nil {
 		return edge(err, "binding")
@@ -135,9 +138,9 @@ func (tx *Tx) DeleteTenant(id string) error {
 	return tx.touchAccess()
 }
 
-// SetVMTenant gives a VM to a tenant; empty gives it back to the estate.
+// SetVMTenant gives a VM to a tenant; empty gives it back to the estate. It leaves its folder, which is the other's.
 func (tx *Tx) SetVMTenant(vmID, tenant string) error {
-	return tx.one("VM", "UPDATE vms SET tenant = ?, version = version + 1 WHERE id = ?", tenant, vmID)
+	return tx.one("VM", "UPDATE vms SET tenant = ?, folder = '', version = version + 1 WHERE id = ?", tenant, vmID)
 }
 
 const usageQuery = `SELECT
@@ -280,14 +283,14 @@ func (tx *Tx) Admit(tenant string, more domain.Usage, jobID string, hold domain.
 
 // VMsWithFile gives the VMs that have a file, or a volume of that name, as a disk: whose they are, and no more.
 func (d *DB) VMsWithFile(ctx context.Context, file string) ([]domain.VM, error) {
-	var rows []struct{ ID, Tenant, Tags string }
-	err := d.read.SelectContext(ctx, &rows, "SELECT DISTINCT v.id, v.tenant, v.tags FROM disk_uses u JOIN vms v ON v.id = u.vm_id WHERE u.path = ? OR u.volume = ?", file, file)
+	var rows []struct{ ID, Tenant, Folder, Tags string }
+	err := d.read.SelectContext(ctx, &rows, "SELECT DISTINCT v.id, v.tenant, v.folder, v.tags FROM disk_uses u JOIN vms v ON v.id = u.vm_id WHERE u.path = ? OR u.volume = ?", file, file)
 	if err != nil {
 		return nil, edge(err, "VM")
 	}
 	out := make([]domain.VM, len(rows))
 	for i, r := range rows {
-		out[i] = domain.VM{ID: r.ID, Tenant: r.Tenant}
+		out[i] = domain.VM{ID: r.ID, Tenant: r.Tenant, Folder: r.Folder}
 		if err := parse(r.Tags, &out[i].Tags); err != nil {
 			return nil, err
 		}

@@ -11,7 +11,7 @@ import (
 
 // vmColumns is what every reader of VMs needs; documents (configuration, live state, XML) are read apart from it.
 const vmColumns = `v.id, v.uuid, v.host_id, h.name, h.state, h.state_since, h.last_seen, v.name, v.state, v.reason, v.state_at, v.autostart, v.creating, v.tags, v.notes,
-	v.created_at, v.seen_at, v.version, v.rev, coalesce(l.job_id, ''), coalesce(j.title, ''), v.addresses, v.tenant`
+	v.created_at, v.seen_at, v.version, v.rev, coalesce(l.job_id, ''), coalesce(j.title, ''), v.addresses, v.tenant, v.folder`
 
 const vmTables = ` FROM vms v JOIN hosts h ON h.id = v.host_id LEFT JOIN locks l ON l.resource = v.id LEFT JOIN jobs j ON j.id = l.job_id`
 
@@ -21,7 +21,7 @@ func scanVM(rows interface{ Scan(...any) error }, vm *domain.VM, rev *int64, ext
 	var since, hostSeen, stateAt, created, seen int64
 	var autostart, creating bool
 	dest := []any{&vm.ID, &vm.UUID, &vm.HostID, &vm.HostName, &hostState, &since, &hostSeen, &vm.Name, &lastState, &vm.Reason, &stateAt, &autostart, &creating, &tags, &vm.Notes,
-		&created, &seen, &vm.Version, rev, &vm.BusyJob, &vm.BusyTitle, &addresses, &vm.Tenant}
+		&created, &seen, &vm.Version, rev, &vm.BusyJob, &vm.BusyTitle, &addresses, &vm.Tenant, &vm.Folder}
 	if err := rows.Scan(append(dest, extra...)...); err != nil {
 		return err
 	}
@@ -192,9 +192,9 @@ func (tx *Tx) insertGuest(vm domain.VM, g domain.Guest) error {
 		return err
 	}
 	_, err = tx.exec(`INSERT INTO vms (id, host_id, uuid, name, name_key, title, state, reason, state_at, autostart, creating, persistent, vcpus, memory_bytes, macs, pending,
-		tags, notes, search, created_at, seen_at, rev, hash, version, tenant) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, 1, ?)`,
+		tags, notes, search, created_at, seen_at, rev, hash, version, tenant, folder) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, 1, ?, ?)`,
 		vm.ID, vm.HostID, g.UUID, g.Name, naturalKey(g.Name), g.Config.Title, string(g.State), g.Reason, ms(vm.StateAt), flag(g.Autostart), flag(vm.Creating), flag(g.Persistent),
-		doc.vcpus, doc.memory, doc.macs, doc.pendingCount, tags, vm.Notes, searchText(g, doc.macs, vm.Tags, vm.Notes), ms(vm.CreatedAt), ms(vm.SeenAt), doc.hash, vm.Tenant)
+		doc.vcpus, doc.memory, doc.macs, doc.pendingCount, tags, vm.Notes, searchText(g, doc.macs, vm.Tags, vm.Notes), ms(vm.CreatedAt), ms(vm.SeenAt), doc.hash, vm.Tenant, vm.Folder)
 	if err != nil {
 		return edge(err, "VM")
 	}

@@ -39,6 +39,7 @@ type Role struct {
 const (
 	ScopeEstate = "estate"
 	ScopeTenant = "tenant" // and the tenants below it
+	ScopeFolder = "folder" // VMs in the folder and in those below it
 	ScopeTag    = "tag"    // VMs with the tag
 	ScopeObject = "object"
 )
@@ -48,8 +49,8 @@ type Binding struct {
 	ID        string
 	Subject   Ref // kind user, group or token
 	Role      string
-	Scope     string // estate, tenant, tag or object
-	ScopeID   string // tenant's id, tag, object's id; empty for the estate
+	Scope     string // estate, tenant, folder, tag or object
+	ScopeID   string // tenant's id, folder's id, tag, object's id; empty for the estate
 	Deny      bool
 	Condition string // CEL; empty: always
 	CreatedBy string

@@ -12,10 +12,12 @@ import (
 type Sight struct {
 	All     bool     // everything but what is hidden below
 	Tenants []string // with All: without meaning; else these tenants' things
+	Folders []string // VMs in one of these folders
 	Tags    []string // VMs with one of these tags
 	VMs     []string // these VMs
 
 	HiddenTenants []string
+	HiddenFolders []string
 	HiddenTags    []string
 	HiddenVMs     []string
 
@@ -25,18 +27,34 @@ type Sight struct {
 
 // Full reports whether nothing is hidden.
 func (s *Sight) Full() bool {
-	return s == nil || s.All && len(s.HiddenTenants)+len(s.HiddenTags)+len(s.HiddenVMs) == 0
+	return s == nil || s.All && len(s.HiddenTenants)+len(s.HiddenFolders)+len(s.HiddenTags)+len(s.HiddenVMs) == 0
 }
 
 // Sees reports whether a VM is in sight.
-func (s *Sight) Sees(id, tenant string, tags []string) bool {
+func (s *Sight) Sees(id, tenant, folder string, tags []string) bool {
 	if s == nil {
 		return true
 	}
-	if slices.Contains(s.HiddenVMs, id) || tenant != "" && slices.Contains(s.HiddenTenants, tenant) || overlap(s.HiddenTags, tags) {
+	if slices.Contains(s.HiddenVMs, id) || tenant != "" && slices.Contains(s.HiddenTenants, tenant) || folder != "" && slices.Contains(s.HiddenFolders, folder) || overlap(s.HiddenTags, tags) {
 		return false
 	}
-	return s.All || tenant != "" && slices.Contains(s.Tenants, tenant) || slices.Contains(s.VMs, id) || overlap(s.Tags, tags)
+	return s.All || tenant != "" && slices.Contains(s.Tenants, tenant) || folder != "" && slices.Contains(s.Folders, folder) || slices.Contains(s.VMs, id) || overlap(s.Tags, tags)
+}
+
+// SeesFolder reports whether a folder is in sight.
+func (s *Sight) SeesFolder(f Folder) bool {
+	if s == nil {
+		return true
+	}
+	if f.Tenant != "" && slices.Contains(s.HiddenTenants, f.Tenant) || slices.Contains(s.HiddenFolders, f.ID) {
+		return false
+	}
+	return s.All || f.Tenant != "" && slices.Contains(s.Tenants, f.Tenant) || slices.Contains(s.Folders, f.ID)
+}
+
+// Looks reports whether what is in sight depends on what a VM says of itself, its folder and its tags, and not only on whose it is.
+func (s *Sight) Looks() bool {
+	return s != nil && len(s.Folders)+len(s.Tags)+len(s.HiddenFolders)+len(s.HiddenTags) > 0
 }
 
 // SeesOf reports whether something that belongs to a tenant as a whole, such as a job or an event, is in sight. vm is the id of the VM that it is

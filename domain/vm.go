@@ -27,6 +27,7 @@ type VM struct {
 	HostID    string
 	HostName  string
 	Tenant    string // id of the tenant that it belongs to; empty: the estate's own
+	Folder    string // id of the folder that it is in; empty: in none
 	Name      string
 	State     VMState // VMAway while the host is away
 	LastState VMState // what the host said last

@@ -38,6 +38,7 @@ type known struct {
 	users   []domain.User
 	groups  []domain.Group
 	tenants []domain.Tenant
+	folders []domain.Folder
 	roles   []domain.Role
 	given   []domain.Binding
 }
@@ -50,6 +51,9 @@ func (s *server) known(ctx context.Context) (k known, err error) {
 		return k, err
 	}
 	if k.tenants, err = s.DB.Tenants(ctx); err != nil {
+		return k, err
+	}
+	if k.folders, err = s.DB.AllFolders(ctx); err != nil {
 		return k, err
 	}
 	custom, err := s.DB.Roles(ctx)
@@ -90,6 +94,13 @@ func (k known) say(b domain.Binding, vm func(id string) string) rights.Given {
 	switch b.Scope {
 	case domain.ScopeTenant:
 		g.Where, g.WhereTo = "in the tenant "+k.tenant(b.ScopeID).Name, live.Tenant(b.ScopeID)
+	case domain.ScopeFolder:
+		g.Where = "in a folder that is gone"
+		for _, f := range k.folders {
+			if f.ID == b.ScopeID {
+				g.Where, g.WhereTo = "in the folder "+f.Path, live.VMsWhere(`folder:`+f.ID)
+			}
+		}
 	case domain.ScopeTag:
 		g.Where, g.WhereTo = "on VMs with the tag "+b.ScopeID, live.VMsWhere("tag:"+b.ScopeID)
 	case domain.ScopeObject:

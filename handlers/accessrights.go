@@ -335,6 +335,8 @@ func (s *server) readBinding(ctx context.Context, form url.Values) domain.Bindin
 	switch b.Scope {
 	case domain.ScopeTenant:
 		b.ScopeID = form.Get("tenant")
+	case domain.ScopeFolder:
+		b.ScopeID = form.Get("folder")
 	case domain.ScopeTag:
 		b.ScopeID = strings.TrimSpace(form.Get("tag"))
 	case domain.ScopeObject:
@@ -380,7 +382,10 @@ func (s *server) bindingModel(c echo.Context, form url.Values, refused error) (r
 	if err != nil {
 		return rights.BindingForm{}, err
 	}
-	m := rights.BindingForm{Form: form, Users: k.users, Groups: k.groups, Roles: k.roles, Tenants: k.tenants}
+	m := rights.BindingForm{Form: form, Users: k.users, Groups: k.groups, Roles: k.roles, Tenants: k.tenants, Folders: k.folders}
+	if m.Tags, err = s.shell.tagNames(ctx); err != nil {
+		return m, err
+	}
 	b := s.readBinding(ctx, form)
 	if b.Subject.ID == "" && len(k.groups) > 0 {
 		b.Subject.ID = k.groups[0].ID
@@ -389,6 +394,9 @@ func (s *server) bindingModel(c echo.Context, form url.Values, refused error) (r
 	}
 	if b.Scope == domain.ScopeTenant && b.ScopeID == "" && len(k.tenants) > 0 {
 		b.ScopeID = k.tenants[0].ID
+	}
+	if b.Scope == domain.ScopeFolder && b.ScopeID == "" && len(k.folders) > 0 {
+		b.ScopeID = k.folders[0].ID
 	}
 	checked, err := s.Auth.CheckBinding(ctx, subject(c), b)
 	if err == nil {

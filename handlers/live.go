@@ -144,13 +144,14 @@ func (s *server) follow(ctx context.Context, r *http.Request, v *viewer, seq int
 		if len(evs) > 0 {
 			last = evs[len(evs)-1].Seq
 		}
-		evs, moves = s.inSight(seeing, evs, moves)
+		evs, moves, err := s.inSight(seeing, evs, moves)
 		var body []byte
-		var err error
-		if gap {
+		switch {
+		case err != nil:
+		case gap:
 			seq = feed.Last()
 			body, err = s.redraw(seeing, v, seq)
-		} else {
+		default:
 			seq = last
 			body, err = s.draw(seeing, v, evs, moves, seq)
 		}
@@ -172,18 +173,18 @@ func (s *server) follow(ctx context.Context, r *http.Request, v *viewer, seq int
 }
 
 // inSight leaves out what is about things that the viewer does not see.
-func (s *server) inSight(ctx context.Context, evs []domain.Event, moves map[string]domain.Progress) ([]domain.Event, map[string]domain.Progress) {
+func (s *server) inSight(ctx context.Context, evs []domain.Event, moves map[string]domain.Progress) ([]domain.Event, map[string]domain.Progress, error) {
 	sight := domain.SightOf(ctx)
 	if sight.Full() {
-		return evs, moves
+		return evs, moves, nil
 	}
 	var seen []domain.Event
 	for _, ev := range evs {
-		vm := ""
-		if domain.IsVM(ev.Resource.ID) {
-			vm = ev.Resource.ID
+		ok, err := s.DB.SeesEvent(ctx, &ev)
+		if err != nil {
+			return nil, nil, err
 		}
-		if sight.SeesOf(ev.Tenant, vm) {
+		if ok {
 			seen = append(seen, ev)
 		}
 	}
@@ -193,7 +194,7 @@ func (s *server) inSight(ctx context.Context, evs []domain.Event, moves map[stri
 			moved[id] = p
 		}
 	}
-	return seen, moved
+	return seen, moved, nil
 }
 
 // stillThere asks again who watches: a session that ended meanwhile gets nothing more but the word that it did.

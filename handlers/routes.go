@@ -229,6 +229,10 @@ func (s *server) table() []route {
 		{post, live.PatTaskAction, access.JobCancel, s.taskAct},
 		{get, live.Events, access.EventRead, s.kept(s.eventList)},
 
+		{get, live.Folders, access.VMRead, s.folderList},
+		{post, live.Folders, access.FolderManage, s.folderMake},
+		{post, live.PatFolder, access.FolderManage, s.folderChange},
+
 		{get, live.Access, access.AccountSelf, s.accessHome},
 		{get, live.AccessUsers, access.UserRead, s.kept(s.userList)},
 		{post, live.AccessUsers, access.UserManage, s.userCreate},

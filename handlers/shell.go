@@ -44,6 +44,7 @@ type shellCache struct {
 	frames   *memo.Memo[struct{}, frame]
 	trees    *memo.Memo[string, []layout.TreeVM]
 	tags     *memo.Memo[struct{}, []string]
+	folders  *memo.Memo[struct{}, []domain.Folder]
 	overview *memo.Memo[struct{}, vms.Overview]
 
 	drawnTrees *memo.Memo[string, templ.Component]
@@ -70,6 +71,7 @@ func newShellCache(d *db.DB, clock func() time.Time) *shellCache {
 		frames:     memo.New[struct{}, frame](d.Feed().Last, clock, 1),
 		trees:      memo.New[string, []layout.TreeVM](d.Feed().Last, clock, 200),
 		tags:       memo.New[struct{}, []string](d.Feed().Last, clock, 1),
+		folders:    memo.New[struct{}, []domain.Folder](d.Feed().Last, clock, 1),
 		overview:   memo.New[struct{}, vms.Overview](d.Feed().Last, clock, 1),
 		drawnTrees: memo.New[string, templ.Component](d.Feed().Last, clock, 40),
 		drawnRows:  newDrawnRows(clock),

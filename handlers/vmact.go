@@ -116,8 +116,14 @@ func actOptions(c echo.Context) (fleet.ActOptions, error) {
 func (s *server) vmBulk(c echo.Context) error {
 	ctx := c.Request().Context()
 	act := domain.VMAction(c.FormValue("action"))
+	if act == live.FolderAction {
+		if err := subject(c).Require(access.FolderManage); err != nil {
+			return err
+		}
+		return s.vmPut(c)
+	}
 	if act != domain.ActDelete && !slices.Contains(powerActions, act) {
-		return domain.InvalidField("action", "“"+string(act)+"” is not something to do with a selection.", "start, shutdown, stop and their kin, or delete")
+		return domain.InvalidField("action", "“"+string(act)+"” is not something to do with a selection.", "start, shutdown, stop and their kin, folder or delete")
 	}
 	if act == domain.ActDelete {
 		if err := subject(c).Require(access.VMDelete); err != nil {

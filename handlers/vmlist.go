@@ -66,6 +66,9 @@ func (s *server) listFor(ctx context.Context, sub auth.Subject, u *url.URL, host
 	if list.Tags, err = s.shell.tagNames(ctx); err != nil {
 		return list, 0, err
 	}
+	if list.Folders, err = s.shell.folderTree(ctx); err != nil {
+		return list, 0, err
+	}
 	page, err := s.DB.VMs(ctx, q)
 	if e := problem(err); err != nil && e.Code == domain.Invalid {
 		list.FilterError = e.Msg
@@ -146,6 +149,12 @@ func (sc *shellCache) tagNames(ctx context.Context) ([]string, error) {
 		return slices.Sorted(maps.Keys(m)), err
 	})
 	return tags, err
+}
+
+// folderTree is the tree of folders with how many VMs are in them; a few seconds' age does not matter there.
+func (sc *shellCache) folderTree(ctx context.Context) ([]domain.Folder, error) {
+	all, _, err := sc.folders.Get(ctx, struct{}{}, sc.db.Feed().Last(), 5*time.Second, sc.db.Folders)
+	return all, err
 }
 
 func truth(s string) bool { return s == "1" || s == "true" || s == "on" }

@@ -109,6 +109,9 @@ func (s *server) vmModel(ctx context.Context, sub auth.Subject, id, tab, kind st
 		if m.Recent, err = s.jobsOf(ctx, id, recentJobs); err != nil {
 			return m, err
 		}
+		if m.Folders, err = s.foldersOf(ctx, m.VM.Tenant); err != nil {
+			return m, err
+		}
 		if m.Affinity, err = s.Fleet.AffinityOf(ctx, m.VM); err != nil {
 			return m, err
 		}

@@ -1,5 +1,5 @@
 // Package access decides who may do what. Permissions are verbs on kinds; roles are sets of them; bindings give roles to people, groups and tokens
-// at the estate, a tenant, a tag or one object, or take them away there. Every route names one permission from here, and a golden file shows the
+// at the estate, a tenant, a folder, a tag or one object, or take them away there. Every route names one permission from here, and a golden file shows the
 // matrix of routes by built-in roles. The answer and its explanation come from one function.
 //
 // It is not for who somebody is (package auth) nor for what a route does (package handlers); it reads nothing and remembers nothing: it is given
@@ -31,11 +31,12 @@ const (
 	VMEdit       Permission = "vm.edit"   // hardware, name, tags, notes
 	VMMigrate    Permission = "vm.migrate"
 	VMDelete     Permission = "vm.delete"
-	VMConsole    Permission = "vm.console"   // screen, keyboard, serial line, screenshot
-	GuestRead    Permission = "guest.read"   // what the agent inside a guest tells
-	GuestManage  Permission = "guest.manage" // clock, freeze, passwords, keys, cloud-init, which commands are allowed
-	GuestExec    Permission = "guest.exec"   // run commands inside a guest
-	VMSnapshot   Permission = "vm.snapshot"  // take, revert to and delete snapshots, and their schedules
+	VMConsole    Permission = "vm.console"    // screen, keyboard, serial line, screenshot
+	GuestRead    Permission = "guest.read"    // what the agent inside a guest tells
+	GuestManage  Permission = "guest.manage"  // clock, freeze, passwords, keys, cloud-init, which commands are allowed
+	GuestExec    Permission = "guest.exec"    // run commands inside a guest
+	VMSnapshot   Permission = "vm.snapshot"   // take, revert to and delete snapshots, and their schedules
+	FolderManage Permission = "folder.manage" // make, rename and delete folders, and put VMs into them: roles are given in folders
 	JobRead      Permission = "job.read"
 	JobCancel    Permission = "job.cancel" // cancel, and for stuck ones retry and dismiss
 	EventRead    Permission = "event.read"
@@ -69,7 +70,7 @@ const (
 // All lists every permission that a role can hold, in the order of the table.
 var All = []Permission{
 	AccountSelf, HostRead, HostAdd, HostEdit, HostRemove, HostMaintain, VMMigrate, VMRead, VMCreate, VMPower, VMEdit, VMDelete, VMConsole,
-	GuestRead, GuestManage, GuestExec, VMSnapshot,
+	GuestRead, GuestManage, GuestExec, VMSnapshot, FolderManage,
 	JobRead, JobCancel, EventRead, TokenManage,
 	PoolRead, PoolManage, VolumeRead, VolumeManage, VolumeContent,
 	ImageRead, ImageManage, TemplateRead, TemplateManage,

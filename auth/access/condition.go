@@ -106,7 +106,7 @@ func (c *Condition) Holds(at Circumstances, o Object) (bool, error) {
 	}
 	out, _, err := c.program.Eval(map[string]any{
 		"now": now, "hour": int64(now.Hour()), "weekday": strings.ToLower(now.Weekday().String()), "address": at.Address, "mfa_age": age,
-		"object": map[string]any{"kind": o.Kind, "id": o.ID, "tenant": o.Tenant, "tags": tags},
+		"object": map[string]any{"kind": o.Kind, "id": o.ID, "tenant": o.Tenant, "folder": o.Folder, "tags": tags},
 	})
 	if err != nil {
 		return false, domain.Errorf(domain.Invalid, "The condition “%s” cannot be judged: %w", c.text, err)

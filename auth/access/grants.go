@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -122,6 +123,17 @@ func (g *Grants) TenantsWith(p Permission) (out []string) {
 	return out
 }
 
+// FoldersWith lists the folders at which the permission is held by a binding there.
+func (g *Grants) FoldersWith(p Permission) (out []string) {
+	for i := range g.all {
+		x := &g.all[i]
+		if x.b.Scope == domain.ScopeFolder && !x.b.Deny && x.perms.has(p) && !slices.Contains(out, x.b.ScopeID) {
+			out = append(out, x.b.ScopeID)
+		}
+	}
+	return out
+}
+
 // decide is the one place where it is decided: whatever denies wins, then whatever gives. With looked it says of everything what came of it.
 func (g *Grants) decide(p Permission, o Object, looked *[]Looked) (bool, *grant) {
 	if g.mask != nil && !g.mask.has(p) {
@@ -182,9 +194,9 @@ func (g *Grants) see() *domain.Sight {
 		if !x.perms.has(VMRead) || x.cond != nil && !x.b.Deny { // what depends on the object opens its page, and shows in no list
 			continue
 		}
-		tenants, tags, vms := &s.Tenants, &s.Tags, &s.VMs
+		tenants, folders, tags, vms := &s.Tenants, &s.Folders, &s.Tags, &s.VMs
 		if x.b.Deny {
-			tenants, tags, vms = &s.HiddenTenants, &s.HiddenTags, &s.HiddenVMs
+			tenants, folders, tags, vms = &s.HiddenTenants, &s.HiddenFolders, &s.HiddenTags, &s.HiddenVMs
 		}
 		switch x.b.Scope {
 		case domain.ScopeEstate:
@@ -194,13 +206,15 @@ func (g *Grants) see() *domain.Sight {
 			s.All = true
 		case domain.ScopeTenant:
 			*tenants = append(*tenants, x.tenants...)
+		case domain.ScopeFolder:
+			*folders = append(*folders, x.tenants...)
 		case domain.ScopeTag:
 			*tags = append(*tags, x.b.ScopeID)
 		case domain.ScopeObject:
 			*vms = append(*vms, x.b.ScopeID)
 		}
 	}
-	for _, list := range []*[]string{&s.Tenants, &s.Tags, &s.VMs, &s.HiddenTenants, &s.HiddenTags, &s.HiddenVMs} {
+	for _, list := range []*[]string{&s.Tenants, &s.Folders, &s.Tags, &s.VMs, &s.HiddenTenants, &s.HiddenFolders, &s.HiddenTags, &s.HiddenVMs} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
@@ -217,7 +231,7 @@ type Looked struct {
 	Binding string `json:"binding"`
 	Subject string `json:"subject" doc:"Who has it: user, group or token, and its id"`
 	Role    string `json:"role"`
-	Scope   string `json:"scope" doc:"estate, or tenant, tag or object and its id"`
+	Scope   string `json:"scope" doc:"estate, or tenant, folder, tag or object and its id; of a folder its path"`
 	Effect  string `json:"effect" enum:"allow,deny"`
 	Applies bool   `json:"applies"`
 	Why     string `json:"why,omitempty" doc:"Why it does not apply"`
@@ -253,8 +267,8 @@ func (g *Grants) look(x *grant, _ Permission, applies bool, why string) Looked {
 	} else if x.b.Subject.Name != "" {
 		l.Subject = x.b.Subject.Kind + " " + x.b.Subject.Name
 	}
-	if x.b.ScopeID != "" {
-		l.Scope += " " + x.b.ScopeID
+	if at := cmp.Or(g.p.paths[x.b.ScopeID], x.b.ScopeID); at != "" {
+		l.Scope += " " + at
 	}
 	if x.b.Deny {
 		l.Effect = "deny"

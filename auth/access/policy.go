@@ -2,6 +2,9 @@ package access
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +17,7 @@ type Object struct {
 	Kind   string // vm, host, job …
 	ID     string
 	Tenant string
+	Folder string // id of the folder that a VM is in
 	Tags   []string
 }
 
@@ -22,7 +26,8 @@ type Policy struct {
 	roles    map[string]domain.Role
 	sets     map[string]set
 	tenants  map[string]domain.Tenant
-	below    map[string][]string // tenant -> itself and the tenants below it
+	below    map[string][]string // tenant or folder -> itself and those below it
+	paths    map[string]string   // folder -> its path
 	groups   map[string]domain.Group
 	groupsOf map[string][]string // user -> groups
 	by       map[string][]grant  // subject "user:…", "group:…", "token:…" -> grants
@@ -36,13 +41,14 @@ type Facts struct {
 	Bindings []domain.Binding
 	Groups   []domain.Group
 	Tenants  []domain.Tenant
+	Folders  []domain.Folder
 }
 
 // grant is one binding made ready.
 type grant struct {
 	b       domain.Binding
 	perms   set
-	tenants []string // of a tenant's scope: itself and those below
+	tenants []string // of a tenant's scope: itself and those below; of a folder's the same
 	cond    *Condition
 }
 
@@ -52,6 +58,8 @@ func (g *grant) covers(o Object) bool {
 		return true
 	case domain.ScopeTenant:
 		return o.Tenant != "" && slices.Contains(g.tenants, o.Tenant)
+	case domain.ScopeFolder:
+		return o.Folder != "" && slices.Contains(g.tenants, o.Folder)
 	case domain.ScopeTag:
 		return slices.Contains(o.Tags, g.b.ScopeID)
 	case domain.ScopeObject:
@@ -62,7 +70,7 @@ func (g *grant) covers(o Object) bool {
 
 // Compile makes a policy. A binding whose role is gone gives nothing; one whose condition cannot be read gives nothing and takes what it takes.
 func Compile(f Facts) *Policy {
-	p := &Policy{roles: map[string]domain.Role{}, sets: map[string]set{}, tenants: map[string]domain.Tenant{}, below: map[string][]string{}, groups: map[string]domain.Group{},
+	p := &Policy{roles: map[string]domain.Role{}, sets: map[string]set{}, tenants: map[string]domain.Tenant{}, below: map[string][]string{}, paths: map[string]string{}, groups: map[string]domain.Group{},
 		groupsOf: map[string][]string{}, by: map[string][]grant{}}
 	for _, r := range slices.Concat(f.Roles, BuiltIn) {
 		p.roles[r.ID], p.sets[r.ID] = r, setOf(r.Permissions)
@@ -72,6 +80,15 @@ func Compile(f Facts) *Policy {
 		p.below[t.ID] = append(p.below[t.ID], t.ID)
 		if t.Parent != "" {
 			p.below[t.Parent] = append(p.below[t.Parent], t.ID)
+		}
+	}
+	above := map[string]string{}
+	for _, x := range f.Folders {
+		p.paths[x.ID], above[x.ID] = x.Path, x.Parent
+	}
+	for _, x := range f.Folders {
+		for up, n := x.ID, 0; up != "" && n <= domain.FoldersDeep; up, n = above[up], n+1 {
+			p.below[up] = append(p.below[up], x.ID)
 		}
 	}
 	for _, g := range f.Groups {
@@ -98,7 +115,7 @@ func Compile(f Facts) *Policy {
 
 func (p *Policy) grant(b domain.Binding, conds map[string]*Condition) (grant, bool) {
 	g := grant{b: b, perms: p.sets[b.Role]}
-	if b.Scope == domain.ScopeTenant {
+	if b.Scope == domain.ScopeTenant || b.Scope == domain.ScopeFolder {
 		if g.tenants = p.below[b.ScopeID]; len(g.tenants) == 0 {
 			g.tenants = []string{b.ScopeID}
 		}
@@ -155,7 +172,18 @@ func (p *Policy) Held(w Who) []domain.Binding {
 	return out
 }
 
-// Below gives a tenant and the tenants below it.
+// Print is alike as long as somebody has been given and denied the same, by bindings, groups and what the roles allow, whatever the conditions.
+func (p *Policy) Print(w Who) string {
+	var text []string
+	for _, g := range p.grants(w) {
+		text = append(text, fmt.Sprintf("%s/%s/%v/%s/%v/%s", g.b.Scope, g.b.ScopeID, g.b.Deny, g.b.Role, g.perms, g.b.Condition))
+	}
+	slices.Sort(text)
+	sum := sha256.Sum256([]byte(strings.Join(text, "\n")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// Below gives a tenant or a folder and those below it.
 func (p *Policy) Below(id string) []string { return p.below[id] }
 
 // Who names a subject to ask about.

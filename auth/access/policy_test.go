@@ -101,13 +101,13 @@ func TestWhatIsHeldWhere(t *testing.T) {
 		t.Errorf("ann may make VMs in %v", in)
 	}
 	s := ann.Sight()
-	if s.Full() || s.Home != "a" || !s.Sees("vm_9", "a-web", nil) || s.Sees("vm_9", "b", nil) || s.Sees("vm_9", "", nil) {
+	if s.Full() || s.Home != "a" || !s.Sees("vm_9", "a-web", "", nil) || s.Sees("vm_9", "b", "", nil) || s.Sees("vm_9", "", "", nil) {
 		t.Errorf("ann sees %+v", s)
 	}
-	if s := olga.Sight(); s.Full() || !s.Sees("x", "a", nil) || s.Sees("x", "b", nil) || !s.Sees("x", "", nil) {
+	if s := olga.Sight(); s.Full() || !s.Sees("x", "a", "", nil) || s.Sees("x", "b", "", nil) || !s.Sees("x", "", "", nil) {
 		t.Errorf("olga sees %+v", s)
 	}
-	if !root.Sight().Full() || p.Grants(Who{Kind: "user", ID: "nobody"}, noon).Sight().Sees("x", "", nil) {
+	if !root.Sight().Full() || p.Grants(Who{Kind: "user", ID: "nobody"}, noon).Sight().Sees("x", "", "", nil) {
 		t.Error("root sees all and nobody nothing")
 	}
 	if ann.Key() == olga.Key() || ann.Key() != Compile(sample()).Grants(Who{Kind: "user", ID: "ann"}, noon).Key() {
@@ -211,5 +211,40 @@ func BenchmarkDecision(b *testing.B) {
 	b.ResetTimer()
 	for i := range b.N {
 		p.Grants(Who{Kind: "user", ID: f.Bindings[i%10_000].Subject.ID}, noon).On(VMPower, o)
+	}
+}
+
+func TestFoldersHoldBelow(t *testing.T) {
+	f := sample()
+	f.Folders = []domain.Folder{{ID: "fold_1", Tenant: "a", Path: "web"}, {ID: "fold_2", Tenant: "a", Parent: "fold_1", Path: "web/prod"}, {ID: "fold_3", Tenant: "a", Path: "db"}}
+	f.Bindings = append(f.Bindings,
+		domain.Binding{ID: "20", Subject: user("fred"), Role: TenantUser, Scope: domain.ScopeFolder, ScopeID: "fold_1"},
+		domain.Binding{ID: "21", Subject: user("ann"), Role: "starter", Scope: domain.ScopeFolder, ScopeID: "fold_2", Deny: true})
+	p := Compile(f)
+	in := func(folder string) Object { return Object{Kind: "vm", ID: "vm_9", Tenant: "a", Folder: folder} }
+	fred, ann := p.Grants(Who{Kind: "user", ID: "fred"}, noon), p.Grants(Who{Kind: "user", ID: "ann"}, noon)
+	for folder, want := range map[string][2]bool{"fold_1": {true, true}, "fold_2": {true, false}, "fold_3": {false, true}, "": {false, true}} {
+		if fred.On(VMPower, in(folder)) != want[0] || ann.On(VMPower, in(folder)) != want[1] {
+			t.Errorf("in %q fred may %v and ann %v", folder, fred.On(VMPower, in(folder)), ann.On(VMPower, in(folder)))
+		}
+		if fred.Sight().Sees("vm_9", "a", folder, nil) != want[0] || ann.Sight().Sees("vm_9", "a", folder, nil) != want[1] {
+			t.Errorf("in %q sight and decision differ", folder)
+		}
+	}
+	if got := fred.FoldersWith(VMCreate); !slices.Equal(got, []string{"fold_1"}) || !fred.Sight().SeesFolder(f.Folders[1]) || fred.Sight().SeesFolder(f.Folders[2]) || !fred.Sight().Looks() {
+		t.Errorf("fred: %v, %+v", got, fred.Sight())
+	}
+	if e := p.Explain(Who{Kind: "user", ID: "fred"}, VMPower, in("fold_2"), noon); !e.Allowed || e.Rule.Scope != "folder web" {
+		t.Errorf("%+v", e)
+	}
+	// What somebody has been given has a print: it changes with a binding, a role and a group, and with nothing else.
+	who, was := Who{Kind: "user", ID: "fred"}, p.Print(Who{Kind: "user", ID: "fred"})
+	f.Bindings = f.Bindings[:len(f.Bindings)-1]
+	if Compile(f).Print(who) != was {
+		t.Error("what ann is denied is fred's too")
+	}
+	f.Groups[0].Members = append(f.Groups[0].Members, "fred")
+	if Compile(f).Print(who) == was {
+		t.Error("a group's role changes nothing")
 	}
 }

@@ -124,6 +124,16 @@ CREATE TABLE filter_sets (
     PRIMARY KEY (filter, group_id)
 );
 
+CREATE TABLE folders (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    tenant     TEXT   NOT NULL,
+    parent     TEXT   NOT NULL,
+    name       TEXT   NOT NULL,
+    path       TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
+);
+
 CREATE TABLE gifts (
     id     TEXT NOT NULL,
     tenant TEXT NOT NULL,
@@ -636,7 +646,7 @@ CREATE TABLE vms (
     rev          BIGINT NOT NULL,
     hash         TEXT   NOT NULL,
     version      BIGINT NOT NULL
-, addresses TEXT NOT NULL DEFAULT '', moving_to TEXT NOT NULL DEFAULT '', tenant TEXT NOT NULL DEFAULT '');
+, addresses TEXT NOT NULL DEFAULT '', moving_to TEXT NOT NULL DEFAULT '', tenant TEXT NOT NULL DEFAULT '', folder TEXT NOT NULL DEFAULT '');
 
 CREATE TABLE volume_checksums (
     volume_id TEXT PRIMARY KEY,
@@ -695,6 +705,10 @@ CREATE INDEX events_resource ON events (res_id, seq);
 CREATE INDEX events_tenant ON events (tenant, seq);
 
 CREATE INDEX factors_user ON factors (user_id);
+
+CREATE INDEX folders_parent ON folders (parent);
+
+CREATE UNIQUE INDEX folders_path ON folders (tenant, lower(path));
 
 CREATE INDEX gifts_tenant ON gifts (tenant);
 
@@ -793,6 +807,8 @@ CREATE UNIQUE INDEX users_name ON users (lower(name));
 CREATE INDEX vm_templates_template ON vm_templates (template_id);
 
 CREATE INDEX vms_created ON vms (created_at, id);
+
+CREATE INDEX vms_folder ON vms (folder) WHERE folder <> '';
 
 CREATE UNIQUE INDEX vms_host_uuid ON vms (host_id, uuid);
 

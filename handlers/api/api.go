@@ -117,6 +117,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.people()
 	s.signIns()
 	s.rights()
+	s.folders()
 	s.audit()
 	s.compliance()
 	s.measures()

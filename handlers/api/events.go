@@ -111,7 +111,7 @@ func (s *server) stream(hc huma.Context, in eventsInput, seq int64) {
 		if err != nil || s.allowed(ctx, subject, auth.Ask{Permission: access.EventRead, Route: "GET " + prefix + "/events"}) != nil {
 			return // what ended may be asked for anew, and is refused in words then
 		}
-		sight := subject.Sight()
+		seeing := domain.WithSight(ctx, subject.Sight())
 		evs, next, err := s.newer(domain.WithSight(ctx, nil), seq)
 		if err != nil {
 			s.log.ErrorContext(ctx, "an event stream ends", "error", err)
@@ -122,7 +122,15 @@ func (s *server) stream(hc huma.Context, in eventsInput, seq int64) {
 			text = message(seq, "gap", Gap{seq, evs[0].Seq})
 		}
 		for i := range evs {
-			if in.wants(&evs[i]) && seesEvent(sight, &evs[i]) {
+			if !in.wants(&evs[i]) {
+				continue
+			}
+			seen, err := s.DB.SeesEvent(seeing, &evs[i])
+			if err != nil {
+				s.log.ErrorContext(ctx, "an event stream ends", "error", err)
+				return
+			}
+			if seen {
 				text += message(evs[i].Seq, evs[i].Kind, evs[i])
 			}
 		}
@@ -138,15 +146,6 @@ func (s *server) stream(hc huma.Context, in eventsInput, seq int64) {
 		}
 		sent = s.Clock()
 	}
-}
-
-// seesEvent reports whether an event is about something in sight.
-func seesEvent(s *domain.Sight, ev *domain.Event) bool {
-	vm := ""
-	if domain.IsVM(ev.Resource.ID) {
-		vm = ev.Resource.ID
-	}
-	return s.SeesOf(ev.Tenant, vm)
 }
 
 // wait returns when there is something newer or a heartbeat is due; an error means that the stream is over.

@@ -28,8 +28,8 @@ type Binding struct {
 	SubjectKind string     `json:"subject_kind" enum:"user,group,token"`
 	SubjectName string     `json:"subject_name"`
 	Role        string     `json:"role"`
-	Scope       string     `json:"scope" enum:"estate,tenant,tag,object"`
-	ScopeID     string     `json:"scope_id" doc:"The tenant's id, the tag or the object's id; empty for the estate"`
+	Scope       string     `json:"scope" enum:"estate,tenant,folder,tag,object"`
+	ScopeID     string     `json:"scope_id" doc:"The tenant's or folder's id, the tag or the object's id; empty for the estate"`
 	Deny        bool       `json:"deny" doc:"Takes the role's permissions away there, whatever else gives them"`
 	Condition   string     `json:"condition" doc:"CEL over now, hour, weekday, address, mfa_age and object; empty: always"`
 	CreatedBy   string     `json:"created_by"`
@@ -119,7 +119,7 @@ type BindingWrite struct {
 	Subject     string `json:"subject" maxLength:"64" doc:"Id or name of a user or a group"`
 	SubjectKind string `json:"subject_kind,omitempty" enum:"user,group" doc:"Needed only when a user and a group have the same name"`
 	Role        string `json:"role" maxLength:"64"`
-	Scope       string `json:"scope,omitempty" enum:"estate,tenant,tag,object" default:"estate"`
+	Scope       string `json:"scope,omitempty" enum:"estate,tenant,folder,tag,object" default:"estate"`
 	ScopeID     string `json:"scope_id,omitempty" maxLength:"64"`
 	Deny        bool   `json:"deny,omitempty"`
 	Condition   string `json:"condition,omitempty" maxLength:"1000" example:"hour >= 8 && hour < 18"`

@@ -18,6 +18,7 @@ type VM struct {
 	Description    string           `json:"description"`
 	HostID         string           `json:"host_id"`
 	Host           string           `json:"host" doc:"The host's name"`
+	Folder         string           `json:"folder" doc:"Id of the folder that it is in; empty: in none"`
 	Tenant         string           `json:"tenant" doc:"Id of the tenant that it belongs to; empty: the estate's own"`
 	State          domain.VMState   `json:"state" enum:"running,stopped,paused,saved,crashed,away" doc:"away: its host does not answer; last_state is what was seen last"`
 	LastState      domain.VMState   `json:"last_state"`
@@ -62,7 +63,7 @@ type Busy struct {
 func vmOf(v *domain.VM, single bool) VM {
 	c := &v.Config
 	out := VM{
-		ID: v.ID, UUID: v.UUID, Name: v.Name, Title: c.Title, Description: c.Description, HostID: v.HostID, Host: v.HostName, Tenant: v.Tenant,
+		ID: v.ID, UUID: v.UUID, Name: v.Name, Title: c.Title, Description: c.Description, HostID: v.HostID, Host: v.HostName, Tenant: v.Tenant, Folder: v.Folder,
 		State: v.State, LastState: v.LastState, Reason: v.Reason, StateSince: when(v.StateAt), Autostart: v.Autostart, Creating: v.Creating,
 		VCPUs: c.VCPUs, MaxVCPUs: max(c.VCPUs, c.MaxVCPUs), Topology: c.Topology, CPU: c.CPU,
 		MemoryBytes: c.MemoryBytes, MaxMemoryBytes: max(c.MemoryBytes, c.MaxMemoryBytes),

@@ -18,6 +18,7 @@ import (
 type VMCreate struct {
 	Name           string           `json:"name" doc:"Unique in the estate" example:"web-1"`
 	Host           string           `json:"host,omitempty" default:"any" doc:"A host's id, or any: NovaCron chooses one with room and says why" example:"any"`
+	Folder         string           `json:"folder,omitempty" maxLength:"600" doc:"A folder's id, or its path in the tenant; empty: in none"`
 	Tenant         string           `json:"tenant,omitempty" maxLength:"64" doc:"A tenant's id or name; empty: the one tenant in which you may make VMs, else the estate's own"`
 	UUID           string           `json:"uuid,omitempty" doc:"Made when empty"`
 	Title          string           `json:"title,omitempty"`
@@ -48,7 +49,7 @@ type VMCreate struct {
 
 func (b VMCreate) ask(key string) fleet.CreateVM {
 	return fleet.CreateVM{
-		Host: b.Host, Tenant: b.Tenant, Start: b.Start, Tags: b.Tags, Notes: b.Notes, Key: key, CloudInit: b.CloudInit, Windows: b.Windows, ExecRules: b.GuestExecAllow,
+		Host: b.Host, Tenant: b.Tenant, Folder: b.Folder, Start: b.Start, Tags: b.Tags, Notes: b.Notes, Key: key, CloudInit: b.CloudInit, Windows: b.Windows, ExecRules: b.GuestExecAllow,
 		Spec: domain.VMSpec{
 			Name: b.Name, UUID: strings.ToLower(b.UUID), Title: b.Title, Description: b.Description, VCPUs: b.VCPUs, MaxVCPUs: b.MaxVCPUs, Topology: b.Topology,
 			CPU: b.CPU, MemoryBytes: b.MemoryBytes, MaxMemoryBytes: b.MaxMemoryBytes, Accel: b.Accel, Arch: b.Arch, Machine: b.Machine, Firmware: b.Firmware,
@@ -82,6 +83,7 @@ type vmListInput struct {
 // VMEdit is what may change: what NovaCron keeps (tags, notes) at once, what the definition says by a job.
 type VMEdit struct {
 	domain.VMChange
+	Folder  *string   `json:"folder,omitempty" maxLength:"600" doc:"Puts the VM into a folder of its tenant, named by id or path, or with nothing into none; alone in the body. It needs folder.manage here and there"`
 	Tenant  *string   `json:"tenant,omitempty" maxLength:"64" doc:"Gives the VM to another tenant, or with nothing to the estate; alone in the body, and for who manages tenants"`
 	Tags    *[]string `json:"tags,omitempty" doc:"Replaces all tags"`
 	Notes   *string   `json:"notes,omitempty" maxLength:"20000"`
@@ -239,10 +241,25 @@ func (s *server) giveVM(ctx context.Context, in *vmPatchInput, base int64) (*vmP
 	return &vmPatchOutput{Status: http.StatusOK, ETag: etag(vm.Version), Body: vmOf(&vm, true)}, nil
 }
 
+// putVM puts a VM into a folder.
+func (s *server) putVM(ctx context.Context, in *vmPatchInput, base int64) (*vmPatchOutput, error) {
+	if !in.Body.VMChange.Empty() || in.Body.Tags != nil || in.Body.Notes != nil || in.Body.Tenant != nil {
+		return nil, domain.InvalidField("folder", "A VM is put into a folder in a request of its own.", "only folder in the body")
+	}
+	vms, err := s.Fleet.PutVMs(ctx, actor(ctx), []string{in.ID}, base, *in.Body.Folder)
+	if err != nil {
+		return nil, err
+	}
+	return &vmPatchOutput{Status: http.StatusOK, ETag: etag(vms[0].Version), Body: vmOf(&vms[0], true)}, nil
+}
+
 func (s *server) patchVM(ctx context.Context, in *vmPatchInput) (*vmPatchOutput, error) {
 	base, fromHeader, err := in.base(in.Body.Version)
 	if err != nil {
 		return nil, err
+	}
+	if in.Body.Folder != nil {
+		return s.putVM(ctx, in, base)
 	}
 	if in.Body.Tenant != nil {
 		return s.giveVM(ctx, in, base)

@@ -22,9 +22,15 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if err := validNew(req); err != nil {
 		return domain.Job{}, err
 	}
-	tenant, err := f.tenantFor(ctx, req.Tenant)
+	folder, err := f.folderFor(ctx, req.Folder, req.Tenant)
 	if err != nil {
 		return domain.Job{}, err
+	}
+	tenant := folder.Tenant
+	if folder.ID == "" {
+		if tenant, err = f.tenantFor(ctx, req.Tenant); err != nil {
+			return domain.Job{}, err
+		}
 	}
 	if req.Template == nil { // a template's author is trusted with the host
 		if err := f.reach(ctx, req.Spec); err != nil {
@@ -83,7 +89,7 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 		made = append(made, hv.VolumeSpec{Pool: seed.Pool, Name: seed.Volume})
 		input.Seed = &provision.SeedVolume{Pool: seed.Pool, Volume: seed.Volume}
 	}
-	return f.enqueueNew(ctx, n, tenant, req.Tags, req.Notes, jobs.Request{
+	return f.enqueueNew(ctx, n, "", tenant, folder.ID, req.Tags, req.Notes, jobs.Request{
 		Kind:  provision.KindCreate,
 		Title: "Create " + spec.Name,
 		Locks: append(locks, provision.Locks(d.HostID, made)...),
@@ -119,9 +125,9 @@ func validNew(req CreateVM) error {
 	return p.Err()
 }
 
-// enqueueNew inserts the row of a VM to be made in the transaction that enqueues its job.
-func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tenant string, tags []string, notes string, req jobs.Request, more ...func(tx *db.Tx, job *domain.Job) error) (domain.Job, error) {
-	if err := mayMake(ctx, tenant); err != nil {
+// enqueueNew inserts the row of a VM to be made in the transaction that enqueues its job. copied is the VM whose disks it gets copies of, if it does.
+func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, copied, tenant, folder string, tags []string, notes string, req jobs.Request, more ...func(tx *db.Tx, job *domain.Job) error) (domain.Job, error) {
+	if err := mayMake(ctx, tenant, folder); err != nil {
 		return domain.Job{}, err
 	}
 	req.Resource = domain.Ref{Kind: "vm", ID: n.VMID, Name: n.Spec.Name}
@@ -138,12 +144,19 @@ func (f *Fleet) enqueueNew(ctx context.Context, n provision.New, tenant string, 
 			return err
 		}
 		now := f.clock()
-		vm := domain.VM{ID: n.VMID, UUID: n.Spec.UUID, HostID: n.HostID, HostName: h.Name, Tenant: tenant, Name: n.Spec.Name, State: domain.VMStopped, LastState: domain.VMStopped,
+		vm := domain.VM{ID: n.VMID, UUID: n.Spec.UUID, HostID: n.HostID, HostName: h.Name, Tenant: tenant, Folder: folder, Name: n.Spec.Name, State: domain.VMStopped, LastState: domain.VMStopped,
 			Creating: true, Config: n.Spec, Tags: tags, Notes: notes, StateAt: now, CreatedAt: now}
 		job.Tenant = tenant
 		all, held, err := sizeOf(tx, n.HostID, n.Spec)
 		if err != nil {
 			return err
+		}
+		if copied != "" && held.StorageBytes == 0 { // the copies' sizes stand with the originals, and not in the new VM's description
+			copies, err := tx.DiskUsage(copied)
+			if err != nil {
+				return err
+			}
+			all, held = all.Plus(copies), held.Plus(copies)
 		}
 		if err := tx.Admit(tenant, all, job.ID, held); err != nil {
 			return err
@@ -328,7 +341,7 @@ func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (d
 	if req.Linked {
 		title = "Clone %s as %s, linked"
 	}
-	return f.enqueueNew(ctx, in.New, vm.Tenant, vm.Tags, vm.Notes, jobs.Request{
+	return f.enqueueNew(ctx, in.New, vm.ID, vm.Tenant, vm.Folder, vm.Tags, vm.Notes, jobs.Request{
 		Kind:  provision.KindClone,
 		Title: fmt.Sprintf(title, vm.Name, req.Name),
 		Locks: locks,

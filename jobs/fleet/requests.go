@@ -18,6 +18,8 @@ type CreateVM struct {
 	Notes string
 	// Tenant is whose it is: an id or a name; empty: of the one tenant in which who asks may make VMs, else the estate's.
 	Tenant string
+	// Folder is where in the tenant it is: an id or a path; empty: in none.
+	Folder string
 	// CloudInit or Windows, one of the two, is what the first boot reads; nil: nothing.
 	CloudInit *domain.CloudInit
 	Windows   *domain.Unattend

@@ -235,7 +235,7 @@ func (f *Fleet) CloneSnapshot(ctx context.Context, actor, vmID, id, name, key st
 		locks = append(locks, "volume:"+vm.HostID+"/"+c.Pool+"/"+c.To)
 	}
 	in.New = n
-	return f.enqueueNew(ctx, n, vm.Tenant, vm.Tags, fmt.Sprintf("Made from the snapshot %s of %s.", s.Name, vm.Name), jobs.Request{
+	return f.enqueueNew(ctx, n, vm.ID, vm.Tenant, vm.Folder, vm.Tags, fmt.Sprintf("Made from the snapshot %s of %s.", s.Name, vm.Name), jobs.Request{
 		Kind: provision.KindFromSnapshot, Title: fmt.Sprintf("Make %s from the snapshot %s of %s", name, s.Name, vm.Name), Locks: locks,
 		Input: in, Actor: actor, Key: key,
 	}, func(tx *db.Tx, _ *domain.Job) error { return keepSeed(tx, n.VMID, seed) })

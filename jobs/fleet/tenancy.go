@@ -34,7 +34,7 @@ func needs(act domain.VMAction) access.Permission {
 // may asks again what the route asked: for a selection of VMs the route could not know them.
 func may(ctx context.Context, vm domain.VM, p access.Permission) error {
 	g := access.Of(ctx)
-	if g == nil || g.On(p, access.Object{Kind: "vm", ID: vm.ID, Tenant: vm.Tenant, Tags: vm.Tags}) {
+	if g == nil || g.On(p, access.Object{Kind: "vm", ID: vm.ID, Tenant: vm.Tenant, Folder: vm.Folder, Tags: vm.Tags}) {
 		return nil
 	}
 	return domain.Errorf(domain.Denied, "Your roles do not allow this for %s (it needs %s).", vm.Name, p).WithFix("Ask an administrator to do it or to give you a role that may.")
@@ -94,8 +94,8 @@ func (f *Fleet) top(ctx context.Context, in []string) string {
 }
 
 // mayMake asks whether who asks may make a VM in a tenant: a copy is the original's tenant's.
-func mayMake(ctx context.Context, tenant string) error {
-	if g := access.Of(ctx); g != nil && !g.Everywhere(access.VMCreate) && !g.On(access.VMCreate, access.Object{Kind: "vm", Tenant: tenant}) {
+func mayMake(ctx context.Context, tenant, folder string) error {
+	if g := access.Of(ctx); g != nil && !g.Everywhere(access.VMCreate) && !g.On(access.VMCreate, access.Object{Kind: "vm", Tenant: tenant, Folder: folder}) {
 		return domain.Errorf(domain.Denied, "Your roles do not allow making VMs there (it needs %s).", access.VMCreate).WithFix("Ask an administrator to do it or to give you a role that may.")
 	}
 	return nil
@@ -200,7 +200,7 @@ func (f *Fleet) ours(ctx context.Context, file string, cdrom bool) (bool, error)
 	}
 	sight := domain.SightOf(ctx)
 	for _, vm := range users {
-		if !sight.Sees(vm.ID, vm.Tenant, vm.Tags) {
+		if !sight.Sees(vm.ID, vm.Tenant, vm.Folder, vm.Tags) {
 			return false, nil
 		}
 	}

@@ -11,7 +11,7 @@ const (
 	Account    = "/account"
 	VMs        = "/vms"                // GET filter, sort, desc, after; POST creates
 	VMNew      = "/vms/new"            // GET form; any field of vms.CreateForm as query prefills it (the form asks again so when the host changes)
-	VMBulk     = "/vms/bulk"           // POST action, ids (repeated) or all=1 with filter, confirm=1 once confirmed, disks=1 for delete
+	VMBulk     = "/vms/bulk"           // POST action (a VM's, delete, or folder with folder), ids (repeated) or all=1 with filter, confirm=1 once confirmed, disks=1 for delete
 	Hosts      = "/hosts"              // GET list; POST adds
 	HostNew    = "/hosts/new"          // GET form
 	CommonCPU  = "/hosts/cpu-baseline" // GET form and what was found: job, vm, host; POST hosts, accel

@@ -297,6 +297,8 @@ type BindingForm struct {
 	Groups  []domain.Group
 	Roles   []domain.Role
 	Tenants []domain.Tenant
+	Folders []domain.Folder
+	Tags    []string // in use
 	Effect  string   // what it would do, in words
 	Allows  []string // permissions of the role
 	Err     *domain.Error

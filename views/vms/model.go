@@ -39,6 +39,7 @@ type List struct {
 	Hosts       int              // hosts in the estate: an empty list teaches to add one first
 	Tags        []string         // known tags, for completion; may be nil
 	HostNames   []string         // for completion; may be nil
+	Folders     []domain.Folder  // that can be shown alone; may be nil
 	Dense       bool             // kept by the shell; here for rows sent by the stream
 	Moving      map[string]Moved // VM id -> what its running job does now, for the state column; may be nil
 	Demo        bool             // the server offers a small guest for trying things, and a host that can boot it
@@ -100,6 +101,7 @@ type Page struct {
 	Origin      Origin                // tab summary
 	Affinity    []domain.AffinityRule // tab summary: the rules it is under
 	DescribeErr *domain.Error         // tags or notes were refused
+	Folders     []domain.Folder       // tab summary: where it may be put
 	Tags, Notes string                // as typed, when DescribeErr is set
 }
 
