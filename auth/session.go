@@ -15,6 +15,7 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
+	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
 )
@@ -32,6 +33,7 @@ const (
 	keyProof  = "proof"  // how the person was proven
 	keyMFA    = "mfa"    // when a second factor was shown, in unix milliseconds
 	keySure   = "sure"   // when the person was proven last, for what asks again
+	keyRights = "rights" // what the person had been given when the session got its token
 	keyHalf   = "half"   // user id of somebody who gave the password and still owes the second factor
 )
 
@@ -135,7 +137,12 @@ func (a *Auth) beginSession(ctx context.Context, u domain.User, proof string, se
 	if m.GetString(ctx, keyUser) != u.ID { // what somebody else has shown in this browser is not this person's
 		m.Remove(ctx, keyMFA)
 	}
+	p, err := a.Policy(ctx)
+	if err != nil {
+		return err
+	}
 	m.Put(ctx, keyUser, u.ID)
+	m.Put(ctx, keyRights, p.Print(access.Who{Kind: "user", ID: u.ID}))
 	m.Put(ctx, keyPrint, fingerprint(u))
 	m.Put(ctx, keySignIn, in.ID)
 	m.Put(ctx, keyProof, proof)
@@ -143,6 +150,30 @@ func (a *Auth) beginSession(ctx context.Context, u domain.User, proof string, se
 	if second {
 		m.Put(ctx, keyMFA, stamp(now))
 	}
+	return nil
+}
+
+// Rotate gives the loaded session a new token when its person has been given or denied something since it got the one it has: the old one is worth
+// nothing from then on. It is for pages that are opened: what runs beside them goes on with the cookie that comes with the answer.
+func (a *Auth) Rotate(ctx context.Context, s Subject) error {
+	if s.UserID == "" {
+		return nil
+	}
+	p, err := a.Policy(ctx)
+	if err != nil {
+		return err
+	}
+	m, now := a.sessions.m, p.Print(access.Who{Kind: "user", ID: s.UserID})
+	switch m.GetString(ctx, keyRights) {
+	case now:
+		return nil
+	case "": // of a session from before this was kept
+	default:
+		if err := m.RenewToken(ctx); err != nil {
+			return domain.Errorf(domain.Internal, "The session could not be renewed: %w", err)
+		}
+	}
+	m.Put(ctx, keyRights, now)
 	return nil
 }
 

@@ -209,6 +209,15 @@ func (s *server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
+		// A page that is opened takes a new cookie along when its person's rights were changed; its parts and streams go on with that one.
+		if opened := r.Method == http.MethodGet && !isHTMX(c) && r.Header.Get("Sec-Fetch-Dest") != "empty"; opened && !streams(r.URL.Path) && !strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasSuffix(r.URL.Path, ".png") {
+			if err := s.Auth.Rotate(ctx, sub); err != nil {
+				return err
+			}
+			if err := s.Auth.CommitSession(ctx, c.Response().Writer); err != nil {
+				return err
+			}
+		}
 		cause.Actor, cause.Subject, cause.Proof = sub.Actor(), sub.UserID, sub.Proof
 		c.SetRequest(r.WithContext(sub.With(ctx)))
 		if !streams(r.URL.Path) && !strings.HasSuffix(r.URL.Path, ".png") {
