@@ -45,6 +45,7 @@ import (
 	"novacron/hv/libvirt"
 	"novacron/hv/pool"
 	"novacron/jobs"
+	"novacron/jobs/alerts"
 	"novacron/jobs/fleet"
 	"novacron/jobs/guest"
 	"novacron/jobs/images"
@@ -108,7 +109,9 @@ type config struct {
 	LogFormat     string        `koanf:"log-format"`
 	Retention     time.Duration `koanf:"retention"`
 	// Metrics is how long samples are kept.
-	Metrics    time.Duration `koanf:"metrics-retention"`
+	Metrics time.Duration `koanf:"metrics-retention"`
+	// AlertEvery is the time between two evaluations of the rules of alerts.
+	AlertEvery time.Duration `koanf:"alert-interval"`
 	FetchLocal bool          `koanf:"fetch-local"`
 	URL        string        `koanf:"url"`
 	SMTP       string        `koanf:"smtp"`
@@ -128,7 +131,7 @@ type config struct {
 
 var defaults = config{
 	Data: "./data", Listen: ":8080", LocalHost: true, DemoDir: "/var/lib/libvirt/images/novacron-demo", LogLevel: "info", LogFormat: "text", Retention: 90 * 24 * time.Hour,
-	AuditRetention: 2 * 365 * 24 * time.Hour, Metrics: 15 * 24 * time.Hour,
+	AuditRetention: 2 * 365 * 24 * time.Hour, Metrics: 15 * 24 * time.Hour, AlertEvery: 15 * time.Second,
 }
 
 const envPrefix = "NOVACRON_"
@@ -254,29 +257,29 @@ func (c config) guests() []handlers.Guest {
 	return []handlers.Guest{g}
 }
 
-// tls says how HTTPS is answered, and what answers an authority on plain HTTP; nil means plain HTTP.
-func (c config) tls(log *slog.Logger) (*tls.Config, http.Handler, error) {
+// tls says how HTTPS is answered, what answers an authority on plain HTTP, and when the certificate ends where that is known; nil means plain HTTP.
+func (c config) tls(log *slog.Logger) (*tls.Config, http.Handler, func() (time.Time, bool), error) {
 	if len(c.ACMEDomain) == 0 {
 		if c.ACMEHTTP != "" || c.ACMEDirectory != "" {
-			return nil, nil, domain.Errorf(domain.Invalid, "It is not said what the certificate is for.").WithFix("Set acme-domain to the name of this server.")
+			return nil, nil, nil, domain.Errorf(domain.Invalid, "It is not said what the certificate is for.").WithFix("Set acme-domain to the name of this server.")
 		}
 		if c.TLSCert == "" && c.TLSKey == "" {
-			return nil, nil, nil
+			return nil, nil, nil, nil
 		}
 		f, err := cert.Open(c.TLSCert, c.TLSKey, log, time.Now)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
-		return f.TLS(), nil, nil
+		return f.TLS(), nil, f.Ends, nil
 	}
 	if c.TLSCert != "" || c.TLSKey != "" {
-		return nil, nil, domain.Errorf(domain.Invalid, "The certificate comes either from a file or from an authority.").WithFix("Set tls-cert and tls-key, or acme-domain.")
+		return nil, nil, nil, domain.Errorf(domain.Invalid, "The certificate comes either from a file or from an authority.").WithFix("Set tls-cert and tls-key, or acme-domain.")
 	}
 	a, err := cert.ACME{Domains: c.ACMEDomain, Directory: c.ACMEDirectory, CA: c.ACMECA, Email: c.ACMEEmail, Dir: filepath.Join(c.Data, "acme")}.Open()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return a.TLS(), a.Challenges(), nil
+	return a.TLS(), a.Challenges(), nil, nil
 }
 
 func (c config) logger(w io.Writer) (*slog.Logger, error) {
@@ -346,11 +349,14 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	if cfg.Retention < time.Hour {
 		return domain.Errorf(domain.Invalid, "%s is too short to keep events and tasks.", cfg.Retention).WithFix("Set retention to at least 1h; 2160h are 90 days.")
 	}
+	if cfg.AlertEvery < time.Second {
+		return domain.Errorf(domain.Invalid, "%s is too short between two evaluations of the rules of alerts.", cfg.AlertEvery).WithFix("Set alert-interval to at least 1s; 15s is usual.")
+	}
 	targets, err := cfg.auditTargets()
 	if err != nil {
 		return err
 	}
-	secure, challenges, err := cfg.tls(log)
+	secure, challenges, expiry, err := cfg.tls(log)
 	if err != nil {
 		return err
 	}
@@ -415,10 +421,16 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	for _, g := range cfg.guests() {
 		front.Offer(g.Kernel, g.Initrd)
 	}
+	var mail alerts.Mail
+	if authn.Mails() {
+		mail = authn.Mail
+	}
+	teller := alerts.NewSender(d, log, time.Now, mail, cfg.URL, cfg.FetchLocal)
 	closing := make(chan struct{})
 	site, err := handlers.New(handlers.Deps{
 		DB: d, Engine: engine, Fleet: front, Auth: authn, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now, Static: static.Files(), Version: version,
 		TrustedProxies: proxies, Guests: cfg.guests(), Closing: closing, Series: measured,
+		Alerts: alerts.NewDesk(d, measured, time.Now, teller, cfg.FetchLocal),
 	})
 	if err != nil {
 		return err
@@ -442,7 +454,13 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g.Go(func() error { return engine.Run(work) })
 	g.Go(func() error { return nets.NewWatch(d, hosts, engine, log, time.Now, nets.WatchOptions{}).Run(work) })
 	g.Go(func() error { return guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{}).Run(work) })
-	g.Go(func() error { return meter.New(d, measured, hosts, log, time.Now, meter.Options{}).Run(work) })
+	g.Go(func() error {
+		return meter.New(d, measured, hosts, log, time.Now, meter.Options{Expiry: expiry}).Run(work)
+	})
+	g.Go(func() error {
+		return alerts.New(d, measured, log, time.Now, alerts.Options{Interval: cfg.AlertEvery, Warm: min(cfg.AlertEvery, 15*time.Second), Site: cfg.URL}).Run(work)
+	})
+	g.Go(func() error { return teller.Run(work) })
 	g.Go(func() error { return front.KeepImages(work, log) })
 	g.Go(func() error {
 		return syslog.New(d, targets, log, time.Now, syslog.Options{Host: machineName()}).Run(work)
@@ -668,11 +686,12 @@ Logs go to standard error; the address and the first password to standard output
 	f.StringSlice("trusted-proxy", nil, set("trusted-proxy", "address or network of a proxy whose X-Forwarded-For is believed; may be given several times"))
 	f.Duration("retention", defaults.Retention, set("retention", "how long events and ended jobs are kept"))
 	f.Duration("metrics-retention", defaults.Metrics, set("metrics-retention", "how long samples of what is measured are kept"))
+	f.Duration("alert-interval", defaults.AlertEvery, set("alert-interval", "time between two evaluations of the rules of alerts"))
 	f.Duration("audit-retention", defaults.AuditRetention, set("audit-retention", "how long rows of the audit log are kept; 0: for good"))
 	f.StringSlice("audit-syslog", nil, set("audit-syslog", "where the audit log is sent to as it grows, as syslog: udp://, tcp:// or tls:// with host:port; may be given several times"))
-	f.Bool("fetch-local", false, set("fetch-local", "let images be fetched from addresses of this machine and its network links too"))
+	f.Bool("fetch-local", false, set("fetch-local", "let images be fetched from, and alerts be told to, addresses of this machine and its network links too"))
 	f.String("url", "", set("url", "address of this site as people type it, such as https://novacron.example.org; links in mail begin with it"))
-	f.String("smtp", "", set("smtp", "mail server, for invitations and forgotten passwords: smtp://name@host:587 (STARTTLS), smtps://name@host or smtp+plain://localhost:25; its password is "+envName("smtp-password")))
+	f.String("smtp", "", set("smtp", "mail server, for invitations, forgotten passwords and alerts: smtp://name@host:587 (STARTTLS), smtps://name@host or smtp+plain://localhost:25; its password is "+envName("smtp-password")))
 	f.String("mail-from", "", set("mail-from", "sender of mail, such as “NovaCron <novacron@example.org>”"))
 	f.String("seal-key-command", "", set("seal-key-command", "command that prints the key for secrets, such as one of a key service; without it the key is "+envName("seal-key")+" or seal.key in the data directory"))
 	f.String("log-level", defaults.LogLevel, set("log-level", "debug, info, warn or error"))

@@ -27,6 +27,7 @@ var partial = map[string]bool{
 	"GET /api/v1/folders": true, "POST /api/v1/folders": true,
 	"GET /api/v1/vms": true, "POST /api/v1/vms": true, "GET /api/v1/jobs": true, "GET /api/v1/events": true, "GET /api/v1/images": true, "GET /api/v1/templates": true,
 	"GET /api/v1/tenants": true, "GET /api/v1/volumes": true, "POST /api/v1/volumes": true, "POST /api/v1/images": true, "POST /api/v1/templates": true, "GET /api/v1/tokens": true, "POST /api/v1/tokens": true, "GET /api/v1/sessions": true, "POST /api/v1/cloud-init/preview": true,
+	"GET /alerts": true, "GET /api/v1/alerts": true, "GET /alerts/rules": true, "GET /api/v1/rules": true, "POST /api/v1/rules": true, "POST /api/v1/rules/preview": true, "GET /api/v1/incidents": true, "GET /alerts/incidents": true,
 }
 
 var idRE = regexp.MustCompile(`\b(vm|vol|job|img|imgv|tmpl|net|fold)_[0-9a-z]{26}\b`)
@@ -137,6 +138,15 @@ func (a *Auth) Object(ctx context.Context, id string) (access.Object, error) {
 		owner, vm, err := a.db.OwnerOfJob(ctx, id)
 		if o.Tenant, o.Folder, o.Tags = owner.Tenant, owner.Folder, owner.Tags; vm != "" { // a job about a VM goes with the VM
 			o.ID = vm
+		}
+		return o, err
+	case "alert", "arule", "inc":
+		owner, vm, err := a.db.OwnerOfAlert(ctx, id)
+		if o.Kind, o.Tenant = "alert", owner; vm != "" { // an alert about a VM goes with the VM
+			of, err := a.db.OwnerOfVM(ctx, vm)
+			if err == nil {
+				o.Tags = of.Tags
+			}
 		}
 		return o, err
 	case "image", "template", "network":

@@ -199,6 +199,19 @@ func (a *Auth) MailInvite(ctx context.Context, id, secret string, by Subject) (t
 		"\n\nChoose its password here, within three days:\n\n" + a.mail.site + "/invite/" + secret + "\n\nThe link works once.\n"})
 }
 
+// Mail sends a mail to several people, and waits until the mail server has taken it.
+func (a *Auth) Mail(ctx context.Context, to []string, subject, text string) error {
+	if !a.Mails() {
+		return domain.Errorf(domain.Unavailable, "This server sends no mail.").WithFix("Start it with --smtp, --mail-from and --url.")
+	}
+	for _, one := range to {
+		if err := a.send(ctx, letter{to: one, subject: subject, text: text}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (a *Auth) send(ctx context.Context, l letter) error {
 	away := func(err error) error {
 		return domain.Errorf(domain.Unavailable, "The mail server did not take a mail: %w", err).WithFix("Check the settings smtp and mail-from.")

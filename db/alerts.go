@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"novacron/domain"
@@ -261,4 +262,34 @@ func (d *DB) FiringAlerts(ctx context.Context) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// VMHome is whose a VM is and where it is.
+type VMHome struct {
+	ID, Tenant string
+	HostID     string `db:"host_id"`
+}
+
+// VMHomes lists whose every VM is and where it is.
+func (d *DB) VMHomes(ctx context.Context) ([]VMHome, error) {
+	var rows []VMHome
+	err := d.read.SelectContext(ctx, &rows, "SELECT id, tenant, host_id FROM vms ORDER BY id")
+	return rows, edge(err, "VM")
+}
+
+// OwnerOfAlert tells whose an alert, a rule of alerts or an incident is, whoever asks, and which VM it is about if it is about one.
+func (d *DB) OwnerOfAlert(ctx context.Context, id string) (tenant, vm string, err error) {
+	var row struct {
+		Tenant string
+		VMID   string `db:"vm_id"`
+	}
+	query := "SELECT tenant, vm_id FROM alerts WHERE id = ?"
+	switch {
+	case strings.HasPrefix(id, "arule_"):
+		query = "SELECT tenant, '' AS vm_id FROM alert_rules WHERE id = ?"
+	case strings.HasPrefix(id, "inc_"):
+		query = "SELECT tenant, '' AS vm_id FROM incidents WHERE id = ?"
+	}
+	err = edge(d.read.GetContext(ctx, &row, query, id), "alert")
+	return row.Tenant, row.VMID, err
 }

@@ -132,3 +132,18 @@ func Refield(err error, from, to string) error {
 	}
 	return &named
 }
+
+// Explain is an error in one text for people: what is wrong, what would be right, what to do. What is nobody's to see is left out.
+func Explain(err error) string {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		return "Something went wrong here; the server's log says what."
+	}
+	text := e.Msg
+	for _, f := range e.Fields {
+		if f.Want != "" && !strings.Contains(text, f.Want) {
+			text += " Right would be " + f.Want + "."
+		}
+	}
+	return strings.TrimSpace(text + " " + e.Fix)
+}

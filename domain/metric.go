@@ -109,6 +109,11 @@ var Metrics = func() []Metric {
 		{"novacron_vm_network_transmit_errors_total", "packets", Counter, "Packets of a network card that were broken.", "nic"},
 		{"novacron_vm_network_transmit_drops_total", "packets", Counter, "Packets of a network card that were dropped.", "nic"},
 
+		{"novacron_vm_crashed", "", Gauge, "There with the value 1 while the VM has crashed: QEMU died or the guest panicked.", ""},
+		{"novacron_jobs_stuck", "tasks", Gauge, "Tasks that need a person, by kind.", "kind"},
+		{"novacron_job_running_seconds", "seconds", Gauge, "How long the oldest task runs, by kind.", "kind"},
+		{"novacron_notifications_stuck", "messages", Gauge, "Messages about alerts that could not be sent so far, by receiver.", "receiver"},
+		{"novacron_certificate_expiry_timestamp_seconds", "seconds", Gauge, "When the certificate of this server ends, in seconds since 1970.", ""},
 		{"novacron_series", "series", Gauge, "Series that had a sample within the last hours.", ""},
 		{"novacron_samples_refused_total", "samples", Counter, "Samples that could not be kept since the server began: too old, or one of another value at the same time.", ""},
 	}

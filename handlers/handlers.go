@@ -25,6 +25,7 @@ import (
 	"novacron/handlers/api"
 	"novacron/handlers/memo"
 	"novacron/jobs"
+	"novacron/jobs/alerts"
 	"novacron/jobs/fleet"
 )
 
@@ -49,6 +50,8 @@ type Deps struct {
 	Closing <-chan struct{}
 	// Series is what was measured; optional.
 	Series *series.Store
+	// Alerts is where rules, silences and receivers of alerts are changed.
+	Alerts *alerts.Desk
 }
 
 // Guest is a kernel with an initial file system on the server's own disk, offered in the create form for hosts that run here.
@@ -100,7 +103,7 @@ func build(d Deps) (*server, *echo.Echo) {
 	for _, r := range s.routes {
 		e.Add(r.method, r.path, s.guard(r))
 	}
-	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing, Series: d.Series})
+	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing, Series: d.Series, Alerts: d.Alerts})
 	for _, op := range s.apiOps {
 		if op.Packs {
 			s.lists[op.Path] = true

@@ -72,6 +72,8 @@ func (d *drawing) page(ctx context.Context, a affected) {
 		d.audit(ctx, a)
 	case on == live.OnCompliance:
 		d.compliance(ctx, a)
+	case on == live.OnAlerts, strings.HasPrefix(on, "alert_"):
+		d.alerts(ctx, a)
 	case strings.HasPrefix(on, "plan_"):
 		d.plan(ctx, a)
 	case strings.HasPrefix(on, "vm_"):
@@ -103,6 +105,8 @@ func (s *server) sort(ctx context.Context, evs []domain.Event, moves map[string]
 			a.storage, a.volumes[ev.Resource.ID] = true, true
 		case "job":
 			a.jobs[ev.Resource.ID], a.counts = true, true
+		case "alert":
+			a.counts = true
 		}
 		if ev.JobID != "" {
 			a.jobs[ev.JobID], a.counts = true, true

@@ -111,6 +111,9 @@ func (sc *shellCache) load(ctx context.Context) (frame, error) {
 		return f, err
 	}
 	f.counts = layout.Counts{VMs: o.VMsTotal, Hosts: o.HostsTotal, ActiveTasks: o.ActiveJobs, StuckTasks: o.StuckJobs, HostsAway: o.Hosts[domain.HostAway]}
+	if f.counts.Alerts, err = sc.db.FiringAlerts(ctx); err != nil {
+		return f, err
+	}
 	if !domain.SightOf(ctx).Full() {
 		f.counts.Hosts, f.counts.HostsAway = len(hosts), 0
 		for _, h := range hosts {

@@ -29,6 +29,7 @@ import (
 	"novacron/hv/hvtest"
 	"novacron/hv/pool"
 	"novacron/jobs"
+	"novacron/jobs/alerts"
 	"novacron/jobs/fleet"
 	"novacron/jobs/images"
 	"novacron/jobs/reconcile"
@@ -57,7 +58,8 @@ type world struct {
 	shut    func() // ends the streams, as a shutdown does
 	once    string // the first start's password
 	log     *logText
-	dir     string       // where the database is
+	dir     string // where the database is
+	judge   *alerts.Judge
 	later   atomic.Int64 // how far the clock of package auth is ahead
 }
 
@@ -112,6 +114,12 @@ func newWorld(t testing.TB) *world {
 		DB:     d, Engine: w.engine, Fleet: front, Auth: w.auth, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now,
 		Static: static.Files(), Version: "test", Closing: w.closing,
 	}
+	if deps.Series, err = series.Open(t.TempDir(), log, series.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { deps.Series.Close() })
+	deps.Alerts = alerts.NewDesk(d, deps.Series, time.Now, alerts.NewSender(d, log, time.Now, nil, "", true), true)
+	w.judge = alerts.New(d, deps.Series, log, time.Now, alerts.Options{})
 	if _, err := New(deps); err != nil {
 		t.Fatal(err)
 	}

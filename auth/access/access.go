@@ -57,6 +57,10 @@ const (
 	NetworkManage  Permission = "network.manage"  // create, edit, start, stop, delete networks
 	SecGroupManage Permission = "secgroup.manage" // create, edit, delete security groups
 
+	AlertRead   Permission = "alert.read"   // alerts, their rules, silences, receivers and incidents
+	AlertHandle Permission = "alert.handle" // look after alerts, leave comments, silence
+	AlertManage Permission = "alert.manage" // write rules and receivers
+
 	VMHostFiles  Permission = "vm.hostfiles" // give VMs kernels, disks and devices of the host by their path or address
 	TenantRead   Permission = "tenant.read"  // tenants with quota and usage
 	TenantManage Permission = "tenant.manage"
@@ -74,7 +78,7 @@ var All = []Permission{
 	JobRead, JobCancel, EventRead, TokenManage,
 	PoolRead, PoolManage, VolumeRead, VolumeManage, VolumeContent,
 	ImageRead, ImageManage, TemplateRead, TemplateManage,
-	NetworkRead, NetworkManage, SecGroupManage,
+	NetworkRead, NetworkManage, SecGroupManage, AlertRead, AlertHandle, AlertManage,
 	VMHostFiles, TenantRead, TenantManage, UserRead, UserManage, RoleRead, RoleManage, AuditRead,
 }
 

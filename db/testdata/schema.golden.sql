@@ -12,6 +12,35 @@ CREATE TABLE affinity_rules (
     version    BIGINT NOT NULL
 );
 
+CREATE TABLE alert_rules (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    tenant     TEXT   NOT NULL,
+    disabled   BIGINT NOT NULL,
+    doc        TEXT   NOT NULL,
+    error      TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
+);
+
+CREATE TABLE alerts (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    rule_id     TEXT   NOT NULL,
+    name        TEXT   NOT NULL,
+    state       TEXT   NOT NULL,
+    severity    TEXT   NOT NULL,
+    tenant      TEXT   NOT NULL,
+    host_id     TEXT   NOT NULL,
+    vm_id       TEXT   NOT NULL,
+    incident_id TEXT   NOT NULL,
+    value       DOUBLE PRECISION NOT NULL,
+    active_at   BIGINT NOT NULL,
+    fired_at    BIGINT NOT NULL,
+    resolved_at BIGINT NOT NULL,
+    doc         TEXT   NOT NULL,
+    version     BIGINT NOT NULL
+);
+
 CREATE TABLE audit (
     seq      BIGINT NOT NULL PRIMARY KEY,
     at       BIGINT NOT NULL,
@@ -273,6 +302,16 @@ CREATE TABLE images (
     version     BIGINT NOT NULL
 );
 
+CREATE TABLE incidents (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    title      TEXT   NOT NULL,
+    tenant     TEXT   NOT NULL,
+    started_at BIGINT NOT NULL,
+    ended_at   BIGINT NOT NULL,
+    doc        TEXT   NOT NULL,
+    version    BIGINT NOT NULL
+);
+
 CREATE TABLE invites (
     id         TEXT   NOT NULL PRIMARY KEY,
     user_id    TEXT   NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -387,6 +426,19 @@ CREATE TABLE networks (
     PRIMARY KEY (host_id, name)
 );
 
+CREATE TABLE notifications (
+    id          TEXT   NOT NULL PRIMARY KEY,
+    receiver_id TEXT   NOT NULL,
+    grp         TEXT   NOT NULL,
+    state       TEXT   NOT NULL,
+    attempts    BIGINT NOT NULL,
+    next_at     BIGINT NOT NULL,
+    sent_at     BIGINT NOT NULL,
+    error       TEXT   NOT NULL,
+    doc         TEXT   NOT NULL,
+    created_at  BIGINT NOT NULL
+);
+
 CREATE TABLE owners (
     id     TEXT NOT NULL PRIMARY KEY,
     tenant TEXT NOT NULL
@@ -441,6 +493,17 @@ CREATE TABLE quota_holds (
     PRIMARY KEY (job_id, tenant)
 );
 
+CREATE TABLE receivers (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    kind       TEXT   NOT NULL,
+    disabled   BIGINT NOT NULL,
+    doc        TEXT   NOT NULL,
+    secret     TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
+);
+
 CREATE TABLE recovery_codes (
     user_id TEXT   NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     hash    TEXT   NOT NULL,
@@ -486,6 +549,15 @@ CREATE TABLE signins (
     created_at BIGINT NOT NULL,
     seen_at    BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
+);
+
+CREATE TABLE silences (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    starts_at  BIGINT NOT NULL,
+    ends_at    BIGINT NOT NULL,
+    doc        TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
 );
 
 CREATE TABLE snapshot_notes (
@@ -678,6 +750,16 @@ CREATE TABLE volumes (
     PRIMARY KEY (host_id, pool, name)
 );
 
+CREATE INDEX alert_rules_name ON alert_rules (name);
+
+CREATE INDEX alerts_incident ON alerts (incident_id);
+
+CREATE INDEX alerts_resolved ON alerts (resolved_at);
+
+CREATE INDEX alerts_rule ON alerts (rule_id, state);
+
+CREATE INDEX alerts_state ON alerts (state, id);
+
 CREATE INDEX audit_actor ON audit (actor, seq);
 
 CREATE INDEX audit_at ON audit (at);
@@ -738,6 +820,8 @@ CREATE INDEX image_versions_sha256 ON image_versions (sha256);
 
 CREATE UNIQUE INDEX images_name ON images (name);
 
+CREATE INDEX incidents_ended ON incidents (ended_at, id);
+
 CREATE UNIQUE INDEX invites_hash ON invites (hash);
 
 CREATE INDEX invites_user ON invites (user_id);
@@ -764,6 +848,12 @@ CREATE INDEX network_group_hosts_group ON network_group_hosts (group_id);
 
 CREATE UNIQUE INDEX networks_id ON networks (id);
 
+CREATE INDEX notifications_age ON notifications (created_at);
+
+CREATE INDEX notifications_due ON notifications (state, next_at);
+
+CREATE INDEX notifications_group ON notifications (receiver_id, grp, id);
+
 CREATE INDEX owners_tenant ON owners (tenant);
 
 CREATE INDEX plans_state ON plans (state, id);
@@ -779,6 +869,8 @@ CREATE INDEX sessions_expires ON sessions (expires_at);
 CREATE INDEX signins_expires ON signins (expires_at);
 
 CREATE INDEX signins_user ON signins (user_id);
+
+CREATE INDEX silences_ends ON silences (ends_at);
 
 CREATE INDEX snapshot_notes_vm ON snapshot_notes (vm_id);
 

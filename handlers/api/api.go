@@ -27,6 +27,7 @@ import (
 	"novacron/domain"
 	"novacron/handlers/memo"
 	"novacron/jobs"
+	"novacron/jobs/alerts"
 	"novacron/jobs/fleet"
 )
 
@@ -42,6 +43,8 @@ type Deps struct {
 	Closing <-chan struct{}
 	// Series is what was measured; without it the operations about it answer that nothing is.
 	Series *series.Store
+	// Alerts is where rules, silences and receivers are changed.
+	Alerts *alerts.Desk
 }
 
 // Operation is one route with what is needed to use it.
@@ -121,6 +124,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.audit()
 	s.compliance()
 	s.measures()
+	s.alerts()
 	s.document(e)
 	return s.ops
 }

@@ -24,6 +24,7 @@ import (
 	"novacron/hv/hvtest"
 	"novacron/hv/pool"
 	"novacron/jobs"
+	"novacron/jobs/alerts"
 	"novacron/jobs/fleet"
 	"novacron/jobs/images"
 	"novacron/jobs/reconcile"
@@ -43,6 +44,8 @@ type world struct {
 	ops     []Operation
 	closing chan struct{}
 	series  *series.Store
+	desk    *alerts.Desk
+	judge   *alerts.Judge
 }
 
 func newWorld(t testing.TB) *world {
@@ -74,7 +77,9 @@ func newWorld(t testing.TB) *world {
 	}
 	t.Cleanup(func() { w.series.Close() })
 	e := echo.New()
-	w.ops = Register(e, Deps{DB: d, Engine: w.engine, Fleet: front, Auth: w.auth, Log: log, Clock: time.Now, Closing: w.closing, Series: w.series})
+	w.desk = alerts.NewDesk(d, w.series, time.Now, alerts.NewSender(d, log, time.Now, nil, "", true), true)
+	w.judge = alerts.New(d, w.series, log, time.Now, alerts.Options{})
+	w.ops = Register(e, Deps{Alerts: w.desk, DB: d, Engine: w.engine, Fleet: front, Auth: w.auth, Log: log, Clock: time.Now, Closing: w.closing, Series: w.series})
 	srv := httptest.NewServer(e)
 	w.url = srv.URL
 

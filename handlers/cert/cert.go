@@ -93,6 +93,15 @@ func until(p *tls.Certificate) string {
 	return p.Leaf.NotAfter.UTC().Format(time.RFC3339)
 }
 
+// Ends tells when the certificate is no longer good.
+func (f *File) Ends() (time.Time, bool) {
+	p, err := f.Get(nil)
+	if err != nil || p.Leaf == nil {
+		return time.Time{}, false
+	}
+	return p.Leaf.NotAfter, true
+}
+
 // TLS is how the server answers with it.
 func (f *File) TLS() *tls.Config {
 	return &tls.Config{GetCertificate: f.Get, MinVersion: tls.VersionTLS12}

@@ -30,9 +30,9 @@ var forbidden = []netip.Prefix{
 	netip.MustParsePrefix("::/96"),
 }
 
-// reachable refuses addresses that lead to this machine itself, to its own links or to a cloud's metadata. It judges the address that is dialled, after names
-// were looked up, so that no name and no redirect leads around it.
-func (l *Library) reachable(address string) error {
+// Reachable refuses addresses that lead to this machine itself, to its own links or to a cloud's metadata, as Denied. It judges the address that is dialled, after
+// names were looked up, so that no name and no redirect leads around it. With local those of this machine and its links are let through.
+func Reachable(address string, local bool) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (l *Library) reachable(address string) error {
 		return err
 	}
 	ip = ip.Unmap().WithZone("")
-	if l.local && !ip.IsMulticast() && !ip.IsUnspecified() {
+	if local && !ip.IsMulticast() && !ip.IsUnspecified() {
 		return nil
 	}
 	bad := ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() || ip.IsInterfaceLocalMulticast()
@@ -55,6 +55,8 @@ func (l *Library) reachable(address string) error {
 	}
 	return nil
 }
+
+func (l *Library) reachable(address string) error { return Reachable(address, l.local) }
 
 func (l *Library) client() *http.Client {
 	dialer := &net.Dialer{Timeout: 20 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error { return l.reachable(address) }}

@@ -22,6 +22,8 @@ type Options struct {
 	Interval time.Duration // between two scrapes of a host; 0: 10 s
 	Pools    time.Duration // between two looks at its pools' fill; 0: 1 min
 	Tick     time.Duration // how often it looks who is due; 0: 500 ms
+	// Expiry tells when the server's certificate ends; nil where it has none.
+	Expiry func() (time.Time, bool)
 }
 
 // Collector scrapes every host of the fleet.
@@ -38,6 +40,7 @@ type Collector struct {
 	known  []domain.Host
 
 	names names
+	own   map[string]series.Labels // of the server's own figures by kind or receiver, as they were told last
 }
 
 // watch is one host's state between scrapes.
@@ -71,7 +74,7 @@ func New(d *db.DB, store *series.Store, fleet hv.Fleet, log *slog.Logger, clock 
 	def(&opt.Interval, 10*time.Second)
 	def(&opt.Pools, time.Minute)
 	def(&opt.Tick, 500*time.Millisecond)
-	return &Collector{db: d, store: store, fleet: fleet, log: log, clock: clock, opt: opt, hosts: map[string]*watch{}, names: names{db: d}}
+	return &Collector{db: d, store: store, fleet: fleet, log: log, clock: clock, opt: opt, hosts: map[string]*watch{}, names: names{db: d}, own: map[string]series.Labels{}}
 }
 
 // Run scrapes until ctx ends.
@@ -158,13 +161,6 @@ func phase(id string, interval time.Duration) time.Duration {
 	return interval * time.Duration(f.Sum32()%1024) / 1024
 }
 
-func (c *Collector) ownFigures(ctx context.Context, now time.Time) error {
-	n, refused := c.store.Count()
-	return c.store.Append(ctx, now, []series.Sample{
-		{Labels: series.Of("novacron_series"), Value: float64(n)}, {Labels: series.Of("novacron_samples_refused_total"), Value: float64(refused)},
-	})
-}
-
 // Scrape asks one host now, whenever it was asked before.
 func (c *Collector) Scrape(ctx context.Context, h domain.Host) error {
 	w := c.hosts[h.ID]
@@ -215,6 +211,11 @@ func (c *Collector) scrape(ctx context.Context, h domain.Host, w *watch) error {
 	vms, err := c.names.of(ctx, h.ID)
 	if err != nil {
 		return err
+	}
+	for uuid, vm := range vms {
+		if vm.crashed && up == 1 {
+			told = append(told, domain.Reading{Metric: "novacron_vm_crashed", UUID: uuid, Value: 1})
+		}
 	}
 	return c.store.Append(ctx, began, w.samples(h, vms, told, pools))
 }

@@ -6,12 +6,14 @@ import (
 	"sync"
 
 	"novacron/db"
+	"novacron/domain"
 )
 
 // vmName is what the series of a VM carry.
 type vmName struct {
 	id, name, tenant, host string
 	taps                   map[string]string // a card's MAC by the name of its tap on the host
+	crashed                bool
 }
 
 func (v vmName) same(w vmName, host string) bool {
@@ -48,7 +50,7 @@ func (n *names) of(ctx context.Context, host string) (map[string]vmName, error) 
 		}
 		n.by = map[string]map[string]vmName{}
 		for _, vm := range vms {
-			v := vmName{id: vm.ID, name: vm.Name, tenant: called[vm.Tenant]}
+			v := vmName{id: vm.ID, name: vm.Name, tenant: called[vm.Tenant], crashed: vm.State == domain.VMCrashed}
 			if vm.Live != nil {
 				for _, nic := range vm.Live.NICs {
 					if nic.Target != "" && nic.MAC != "" {

@@ -23,6 +23,7 @@ const (
 	SectionStorage Section = "storage"
 	SectionImages  Section = "images"
 	SectionNets    Section = "networks"
+	SectionAlerts  Section = "alerts"
 	SectionTasks   Section = "tasks"
 	SectionEvents  Section = "events"
 	SectionAccess  Section = "access"
@@ -58,6 +59,7 @@ type Counts struct {
 	VMs, Hosts  int
 	ActiveTasks int
 	StuckTasks  int
+	Alerts      int // that fire and that somebody is told of
 	HostsAway   int
 }
 

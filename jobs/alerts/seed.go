@@ -1,0 +1,64 @@
+package alerts
+
+import (
+	"context"
+	"time"
+
+	"novacron/db"
+	"novacron/domain"
+)
+
+// seeded marks that the first rules were written once: who deletes one does not find it back.
+const seeded = "alerts.starter"
+
+// starter is the set that every estate begins with. It is made to be quiet: each waits until the matter is one.
+func starter() []domain.AlertRule {
+	rule := func(name, severity, expr string, wait time.Duration, summary, todo string, more ...string) domain.AlertRule {
+		labels := map[string]string{domain.SeverityLabel: severity}
+		for i := 0; i+1 < len(more); i += 2 {
+			labels[more[i]] = more[i+1]
+		}
+		return domain.AlertRule{Name: name, Group: "starter", Expr: expr, For: wait, Labels: labels, Annotations: map[string]string{"summary": summary, "description": todo}, Starter: true}
+	}
+	flapping := func(r domain.AlertRule, keep time.Duration) domain.AlertRule {
+		r.KeepFiringFor = keep
+		return r
+	}
+	return []domain.AlertRule{
+		rule("HostAway", "critical", "novacron_host_up == 0", time.Minute, "The host {{ $labels.host }} does not answer.",
+			"Its VMs may run on unseen. Look at its power and its network, then at libvirt on it. Alerts about its VMs stay quiet until it is back.", "inhibits", "host"),
+		rule("GuestCrashed", "warning", "novacron_vm_crashed == 1", 0, "The VM {{ $labels.vm }} on {{ $labels.host }} has crashed.",
+			"QEMU died or the guest's kernel panicked. Its console's last picture and the host's log of QEMU say more; then start it again."),
+		rule("PoolFills", "warning", "predict_linear(novacron_host_pool_available_bytes[6h], 86400) < 0\n  and novacron_host_pool_available_bytes / novacron_host_pool_capacity_bytes < 0.25", 30*time.Minute,
+			"The pool {{ $labels.pool }} on {{ $labels.host }} will be full within a day, if it goes on so.", "Move or delete volumes, or make the pool larger."),
+		flapping(rule("PoolFull", "critical", "novacron_host_pool_available_bytes / novacron_host_pool_capacity_bytes < 0.03", 5*time.Minute,
+			"The pool {{ $labels.pool }} on {{ $labels.host }} has {{ $value | humanizePercentage }} left.", "Guests that write to thin disks there will stop soon. Make room now."), 10*time.Minute),
+		flapping(rule("HostMemoryPressure", "warning", "(novacron_host_memory_free_bytes + novacron_host_memory_buffers_bytes + novacron_host_memory_cached_bytes) / novacron_host_memory_total_bytes < 0.05", 10*time.Minute,
+			"The host {{ $labels.host }} has {{ $value | humanizePercentage }} of its memory left.", "Move VMs away, or lower their memory, before the kernel kills one."), 10*time.Minute),
+		flapping(rule("Steal", "warning", "avg by (vm, vm_id, host, tenant) (rate(novacron_vm_vcpu_delay_seconds_total[5m])) > 0.25", 15*time.Minute,
+			"The VM {{ $labels.vm }} waits {{ $value | humanizePercentage }} of the time for a processor of {{ $labels.host }}.", "The host has too many busy processors for its own: move some of them."), 10*time.Minute),
+		flapping(rule("DiskLatency", "warning", "(rate(novacron_vm_disk_read_seconds_total[5m]) + rate(novacron_vm_disk_write_seconds_total[5m]))\n  / (rate(novacron_vm_disk_reads_total[5m]) + rate(novacron_vm_disk_writes_total[5m])) > 0.2\n  and (rate(novacron_vm_disk_reads_total[5m]) + rate(novacron_vm_disk_writes_total[5m])) > 1", 15*time.Minute,
+			"Requests to the disk {{ $labels.disk }} of {{ $labels.vm }} take {{ $value | humanizeDuration }}.", "Look at the pool that it lies in, and at who else uses it."), 10*time.Minute),
+		rule("TaskStuck", "warning", "novacron_jobs_stuck > 0", 5*time.Minute, "{{ $value }} tasks of the kind {{ $labels.kind }} are stuck.", "Each says on its page what a person has to do."),
+		rule("MigrationStuck", "warning", `novacron_job_running_seconds{kind="vm.migrate"} > 7200`, 5*time.Minute, "A migration runs for {{ $value | humanizeDuration }} already.", "The guest may write faster than the network takes it: allow it a longer pause, or cancel."),
+		rule("CertificateExpires", "warning", "novacron_certificate_expiry_timestamp_seconds - time() < 14 * 86400", time.Hour, "The certificate of this server ends in {{ $value | humanizeDuration }}.", "Put a new one in its place: it is read when it changes."),
+		rule("ScrapeGap", "info", "increase(novacron_host_scrapes_missed_total[15m]) > 10 and novacron_host_up == 1", 15*time.Minute, "The host {{ $labels.host }} was not measured {{ $value | humanize }} times within 15 minutes.", "It answers too slowly, or the server is too busy: charts have gaps."),
+		rule("NotificationsFail", "critical", "novacron_notifications_stuck > 0", time.Minute, "{{ $value }} messages to {{ $labels.receiver }} could not be delivered.", "The receiver's page says what came of them."),
+	}
+}
+
+// Seed writes the first rules, once.
+func Seed(ctx context.Context, d *db.DB, now time.Time) error {
+	if _, done, err := d.Setting(ctx, seeded); done || err != nil {
+		return err
+	}
+	return d.Write(ctx, func(tx *db.Tx) error {
+		for _, r := range starter() {
+			r.ID, r.CreatedAt = domain.NewID("arule", now), now
+			if err := tx.PutAlertRule(r); err != nil {
+				return err
+			}
+		}
+		return tx.SetSetting(seeded, "1")
+	})
+}

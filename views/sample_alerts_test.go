@@ -1,0 +1,61 @@
+package views_test
+
+import (
+	"time"
+
+	"novacron/domain"
+	"novacron/views/alerts"
+	"novacron/views/layout"
+)
+
+func sampleAlert() domain.Alert {
+	return domain.Alert{ID: "alert_1", RuleID: "arule_1", Name: "PoolFills", State: domain.AlertFiring, Severity: "warning", HostID: "host_b1", Labels: map[string]string{"alertname": "PoolFills", "host": "b1", "pool": "default", "severity": "warning"},
+		Annotations: map[string]string{"summary": "The pool default on b1 will be full within a day, if it goes on so.", "description": "Move or delete volumes, or make the pool larger."}, Value: 0.0321, ActiveAt: ago(2 * time.Hour), FiredAt: ago(time.Hour),
+		AckedAt: ago(time.Minute), AckedBy: "ada", IncidentID: "inc_1"}
+}
+
+func sampleAlertRule() domain.AlertRule {
+	return domain.AlertRule{ID: "arule_1", Name: "PoolFills", Group: "starter", Expr: "predict_linear(novacron_host_pool_available_bytes[6h], 86400) < 0", For: 30 * time.Minute, Labels: map[string]string{"severity": "warning"}, Starter: true, Version: 3}
+}
+
+func alertPages() []page {
+	sh := func(title, url string) layout.Shell { return shell(title, layout.SectionAlerts, url) }
+	quiet, over := sampleAlert(), sampleAlert()
+	quiet.ID, quiet.Quiet, quiet.State, quiet.AckedBy = "alert_2", "the host b1 is in maintenance", domain.AlertPending, ""
+	over.ID, over.State, over.ResolvedAt = "alert_3", domain.AlertResolved, ago(time.Minute)
+	wrong := domain.InvalidField("expr", "The expression cannot be read at line 1, column 5: unexpected end of input.", "an expression in PromQL")
+	mail := domain.Receiver{ID: "recv_1", Name: "ops", Kind: domain.ReceiveMail, To: []string{"ops@example.org"}, Resolved: true, Version: 1}
+	sent := domain.Notification{ReceiverID: "recv_1", Group: `{alertname="PoolFills", host="b1"}`, State: domain.NotificationSent, Attempts: 1, CreatedAt: ago(time.Hour), SentAt: ago(time.Hour), Firing: []string{"alert_1"}}
+	late := sent
+	late.State, late.Attempts, late.Error = domain.NotificationQueued, 3, "The mail server did not take a mail."
+	inc := domain.Incident{ID: "inc_1", Title: "HostAway, PoolFills on b1", Cause: "The host b1 does not answer.", Hosts: []string{"host_b1"}, VMs: []string{"vm_1"}, StartedAt: ago(time.Hour), Alerts: 2}
+	ended := inc
+	ended.EndedAt = ago(time.Minute)
+	events := []domain.Event{{Seq: 2, At: ago(time.Minute), Kind: "alert.commented", Message: "It was the cable.", Actor: "ada"}, {Seq: 1, At: ago(time.Hour), Kind: "alert.firing", Message: "Firing: The pool default on b1 will be full.", Actor: "system"}}
+	metrics := domain.Metrics[:5]
+	return []page{
+		{"alerts", alerts.ListPage(sh("Alerts", "/alerts"), alerts.List{Items: []domain.Alert{sampleAlert(), quiet, over}, Rules: 3, Receives: 1})},
+		{"alerts-none", alerts.ListPage(sh("Alerts", "/alerts"), alerts.List{Rules: 3})},
+		{"alerts-begin", alerts.ListPage(sh("Alerts", "/alerts"), alerts.List{})},
+		{"alert", alerts.ShowPage(sh("PoolFills", "/alerts/alert_1"), alerts.Page{Alert: sampleAlert(), Rule: new(sampleAlertRule()), Events: events})},
+		{"alert-quiet", alerts.ShowPage(sh("PoolFills", "/alerts/alert_2"), alerts.Page{Alert: quiet})},
+		{"alert-rules", alerts.RulesPage(sh("Alerts", "/alerts/rules"), alerts.Rules{Items: []domain.AlertRule{sampleAlertRule()}, Stand: map[string]int{"arule_1": 2}})},
+		{"alert-rules-none", alerts.RulesPage(sh("Alerts", "/alerts/rules"), alerts.Rules{})},
+		{"alert-rule-plain", alerts.RulePage(sh("New rule", "/alerts/rules/new"), alerts.RuleForm{Plain: true, Metric: metrics[0].Name, Metrics: metrics, Compare: ">", For: "5m", Severity: "warning", Past: "1d", MayWrite: true})},
+		{"alert-rule", alerts.RulePage(sh("PoolFills", "/alerts/rules/arule_1"), alerts.RuleForm{Rule: sampleAlertRule(), For: "30m", Severity: "warning", Past: "1d", MayWrite: true, Previewed: true, Grain: time.Minute, Episodes: []alerts.Episode{{Labels: "host=b1, pool=default", From: ago(time.Hour)}}})},
+		{"alert-rule-wrong", alerts.RulePage(sh("PoolFills", "/alerts/rules/arule_1"), alerts.RuleForm{Rule: sampleAlertRule(), Severity: "warning", Past: "1d", MayWrite: true, Err: wrong})},
+		{"alert-rule-delete", alerts.AskDelete(sh("Delete", "/alerts/rules/arule_1/delete"), "Delete the rule PoolFills?", "What stands by it is over.", "/alerts/rules/arule_1/delete", "/alerts/rules")},
+		{"alert-import", alerts.ImportPage(sh("Import rules", "/alerts/rules/import"), alerts.Import{YAML: "groups: []"})},
+		{"silences", alerts.SilencesPage(sh("Alerts", "/alerts/silences"), alerts.Silences{Items: []domain.Silence{{ID: "sil_1", Matchers: []domain.Matcher{{Name: "host", Op: "=", Value: "b1"}}, StartsAt: ago(time.Hour), EndsAt: ago(-time.Hour), Comment: "being moved", CreatedBy: "ada"}}})},
+		{"silences-none", alerts.SilencesPage(sh("Alerts", "/alerts/silences"), alerts.Silences{})},
+		{"silence-new", alerts.SilencePage(sh("New silence", "/alerts/silences/new"), alerts.SilenceForm{Matchers: `host="b1"`, Lasts: "2h"})},
+		{"receivers", alerts.ReceiversPage(sh("Alerts", "/alerts/receivers"), alerts.Receivers{Items: []domain.Receiver{mail}, Last: map[string]domain.Notification{"recv_1": sent}})},
+		{"receivers-none", alerts.ReceiversPage(sh("Alerts", "/alerts/receivers"), alerts.Receivers{})},
+		{"receiver", alerts.ReceiverPage(sh("ops", "/alerts/receivers/recv_1"), alerts.ReceiverForm{Receiver: mail, To: "ops@example.org", Groups: "alertname host", Wait: "1m", Repeat: "4h", Log: []domain.Notification{late, sent}, MayWrite: true})},
+		{"receiver-webhook", alerts.ReceiverPage(sh("New receiver", "/alerts/receivers/new"), alerts.ReceiverForm{Receiver: domain.Receiver{Kind: domain.ReceiveWebhook}, MayWrite: true, Mails: true})},
+		{"receiver-chat", alerts.ReceiverPage(sh("New receiver", "/alerts/receivers/new"), alerts.ReceiverForm{Receiver: domain.Receiver{Kind: domain.ReceiveChat}, MayWrite: true, Mails: true})},
+		{"incidents", alerts.IncidentsPage(sh("Alerts", "/alerts/incidents"), alerts.Incidents{Items: []domain.Incident{inc, ended}})},
+		{"incidents-none", alerts.IncidentsPage(sh("Alerts", "/alerts/incidents"), alerts.Incidents{})},
+		{"incident", alerts.OneIncident(sh("HostAway", "/alerts/incidents/inc_1"), alerts.IncidentPage{Incident: inc, Alerts: []domain.Alert{sampleAlert(), quiet}, Line: events, Names: map[string]string{"host_b1": "b1", "vm_1": "web"}})},
+	}
+}
