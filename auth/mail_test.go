@@ -109,6 +109,23 @@ func next(t *testing.T, mails <-chan got) got {
 
 var linkRE = regexp.MustCompile(`https://nova\.example\.org/invite/(\w+)`)
 
+// Mail of other parts of the server is handed over before it is said to be, one for each address.
+func TestMailToSeveral(t *testing.T) {
+	a, _, _ := open(t)
+	if err := a.Mail(t.Context(), []string{"ops@example.org"}, "x", "y"); !domain.Is(err, domain.Unavailable) {
+		t.Errorf("without a mail server: %v", err)
+	}
+	mails := posting(t, a)
+	if err := a.Mail(t.Context(), []string{"ops@example.org", "ann@example.org"}, "Firing: HostAway on b1", "The host b1 does not answer.\n"); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"ops@example.org", "ann@example.org"} {
+		if m := next(t, mails); !strings.Contains(m.to, to) || !strings.Contains(m.text, "Subject: Firing: HostAway on b1") || !strings.Contains(m.text, "The host b1 does not answer.") {
+			t.Errorf("%+v", m)
+		}
+	}
+}
+
 // A forgotten password is set anew with a link that was mailed: to the account's address only, once, for an hour, and a second factor is still asked for.
 func TestAForgottenPasswordIsSetByMail(t *testing.T) {
 	a, d, clock := open(t)

@@ -300,7 +300,10 @@ func (s *server) alertRuleSave(c echo.Context) error {
 		if old, err = s.DB.AlertRule(ctx, id); err != nil {
 			return err
 		}
-		m.Rule.Starter, m.Rule.CreatedAt = old.Starter, old.CreatedAt
+		m.Rule.Starter, m.Rule.CreatedAt, m.Rule.Version = old.Starter, old.CreatedAt, cmp.Or(m.Rule.Version, old.Version)
+		if !subject(c).Everywhere(access.AlertManage) { // who looks after a tenant gives nothing away and takes nothing
+			m.Rule.Tenant = old.Tenant
+		}
 	}
 	if err == nil && c.FormValue("preview") != "" {
 		return s.previewAlertRule(c, m)

@@ -253,6 +253,32 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	p.send(b, live.PatRollout, form("version", "2"), id(tmpl)...)
 	p.send(b, live.PatTemplateDel, form("confirm", "not its name"), id(tmpl)...)
 
+	// Alerts.
+	p.send(b, live.AlertRules, form("name", "HostLow", "expr", "novacron_host_up < 1", "severity", "warning", "tenant", "", "disabled", "", "group", ""))
+	found, err := p.db.AlertRules(ctx)
+	must(err)
+	arule := "arule_none"
+	if len(found) > 0 {
+		arule = found[0].ID
+	}
+	p.send(b, live.PatAlertRule, form("name", "HostLow", "expr", "novacron_host_up < 2", "severity", "info", "tenant", "", "disabled", "", "version", "1", "group", ""), id(arule)...)
+	p.send(b, live.AlertImport, form("yaml", "groups:\n- name: g\n  rules:\n  - alert: A\n    expr: up\n"))
+	p.judged(0)
+	stand, err := p.db.Alerts(ctx, db.AlertQuery{})
+	must(err)
+	alert := "alert_none"
+	if len(stand) > 0 {
+		alert = stand[0].ID
+	}
+	p.send(b, live.PatAlertAct, form("comment", "x"), ":id", alert, ":act", "comment")
+	p.send(b, live.PatAlertAct, form("x", ""), ":id", alert, ":act", "acknowledge")
+	p.send(b, live.Silences, form("matchers", `host="b1"`, "lasts", "2h", "comment", "x"))
+	p.send(b, live.PatSilenceEnd, form("x", ""), id("sil_none")...)
+	recv := last(p.send(b, live.Receivers, form("kind", "email", "name", "ops", "to", "ops@example.org", "wait", "1m", "repeat", "4h", "group_by", "host", "tenant", "", "disabled", "")), "/alerts/receivers/")
+	p.send(b, live.PatReceiver, form("kind", "email", "name", "ops", "to", "ops@example.org", "wait", "2m", "repeat", "4h", "group_by", "host", "tenant", "", "disabled", "", "version", "1"), id(recv)...)
+	p.send(b, live.PatReceiverDo, form("x", ""), ":id", recv, ":act", "delete")
+	p.send(b, live.PatAlertRuleDo, form("x", ""), ":id", arule, ":act", "delete")
+
 	p.send(b, live.PatTaskAction, form("x", ""), ":id", p.newest("vm.create").ID, ":action", "dismiss")
 	p.send(b, live.PatVMDelete, form("disks", "1", "confirm", "not its name"), at()...)
 	p.send(b, live.PatHostRemove, form("x", ""), id("host_none")...)
@@ -273,7 +299,7 @@ func (p *play) standing() (lines []string) {
 		p.t.Fatal(err)
 	}
 	bearer := header("Authorization", "Bearer "+text)
-	for _, list := range []string{"users", "groups", "tenants", "roles", "bindings", "tokens", "identity-providers", "vms", "hosts", "pools", "volumes", "networks", "security-groups", "images", "templates", "snapshot-schedules", "plans", "affinity-rules"} {
+	for _, list := range []string{"users", "groups", "tenants", "roles", "bindings", "tokens", "identity-providers", "vms", "hosts", "pools", "volumes", "networks", "security-groups", "images", "templates", "snapshot-schedules", "plans", "affinity-rules", "rules", "silences", "receivers"} {
 		var page struct{ Items []map[string]any }
 		a := p.browser().get("/api/v1/"+list+"?limit=200", bearer)
 		if err := json.Unmarshal([]byte(a.text), &page); err != nil || a.StatusCode != http.StatusOK {
@@ -355,7 +381,7 @@ func TestATenantsFormsReachNothingElse(t *testing.T) {
 	rights := func() (out []string) {
 		for _, x := range p.standing() {
 			if strings.Contains(x, "team-b") || strings.HasPrefix(x, "users: ") || strings.HasPrefix(x, "roles: ") || strings.HasPrefix(x, "groups: ") || strings.HasPrefix(x, "bindings: ") || strings.HasPrefix(x, "tenants: ") ||
-				strings.HasPrefix(x, "hosts: ") || strings.HasPrefix(x, "identity-providers: ") {
+				strings.HasPrefix(x, "hosts: ") || strings.HasPrefix(x, "rules: ") || strings.HasPrefix(x, "silences: ") || strings.HasPrefix(x, "receivers: ") || strings.HasPrefix(x, "identity-providers: ") {
 				out = append(out, x)
 			}
 		}

@@ -156,6 +156,13 @@ func (s *server) receiverTyped(c echo.Context) (m alerts.ReceiverForm, err error
 
 func (s *server) receiverSave(c echo.Context) error {
 	m, err := s.receiverTyped(c)
+	if id := m.Receiver.ID; id != "" {
+		old, wrong := s.DB.Receiver(c.Request().Context(), id)
+		if wrong != nil {
+			return wrong
+		}
+		m.Receiver.Kind, m.Receiver.Version = old.Kind, cmp.Or(m.Receiver.Version, old.Version)
+	}
 	if err == nil {
 		var r domain.Receiver
 		if r, err = s.Alerts.PutReceiver(c.Request().Context(), subject(c).Actor(), m.Receiver); err == nil {
