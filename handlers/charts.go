@@ -125,9 +125,15 @@ func (s *server) points(ctx context.Context, u *url.URL, of []domain.Chart) (cha
 }
 
 // chartsAt are the charts that the page at u shows, for its stream.
-func (s *server) chartsAt(ctx context.Context, on string, u *url.URL) ([]domain.Chart, error) {
+func (s *server) chartsAt(ctx context.Context, user, on string, u *url.URL) ([]domain.Chart, error) {
 	tab := tabOfPage(u.Path)
+	q := u.Query()
 	switch {
+	case u.Path == live.Query:
+		return queryCharts(charts.Query{Expr: strings.TrimSpace(q.Get("q")), Kind: q.Get("kind"), Unit: q.Get("unit")}), nil
+	case strings.HasPrefix(on, "dash_"):
+		d, err := s.DB.Dashboard(ctx, on, user)
+		return d.Charts, err
 	case u.Path == live.Compare:
 		return domain.CompareCharts(u.Query()["id"]), nil
 	case strings.HasPrefix(on, "vm_") && tab == live.MonitorTab:

@@ -117,3 +117,62 @@ func TestMapsFillTheirBox(t *testing.T) {
 		t.Errorf("the cells cover %.3f %% of the picture", got)
 	}
 }
+
+// A dashboard is kept, looked at, changed, shared by its address and taken away; others do not see what is not shared.
+func TestDashboardPages(t *testing.T) {
+	w := newWorld(t)
+	b := w.admin()
+	host, vms := w.estate("h1", 1)
+	w.measure(vms[0], host)
+	form := url.Values{"name": {"Web"}, "title": {"CPU", "", "Table"}, "kind": {"line", "line", "table"}, "unit": {"percent", "", ""}, "wide": {"1", "", ""}, "legend": {"{{vm}}", "", ""},
+		"queries": {"sum by (vm) (rate(novacron_vm_cpu_seconds_total[$__rate_interval])) * 50\nvector(7) # seven", "", "novacron_host_cpus"}}
+	bad := url.Values{"name": {"Web"}, "title": {"CPU"}, "kind": {"line"}, "unit": {""}, "wide": {""}, "legend": {""}, "queries": {"sum("}}
+	if got := b.post(live.Dashboards, bad); got.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(got.text, "cannot be read") || !strings.Contains(got.text, "sum(") {
+		t.Errorf("a query that cannot be read: %d %.300s", got.StatusCode, got.text)
+	}
+	made := b.post(live.Dashboards, form)
+	if made.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%d %.300s", made.StatusCode, made.text)
+	}
+	at := made.location()
+	has := func(path string, wants ...string) {
+		t.Helper()
+		got := b.get(path)
+		for _, want := range wants {
+			if got.StatusCode != http.StatusOK || !strings.Contains(got.text, want) {
+				t.Errorf("%s: %d, without %q", path, got.StatusCode, want)
+			}
+		}
+	}
+	has(at+"?range=15m", ">Web<", vms[0].Name, "25.0 %", "seven", "data-plot=", "Delete")
+	has(at+"/edit", "vector(7) # seven", `name="version" value="1"`)
+	has(live.Dashboards, "Web", "only you")
+	has(live.MetricList, "novacron_vm_cpu_seconds_total", "Try it")
+	has(live.QueryOf("novacron_host_cpus"), "4.00", "Copy PromQL")
+	has(live.QueryOf("sum("), "cannot be read")
+	form.Set("version", "1")
+	form.Set("shared", "1")
+	if got := b.post(at, form); got.StatusCode != http.StatusSeeOther {
+		t.Errorf("changing it: %d %.300s", got.StatusCode, got.text)
+	}
+	if got := b.post(at, form); got.StatusCode != http.StatusConflict {
+		t.Errorf("changing an old state: %d", got.StatusCode)
+	}
+	has(live.Dashboards, "everybody with its link")
+	grafana := `{"title": "Theirs", "panels": [{"title": "Up", "type": "stat", "targets": [{"expr": "novacron_host_up"}]}, {"title": "Load", "type": "graph", "targets": [{"expr": "node_load1"}]}]}`
+	if got := b.post(live.DashboardImport, url.Values{"grafana": {"{"}}); got.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("no dashboard of Grafana: %d", got.StatusCode)
+	}
+	imported := b.post(live.DashboardImport, url.Values{"grafana": {grafana}})
+	if imported.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%d %.300s", imported.StatusCode, imported.text)
+	}
+	has(imported.location(), "Theirs", "node_load1, which is not measured here")
+	has(at+"/delete", "Delete the dashboard Web?")
+	if got := b.post(at+"/delete", nil); got.StatusCode != http.StatusSeeOther {
+		t.Errorf("deleting it: %d", got.StatusCode)
+	}
+	if got := b.get(at); got.StatusCode != http.StatusNotFound {
+		t.Errorf("it is there still: %d", got.StatusCode)
+	}
+}

@@ -69,6 +69,9 @@ func overviewCharts(full bool) []domain.Chart {
 	return []domain.Chart{cpu}
 }
 
+// vmLoad is how much of each VM's processors is busy, in percent.
+const vmLoad = "sum by (vm_id) (rate(novacron_vm_cpu_seconds_total[1m])) / max by (vm_id) (novacron_vm_vcpus) * 100"
+
 // hostLoad is how much of each host's processors is busy, in percent.
 func hostLoad(window, at string) string {
 	return `sum by (host, host_id) (rate(novacron_host_cpu_seconds_total{mode!~"idle|iowait"}[` + window + `]` + at + `)) / max by (host, host_id) (novacron_host_cpus` + at + `) * 100`
@@ -187,7 +190,7 @@ func (s *server) treemap(ctx context.Context, m *measuredAt, e *charts.Estate, u
 		size = "max by (vm, vm_id, host) (novacron_vm_vcpus)"
 	}
 	load := map[string]float64{}
-	for _, c := range m.ask(ctx, "sum by (vm_id) (rate(novacron_vm_cpu_seconds_total[1m])) / max by (vm_id) (novacron_vm_vcpus) * 100") {
+	for _, c := range m.ask(ctx, vmLoad) {
 		load[c.Label("vm_id")] = c.Values[0]
 	}
 	known := func(id string) float64 {

@@ -191,7 +191,7 @@ func (s *server) poolPage(c echo.Context) (int, templ.Component, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if of, err := s.chartsAt(ctx, m.Pool.ID, c.Request().URL); err != nil {
+	if of, err := s.chartsAt(ctx, "", m.Pool.ID, c.Request().URL); err != nil {
 		return 0, nil, err
 	} else if m.Monitor, err = s.chartSet(ctx, c.Request().URL, of); err != nil {
 		return 0, nil, err

@@ -5,11 +5,13 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
 	"novacron/domain"
+	"novacron/handlers/api"
 	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/networks"
@@ -64,5 +66,26 @@ func (s *server) topologyFor(ctx context.Context, u *url.URL) (networks.Picture,
 		m.Hosts = domain.OnlyWire(m.Hosts, m.Network)
 	}
 	m.Bound()
-	return m, nil
+	m.Load, err = s.loads(ctx)
+	return m, err
+}
+
+// loads is how busy VMs and hosts are now, in percent of their processors, by id; those that were not measured are not in it.
+func (s *server) loads(ctx context.Context) (map[string]float64, error) {
+	if s.Series == nil {
+		return nil, nil
+	}
+	v, err := api.ViewOf(ctx, s.DB)
+	if err != nil {
+		return nil, err
+	}
+	m := &measuredAt{s: s, view: v, at: s.Clock()}
+	out := map[string]float64{}
+	for _, c := range m.ask(ctx, vmLoad) {
+		out[strings.Clone(c.Label("vm_id"))] = c.Values[0]
+	}
+	for _, c := range m.ask(ctx, hostLoad("1m", "")) {
+		out[strings.Clone(c.Label("host_id"))] = c.Values[0]
+	}
+	return out, m.err
 }

@@ -40,7 +40,7 @@ func URL(path string) string {
 // vendor lists the files that pages need from make's download.
 var vendor = []string{
 	"vendor/htmx.min.js", "vendor/hx-sse.min.js", "vendor/inter-latin.woff2", "vendor/inter-latin-ext.woff2", "vendor/icons.svg",
-	"vendor/novnc/core/rfb.js", "vendor/xterm.js", "vendor/xterm.css", "vendor/addon-fit.js",
+	"vendor/novnc/core/rfb.js", "vendor/xterm.js", "vendor/xterm.css", "vendor/addon-fit.js", "vendor/uPlot.iife.min.js", "vendor/uPlot.min.css",
 }
 
 // Missing names vendor files that the binary was built without; the server says so at start.

@@ -91,7 +91,18 @@ func chartPages(sh func(string, layout.Section, string, ...layout.Crumb) layout.
 	dash.Charts = sampleSet("/", []domain.Chart{{ID: "estate-cpu", Title: "CPU by host", Kind: domain.ChartLine, Unit: "percent", Wide: true, Queries: []domain.ChartQuery{{Legend: "hv-ams-01"}, {Legend: "hv-ams-02"}, {Legend: "hv-fra-01"}, {Legend: "hv-fra-02"}}}})
 	dash.Charts.Marks = nil
 	dash.Estate = charts.EstateParts(sampleEstate())
+	board := domain.Dashboard{ID: "dash_1", Name: "Web servers " + evil, Owner: "lena", Shared: true, Charts: domain.VMCharts("vm_00")[:3], UpdatedAt: ago(time.Hour)}
+	wrong := charts.FormOf(board)
+	wrong.Err = invalid(domain.FieldError{Field: "charts.0.queries.0.expr", Msg: "The query cannot be read: 1:5.", Want: "an expression in PromQL"})
+	result := sampleSet(live.QueryOf("novacron_vm_up"), []domain.Chart{{ID: "query", Title: "Result", Kind: domain.ChartBar, Wide: true, Queries: []domain.ChartQuery{{Legend: "{{vm}}"}}}})
+	home := func(title, path string) layout.Shell { return sh(title, layout.SectionHome, path) }
 	return []page{
+		{"dashboards", charts.BoardsPage(home("Dashboards", live.Dashboards), []domain.Dashboard{board, {ID: "dash_2", Name: "Mine", Owner: "lena", UpdatedAt: ago(time.Minute)}})},
+		{"dashboards-empty", charts.BoardsPage(home("Dashboards", live.Dashboards), nil)}, {"dashboard", charts.BoardPage(home("Web servers", "/dashboards/dash_1"), charts.Board{Dashboard: board, Set: sampleSet("/dashboards/dash_1", board.Charts), Mine: true})},
+		{"dashboard-form", charts.BoardFormPage(home("New dashboard", live.DashboardNew), wrong)}, {"dashboard-delete", charts.BoardDeletePage(home("Delete", "/dashboards/dash_1/delete"), board)},
+		{"dashboard-import", charts.ImportPage(home("Import from Grafana", live.DashboardImport), charts.Import{Text: "{" + evil, Err: invalid(domain.FieldError{Field: "grafana", Msg: "That is not JSON.", Want: "what Grafana exports"})})},
+		{"query", charts.QueryPage(home("Query", live.Query), charts.Query{Expr: "novacron_vm_up " + evil, Kind: "bar", Set: result})}, {"query-empty", charts.QueryPage(home("Query", live.Query), charts.Query{})},
+		{"metrics", charts.MetricsPage(home("Metrics", live.MetricList))},
 		{"vm-monitor", vms.ShowPage(vmShell(live.MonitorTab, 0), monitor)}, {"vm-monitor-empty", vms.ShowPage(vmShell(live.MonitorTab, 1), fresh)},
 		{"overview-measured", vms.OverviewPage(sh("Overview", layout.SectionHome, "/"), dash)},
 		{"compare", charts.ComparePage(sh("Compare", layout.SectionVMs, live.Compare), charts.Compare{Set: sampleSet(live.CompareOf("vm_00", "vm_01"), domain.CompareCharts([]string{"vm_00"})), VMs: sampleVMs()[:3], More: sampleVMs()[3:]})},

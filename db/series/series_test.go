@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -244,4 +245,52 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(len(batch)), "samples/op")
+}
+
+func TestCurves(t *testing.T) {
+	s, err := Open(t.TempDir(), slog.New(slog.DiscardHandler), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	now := time.Now().Truncate(time.Minute)
+	for i := range 3 {
+		if err := s.Append(t.Context(), now.Add(time.Duration(i-2)*time.Minute), []Sample{{Of("a", "vm", "x", "vm_id", "1"), float64(i)}, {Of("a", "vm", "y", "vm_id", "2"), 9}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, more, err := s.Curves(t.Context(), View{All: true}, `a`, now.Add(-10*time.Minute), now, time.Minute, 1)
+	if err != nil || more != 1 || len(found) != 1 || len(found[0].Values) != 11 || found[0].Label("vm") != "x" || found[0].Values[10] != 2 || !math.IsNaN(found[0].Values[0]) || found[0].Pairs() != `{vm="x", vm_id="1"}` {
+		t.Errorf("%+v %d %v", found, more, err)
+	}
+	if mine, _, err := s.Curves(t.Context(), View{VMs: []string{"2"}}, `a`, now, now, time.Minute, 5); err != nil || len(mine) != 1 || mine[0].Label("vm") != "y" {
+		t.Errorf("%+v %v", mine, err)
+	}
+	if at, err := s.Now(t.Context(), View{All: true}, `sum(a)`, now); err != nil || len(at) != 1 || at[0].Values[0] != 11 {
+		t.Errorf("%+v %v", at, err)
+	}
+	if at, err := s.Now(t.Context(), View{All: true}, `7`, now); err != nil || at[0].Values[0] != 7 {
+		t.Errorf("%+v %v", at, err)
+	}
+	for _, expr := range []string{`"text"`, "sum("} {
+		if _, err := s.Now(t.Context(), View{All: true}, expr, now); !domain.Is(err, domain.Invalid) {
+			t.Errorf("%s: %v", expr, err)
+		}
+	}
+	if _, _, err := s.Curves(t.Context(), View{All: true}, "sum(", now, now, time.Minute, 5); !domain.Is(err, domain.Invalid) {
+		t.Error(err)
+	}
+	if names, err := s.MetricsIn("sum(rate(a[5m])) / b + a"); err != nil || !slices.Equal(names, []string{"a", "b"}) {
+		t.Error(names, err)
+	}
+	if _, err := s.MetricsIn("a("); !domain.Is(err, domain.Invalid) {
+		t.Error(err)
+	}
+	if err := s.Read("a[5m]"); err != nil {
+		t.Error(err)
+	}
 }

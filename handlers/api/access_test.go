@@ -119,6 +119,7 @@ var snapshotBodies = map[string]string{
 	"POST /api/v1/users/:id/invite":              `{}`,
 	"PUT /api/v1/identity-providers/:id":         `{"name":"x"}`,
 	"PUT /api/v1/migration-policies/:id":         `{}`,
+	"PUT /api/v1/dashboards/:id":                 `{"name":"x","charts":[{"id":"a","title":"x","kind":"line","unit":"","queries":[{"expr":"up","legend":""}]}]}`,
 	"POST /api/v1/tenants/:id/give":              `{"ids":["x"]}`,
 	"POST /api/v1/tenants/:id/take":              `{"ids":["x"]}`,
 }

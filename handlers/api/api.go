@@ -111,6 +111,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.policies()
 	s.affinityRules()
 	s.plans()
+	s.dashboards()
 	s.snapshots()
 	s.blocks()
 	s.templates()

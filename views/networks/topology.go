@@ -14,8 +14,9 @@ type Picture struct {
 	More    int // hosts that are not drawn
 	Host    string
 	Network string
-	Menu    []HostChoice // all hosts
-	Names   []string     // all networks and bridges
+	Menu    []HostChoice       // all hosts
+	Names   []string           // all networks and bridges
+	Load    map[string]float64 // of VMs and hosts, by id, in percent; those that were not measured are not in it
 }
 
 // Bounds of one picture: beyond these it is not looked at any more, and choosing a host or a network shows the rest.
@@ -45,6 +46,7 @@ type drawing struct {
 	vms    []drawnVM
 	note   string // what is left out
 	noteY  int
+	load   map[string]float64
 }
 
 type drawnWire struct {
@@ -77,7 +79,7 @@ func (m *Picture) Bound() {
 
 // draw places a host's wires and VMs.
 func (m Picture) draw(t domain.HostWiring) drawing {
-	d := drawing{host: t}
+	d := drawing{host: t, load: m.Load}
 	most := vmsDrawn
 	if m.Host != "" || m.Network != "" {
 		most = 200
@@ -205,10 +207,38 @@ func (d drawing) vmLabel(v drawnVM) string {
 		shown += " " + a
 	}
 	out := fmt.Sprintf("VM %s, %s, on %s", shown, v.VM.State, strings.Join(on, " and "))
+	if l, known := d.load[v.VM.ID]; known {
+		out += fmt.Sprintf(", CPU %.0f %%", l)
+	}
 	if !strings.HasPrefix(shown, v.VM.Name) {
 		out += ", in full " + v.VM.Name
 	}
 	return out
+}
+
+// hostWords is what stands at the right of a host's name.
+func (d drawing) hostWords() string {
+	out := string(d.host.Host.State)
+	if l, known := d.load[d.host.Host.ID]; known {
+		out += fmt.Sprintf(" · CPU %.0f %%", l)
+	}
+	return out
+}
+
+// busy is how long the bar of a load is; 0 where none is known.
+func (d drawing) busy(v drawnVM) string {
+	return fmt.Sprintf("%.1f", min(d.load[v.VM.ID], 100)/100*float64(v.w-2))
+}
+
+// hot is the class of a load.
+func (d drawing) hot(v drawnVM) string {
+	switch l := d.load[v.VM.ID]; {
+	case l >= 90:
+		return "bad"
+	case l >= 75:
+		return "warn"
+	}
+	return "info"
 }
 
 func dotTone(s domain.VMState) string {
