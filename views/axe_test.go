@@ -1,6 +1,7 @@
 package views_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -85,7 +87,7 @@ func browser(t *testing.T) context.Context {
 
 // TestBrowser opens every page light and dark, wide and narrow: axe finds nothing, the page does not scroll sideways, and the
 // console has no error, least of all one of the content security policy. NOVACRON_GALLERY=dir keeps the pictures;
-// NOVACRON_PAGES=a,b looks at some only.
+// NOVACRON_PAGES=a,b looks at some only, NOVACRON_TALL=3000 makes the pictures so high.
 func TestBrowser(t *testing.T) {
 	axe, err := os.ReadFile(axeFile)
 	if err != nil {
@@ -98,6 +100,10 @@ func TestBrowser(t *testing.T) {
 	ctx := browser(t)
 	dir := os.Getenv("NOVACRON_GALLERY")
 	only := os.Getenv("NOVACRON_PAGES")
+	tall, err := strconv.ParseInt(cmp.Or(os.Getenv("NOVACRON_TALL"), "0"), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var mu sync.Mutex
 	var complaints []string
 	chromedp.ListenTarget(ctx, func(ev any) {
@@ -140,6 +146,11 @@ func TestBrowser(t *testing.T) {
 					chromedp.ActionFunc(func(ctx context.Context) error {
 						if dir == "" {
 							return nil
+						}
+						if tall != 0 {
+							if err := emulation.SetDeviceMetricsOverride(l.width, tall, 1, l.width < 500).Do(ctx); err != nil {
+								return err
+							}
 						}
 						return chromedp.CaptureScreenshot(&shot).Do(ctx)
 					}),

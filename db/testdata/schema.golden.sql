@@ -96,6 +96,18 @@ CREATE TABLE bindings (
     created_at   BIGINT NOT NULL
 );
 
+CREATE TABLE dashboards (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    name       TEXT    NOT NULL,
+    owner_id   TEXT    NOT NULL,
+    owner      TEXT    NOT NULL,
+    shared     INTEGER NOT NULL,
+    doc        TEXT    NOT NULL,
+    created_at BIGINT  NOT NULL,
+    updated_at BIGINT  NOT NULL,
+    version    BIGINT  NOT NULL
+);
+
 CREATE TABLE devices (
     host_id TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
     name    TEXT NOT NULL,
