@@ -46,13 +46,13 @@ func selectAlertRules(ctx context.Context, q getter, cond []string, args ...any)
 
 // AlertRules lists the rules by name: those of the tenants in sight.
 func (d *DB) AlertRules(ctx context.Context) ([]domain.AlertRule, error) {
-	cond, args := narrowed(ctx, "tenant", "id", "")
+	cond, args := conditionOfTenant(ctx)
 	return selectAlertRules(ctx, d.read, cond, args...)
 }
 
 // AlertRule reads one. NotFound.
 func (d *DB) AlertRule(ctx context.Context, id string) (domain.AlertRule, error) {
-	cond, args := narrowed(ctx, "tenant", "id", "")
+	cond, args := conditionOfTenant(ctx)
 	return oneAlertRule(selectAlertRules(ctx, d.read, append(cond, "id = ?"), append(args, id)...))
 }
 
@@ -172,7 +172,7 @@ func (d *DB) Alerts(ctx context.Context, q AlertQuery) ([]domain.Alert, error) {
 func (tx *Tx) Alerts(q AlertQuery) ([]domain.Alert, error) { return alertsOf(tx.ctx, tx.read(), q) }
 
 func alertsOf(ctx context.Context, g getter, q AlertQuery) ([]domain.Alert, error) {
-	cond, args := narrowed(ctx, "tenant", "vm_id", "")
+	cond, args := conditionOfVM(ctx, "vm_id")
 	if len(q.States) > 0 {
 		cond = append(cond, "state IN ("+marks(len(q.States))+")")
 		for _, s := range q.States {

@@ -329,7 +329,7 @@ func selectIncidents(ctx context.Context, q getter, cond []string, args ...any) 
 
 // Incidents lists the incidents in sight, the newest first; open: only those that something of still fires.
 func (d *DB) Incidents(ctx context.Context, open bool) ([]domain.Incident, error) {
-	cond, args := narrowed(ctx, "tenant", "id", "")
+	cond, args := conditionOfTenant(ctx)
 	if open {
 		cond = append(cond, "ended_at = 0")
 	}
@@ -343,7 +343,7 @@ func (tx *Tx) OpenIncidents() ([]domain.Incident, error) {
 
 // Incident reads one. NotFound.
 func (d *DB) Incident(ctx context.Context, id string) (domain.Incident, error) {
-	cond, args := narrowed(ctx, "tenant", "id", "")
+	cond, args := conditionOfTenant(ctx)
 	all, err := selectIncidents(ctx, d.read, append(cond, "id = ?"), append(args, id)...)
 	if err == nil && len(all) == 0 {
 		err = domain.Errorf(domain.NotFound, "There is no such incident.").WithFix("It may be too old to be kept; look at the list again.")

@@ -14,7 +14,17 @@ func conditionOfSight(ctx context.Context) (cond []string, args []any) {
 
 // conditionOfOwner narrows a query on jobs or events, which carry their tenant and the thing they are about.
 func conditionOfOwner(ctx context.Context) (cond []string, args []any) {
-	return narrowed(ctx, "tenant", "res_id", "res_id IN (SELECT w.id FROM vms w WHERE w.folder"+among+")", "res_id IN (SELECT w.id FROM vms w WHERE w.tags"+like+")")
+	return conditionOfVM(ctx, "res_id")
+}
+
+// conditionOfVM narrows a query on what carries its tenant and, in a column, the id of a VM.
+func conditionOfVM(ctx context.Context, vm string) (cond []string, args []any) {
+	return narrowed(ctx, "tenant", vm, vm+" IN (SELECT w.id FROM vms w WHERE w.folder"+among+")", vm+" IN (SELECT w.id FROM vms w WHERE w.tags"+like+")")
+}
+
+// conditionOfTenant narrows a query on what is a tenant's and about no single VM, so that no folder and no tag shows it.
+func conditionOfTenant(ctx context.Context) (cond []string, args []any) {
+	return narrowed(ctx, "tenant", "id", "''"+among, "''"+like)
 }
 
 // among stands for a list of values.

@@ -25,7 +25,7 @@ func (f Folder) Depth() int { return strings.Count(f.Path, "/") + 1 }
 
 // CheckFolderName validates a folder's name.
 func CheckFolderName(p *Problems, name string) {
-	if name == "" || len(name) > 64 || strings.TrimSpace(name) != name || strings.ContainsAny(name, `/"*,`) || strings.ContainsFunc(name, isControl) {
+	if name == "" || len(name) > 64 || strings.TrimSpace(name) != name || strings.ContainsAny(name, `/"*,`) || strings.ContainsFunc(name, Unseen) {
 		p.Add("name", "That is not a name for a folder.", `1 to 64 characters without / " * and commas, such as web servers`)
 	}
 }
