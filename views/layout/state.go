@@ -217,6 +217,10 @@ func RefURL(r domain.Ref, vm, host, task func(string) string) string {
 		return live.Volume(r.ID)
 	case "plan":
 		return live.Plan(r.ID)
+	case "alert":
+		return live.Alert(r.ID)
+	case "incident":
+		return live.Incident(r.ID)
 	}
 	return ""
 }
