@@ -218,20 +218,21 @@ func (s *server) compare(c echo.Context) (int, templ.Component, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	all, err := s.DB.AllVMs(ctx)
+	all, err := s.DB.VMs(ctx, db.VMQuery{Limit: offeredMost}) // only those that the person sees
 	if err != nil {
 		return 0, nil, err
 	}
-	m := charts.Compare{Set: set, VMs: chosen, More: offered(all, ids)}
+	m := charts.Compare{Set: set, VMs: chosen, More: offered(all.Items, ids)}
 	sh, err := s.shellFor(c, page{title: "Compare", section: layout.SectionVMs, on: live.OnCharts, crumbs: []layout.Crumb{{Label: "Virtual machines", URL: live.VMs}}})
 	return http.StatusOK, charts.ComparePage(sh, m), err
 }
 
-// offered are the VMs that may be added, by name.
+// offeredMost is how many VMs a menu offers.
+const offeredMost = 500
+
+// offered are the VMs that may be added.
 func offered(all []domain.VM, without []string) []domain.VM {
-	out := slices.DeleteFunc(slices.Clone(all), func(v domain.VM) bool { return slices.Contains(without, v.ID) })
-	slices.SortFunc(out, func(a, b domain.VM) int { return strings.Compare(a.Name, b.Name) })
-	return out[:min(len(out), 500)]
+	return slices.DeleteFunc(slices.Clone(all), func(v domain.VM) bool { return slices.Contains(without, v.ID) })
 }
 
 // chartCSV gives the numbers of a chart as a file. Names come from people and guests: none of them is taken for a formula.

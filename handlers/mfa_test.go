@@ -88,7 +88,7 @@ func TestATenantsPages(t *testing.T) {
 	}
 	w.admin().get("/vms").want(t, http.StatusOK, "h1-g0001") // drawn for who sees all first
 	for path, says := range map[string]string{"/": "h1-g0000", "/vms": "h1-g0000", "/vms?filter=h1": "h1-g0000", "/search?q=h1-g": "h1-g0000", "/tree/hosts/" + h: "h1-g0000", "/tasks": "", "/events": "",
-		"/vms/" + own.ID: "h1-g0000", "/account": "", "/vms/new": "", "/images": "", "/templates": ""} {
+		"/vms/" + own.ID: "h1-g0000", "/account": "", "/vms/new": "", "/images": "", "/templates": "", "/monitor/compare": "h1-g0000", "/monitor/compare?id=" + own.ID: "h1-g0000", "/vms/" + own.ID + "/monitor": "h1-g0000"} {
 		a := ann.get(path).want(t, http.StatusOK, says)
 		for _, name := range []string{"h1-g0001", "h1-g0002", other.ID} {
 			if strings.Contains(a.text, name) {
