@@ -23,11 +23,9 @@ type Ask struct {
 var partial = map[string]bool{
 	"GET /": true, "GET /search": true, "GET /live": true, "GET /vms": true, "POST /vms": true, "GET /vms/new": true, "POST /vms/bulk": true, "GET /tasks": true, "GET /events": true,
 	"GET /vms/snapshots/bulk": true, "POST /vms/snapshots/bulk": true, "GET /images": true, "GET /templates": true, "GET /access/tenants": true, "GET /folders": true, "POST /folders": true,
-	"GET /monitor/compare": true, "GET /monitor/csv": true,
 	"GET /api/v1/folders": true, "POST /api/v1/folders": true,
-	"GET /monitor/query": true, "GET /monitor/metrics": true, "GET /dashboards": true, "POST /dashboards": true,
-	"GET /dashboards/new": true, "GET /dashboards/import": true, "POST /dashboards/import": true,
-	"GET /api/v1/dashboards": true, "POST /api/v1/dashboards": true, "POST /api/v1/dashboards/import": true, "GET /api/v1/metrics": true, "GET /api/v1/metadata": true, "GET /api/v1/query": true, "POST /api/v1/query": true,
+	"GET /monitor/compare": true, "GET /monitor/csv": true, "GET /monitor/query": true, "GET /monitor/metrics": true,
+	"GET /api/v1/metrics": true, "GET /api/v1/metadata": true, "GET /api/v1/query": true, "POST /api/v1/query": true,
 	"GET /api/v1/query_range": true, "POST /api/v1/query_range": true, "GET /api/v1/series": true, "POST /api/v1/series": true, "GET /api/v1/labels": true, "POST /api/v1/labels": true, "GET /metrics": true,
 	"GET /api/v1/vms": true, "POST /api/v1/vms": true, "GET /api/v1/jobs": true, "GET /api/v1/events": true, "GET /api/v1/images": true, "GET /api/v1/templates": true,
 	"GET /api/v1/tenants": true, "GET /api/v1/volumes": true, "POST /api/v1/volumes": true, "POST /api/v1/images": true, "POST /api/v1/templates": true, "GET /api/v1/tokens": true, "POST /api/v1/tokens": true, "GET /api/v1/sessions": true, "POST /api/v1/cloud-init/preview": true,

@@ -34,7 +34,7 @@ type Imported struct {
 // dashboards are people's own: they see theirs and those that were shared, and change theirs.
 func (s *server) dashboards() {
 	const base, tag = "/dashboards", "Metrics"
-	register(s, op{id: "list-dashboards", method: http.MethodGet, path: base, tag: tag, perm: access.VMRead, status: 200, summary: "List dashboards", doc: "One's own, and those that were shared, by name."},
+	register(s, op{id: "list-dashboards", method: http.MethodGet, path: base, tag: tag, perm: access.AccountSelf, status: 200, summary: "List dashboards", doc: "One's own, and those that were shared, by name."},
 		func(ctx context.Context, _ *struct{}) (*struct {
 			Body struct {
 				Items []domain.Dashboard `json:"items" nullable:"false"`
@@ -51,18 +51,18 @@ func (s *server) dashboards() {
 			out.Body.Items = list(all)
 			return out, err
 		})
-	register(s, op{id: "create-dashboard", method: http.MethodPost, path: base, tag: tag, perm: access.VMRead, status: 201, summary: "Keep a dashboard",
+	register(s, op{id: "create-dashboard", method: http.MethodPost, path: base, tag: tag, perm: access.AccountSelf, status: 201, summary: "Keep a dashboard",
 		doc: "Charts of PromQL expressions. In them $__rate_interval, $__interval and $__range stand for durations that fit the time that is shown."},
 		func(ctx context.Context, in *struct{ Body DashboardBody }) (*dashboardOutput, error) {
 			d, err := s.keepDashboard(ctx, domain.Dashboard{}, in.Body)
 			return &dashboardOutput{d}, err
 		})
-	register(s, op{id: "get-dashboard", method: http.MethodGet, path: base + "/{id}", tag: tag, perm: access.VMRead, status: 200, summary: "Show a dashboard"},
+	register(s, op{id: "get-dashboard", method: http.MethodGet, path: base + "/{id}", tag: tag, perm: access.AccountSelf, status: 200, summary: "Show a dashboard"},
 		func(ctx context.Context, in *DashboardPath) (*dashboardOutput, error) {
 			d, err := s.DB.Dashboard(ctx, in.ID, auth.SubjectOf(ctx).UserID)
 			return &dashboardOutput{d}, err
 		})
-	register(s, op{id: "set-dashboard", method: http.MethodPut, path: base + "/{id}", tag: tag, perm: access.VMRead, status: 200, summary: "Change a dashboard", doc: "One's own, if it still has the version that is sent along."},
+	register(s, op{id: "set-dashboard", method: http.MethodPut, path: base + "/{id}", tag: tag, perm: access.AccountSelf, status: 200, summary: "Change a dashboard", doc: "One's own, if it still has the version that is sent along."},
 		func(ctx context.Context, in *struct {
 			DashboardPath
 			Body DashboardBody
@@ -73,11 +73,11 @@ func (s *server) dashboards() {
 			}
 			return &dashboardOutput{d}, err
 		})
-	register(s, op{id: "delete-dashboard", method: http.MethodDelete, path: base + "/{id}", tag: tag, perm: access.VMRead, status: 204, summary: "Delete a dashboard", doc: "One's own."},
+	register(s, op{id: "delete-dashboard", method: http.MethodDelete, path: base + "/{id}", tag: tag, perm: access.AccountSelf, status: 204, summary: "Delete a dashboard", doc: "One's own."},
 		func(ctx context.Context, in *DashboardPath) (*struct{}, error) {
 			return nil, s.Fleet.DeleteDashboard(ctx, in.ID, auth.SubjectOf(ctx).UserID)
 		})
-	register(s, op{id: "import-dashboard", method: http.MethodPost, path: base + "/import", tag: tag, perm: access.VMRead, status: 201, summary: "Take over a dashboard of Grafana",
+	register(s, op{id: "import-dashboard", method: http.MethodPost, path: base + "/import", tag: tag, perm: access.AccountSelf, status: 201, summary: "Take over a dashboard of Grafana",
 		doc: "Its panels whose PromQL asks for what is measured here; what was left out is named, and why."},
 		func(ctx context.Context, in *struct {
 			Body struct {
