@@ -110,8 +110,11 @@ func (a *Auth) mayOn(ctx context.Context, s Subject, p access.Permission, id str
 	if !ok {
 		read = access.Permission(p.Kind() + ".read")
 	}
-	if p.Kind() == "secgroup" {
+	switch p.Kind() {
+	case "secgroup":
 		read = access.NetworkRead
+	case "folder":
+		read = access.VMRead
 	}
 	if s.On(read, o) || !access.Valid(read) {
 		return domain.Errorf(domain.Denied, "Your roles do not allow this here (it needs %s).", p).WithFix("Ask an administrator to do it or to give you a role that may.")
@@ -147,7 +150,7 @@ func (a *Auth) Object(ctx context.Context, id string) (access.Object, error) {
 		if o.Kind, o.Tenant = "alert", owner; vm != "" { // an alert about a VM goes with the VM
 			of, err := a.db.OwnerOfVM(ctx, vm)
 			if err == nil {
-				o.Tags = of.Tags
+				o.Folder, o.Tags = of.Folder, of.Tags
 			}
 		}
 		return o, err

@@ -126,7 +126,16 @@ func (tx *Tx) told(ev domain.Event) (before, after string, err error) {
 	if tx.before != "" || tx.after != "" {
 		return tx.before, tx.after, nil
 	}
-	was, err := portrait(tx.ctx, tx.d.read, ev.Resource.ID)
+	about := ev.Resource.ID
+	if ev.JobID != "" { // the event may be about the job itself
+		switch job, err := tx.Job(ev.JobID); {
+		case err == nil:
+			about = job.Resource.ID
+		case !domain.Is(err, domain.NotFound): // told before it is written
+			return "", "", err
+		}
+	}
+	was, err := portrait(tx.ctx, tx.d.read, about)
 	if err != nil {
 		return "", "", err
 	}
@@ -136,7 +145,7 @@ func (tx *Tx) told(ev domain.Event) (before, after string, err error) {
 		}
 		return before, "", err
 	}
-	is, err := portrait(tx.ctx, tx.read(), ev.Resource.ID)
+	is, err := portrait(tx.ctx, tx.read(), about)
 	if err != nil {
 		return "", "", err
 	}

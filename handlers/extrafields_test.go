@@ -236,6 +236,21 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	p.send(b, live.PatPlanEdit, form("version", "1", "title", "Firmware", "parallel", "1", "gate", "none", "vm", vm.ID, "host", "", "order", "1"), ":id", plan)
 	p.send(b, live.PatPlanAct, form("version", "2"), ":id", plan, ":act", "approve")
 
+	// Folders and dashboards.
+	p.send(b, live.Folders, form("name", "web", "place", ""))
+	folders, err := p.db.Folders(ctx)
+	must(err)
+	folder := "fold_none"
+	if len(folders) > 0 {
+		folder = folders[0].ID
+	}
+	p.send(b, live.PatFolder, form("do", "rename", "name", "shop", "version", "1"), id(folder)...)
+	chart := []string{"name", "Web", "title", "CPU", "kind", "line", "unit", "percent", "wide", "1", "legend", "", "queries", "novacron_host_cpus"}
+	board := last(p.send(b, live.Dashboards, form(chart...)), "/dashboards/")
+	p.send(b, live.PatDashboard, form(append(chart, "version", "1")...), id(board)...)
+	p.send(b, live.DashboardImport, form("grafana", `{"title": "Theirs", "panels": [{"title": "Up", "type": "stat", "targets": [{"expr": "novacron_host_up"}]}]}`))
+	p.send(b, live.PatDashboardAct, form("x", ""), ":id", board, ":action", "delete")
+
 	// Images and templates.
 	i := p.send(b, live.Images, form("from", "upload", "name", "debian", "version", "12", "id", "")).location()
 	i = strings.TrimPrefix(i, "/images/")
@@ -299,7 +314,7 @@ func (p *play) standing() (lines []string) {
 		p.t.Fatal(err)
 	}
 	bearer := header("Authorization", "Bearer "+text)
-	for _, list := range []string{"users", "groups", "tenants", "roles", "bindings", "tokens", "identity-providers", "vms", "hosts", "pools", "volumes", "networks", "security-groups", "images", "templates", "snapshot-schedules", "plans", "affinity-rules", "rules", "silences", "receivers"} {
+	for _, list := range []string{"users", "groups", "tenants", "roles", "bindings", "tokens", "identity-providers", "vms", "hosts", "pools", "volumes", "networks", "security-groups", "images", "templates", "snapshot-schedules", "plans", "affinity-rules", "rules", "silences", "receivers", "folders", "dashboards"} {
 		var page struct{ Items []map[string]any }
 		a := p.browser().get("/api/v1/"+list+"?limit=200", bearer)
 		if err := json.Unmarshal([]byte(a.text), &page); err != nil || a.StatusCode != http.StatusOK {

@@ -52,7 +52,7 @@ func TestFolderPages(t *testing.T) {
 	if a := viewer.get("/folders"); !strings.Contains(a.text, "www") {
 		t.Errorf("the viewer does not see the folder: %s", cut(a.text))
 	}
-	b.post("/vms/bulk", url.Values{"action": {"folder"}, "ids": {vm.ID}, "confirm": {"1"}, "folder": {""}}).wantMove(t, "/vms")
+	b.post("/vms/bulk", url.Values{"action": {"folder"}, "ids": {vm.ID}, "confirm": {"1"}, "folder": {""}, "back": {"/vms"}}).wantMove(t, "/vms")
 	prod, err := w.db.FolderNamed(t.Context(), "", "www/prod")
 	if err != nil {
 		t.Fatal(err)

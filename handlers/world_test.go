@@ -114,12 +114,8 @@ func newWorld(t testing.TB) *world {
 		DB:     d, Engine: w.engine, Fleet: front, Auth: w.auth, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now,
 		Static: static.Files(), Version: "test", Closing: w.closing,
 	}
-	if deps.Series, err = series.Open(t.TempDir(), log, series.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { deps.Series.Close() })
-	deps.Alerts = alerts.NewDesk(d, deps.Series, time.Now, alerts.NewSender(d, log, time.Now, nil, "", true), true)
-	w.judge = alerts.New(d, deps.Series, log, time.Now, alerts.Options{})
+	deps.Alerts = alerts.NewDesk(d, w.series, time.Now, alerts.NewSender(d, log, time.Now, nil, "", true), true)
+	w.judge = alerts.New(d, w.series, log, time.Now, alerts.Options{})
 	if _, err := New(deps); err != nil {
 		t.Fatal(err)
 	}

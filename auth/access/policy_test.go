@@ -58,7 +58,8 @@ func TestDecisions(t *testing.T) {
 		{"ann", VMRead, vmB, noon, false},
 		{"ann", VMRead, own, noon, false}, // the estate's own is not a tenant's
 		{"ann", HostRead, Object{Kind: "host", ID: "host_1"}, noon, false},
-		{"ann", TenantRead, Object{Kind: "tenant", Tenant: "a"}, noon, false},
+		{"ann", TenantRead, Object{Kind: "tenant", Tenant: "a"}, noon, true}, // a tenant user sees its own
+		{"ann", TenantRead, Object{Kind: "tenant", Tenant: "b"}, noon, false},
 		{"bob", TenantRead, Object{Kind: "tenant", Tenant: "b"}, noon, true},
 		{"bob", VMPower, vmA, noon, true},   // by the group
 		{"bob", VMDelete, vmA, noon, false}, // only in b

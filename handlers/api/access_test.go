@@ -114,6 +114,7 @@ var snapshotBodies = map[string]string{
 	"PATCH /api/v1/rules/:id":                    `{"disabled":true}`,
 	"PATCH /api/v1/receivers/:id":                `{"disabled":true}`,
 	"PATCH /api/v1/plans/:id":                    `{"parallel":2}`,
+	"PATCH /api/v1/folders/:id":                  `{"name":"x"}`,
 	"PATCH /api/v1/users/:id":                    `{"full_name":"x"}`,
 	"POST /api/v1/users/:id/reset":               `{}`,
 	"POST /api/v1/users/:id/invite":              `{}`,

@@ -35,21 +35,14 @@ type Imported struct {
 func (s *server) dashboards() {
 	const base, tag = "/dashboards", "Metrics"
 	register(s, op{id: "list-dashboards", method: http.MethodGet, path: base, tag: tag, perm: access.AccountSelf, status: 200, summary: "List dashboards", doc: "One's own, and those that were shared, by name."},
-		func(ctx context.Context, _ *struct{}) (*struct {
-			Body struct {
-				Items []domain.Dashboard `json:"items" nullable:"false"`
-				Next  *string            `json:"next" doc:"Always null: the list comes in one piece"`
-			}
-		}, error) {
-			out := &struct {
-				Body struct {
-					Items []domain.Dashboard `json:"items" nullable:"false"`
-					Next  *string            `json:"next" doc:"Always null: the list comes in one piece"`
-				}
-			}{}
+		func(ctx context.Context, in *PageQuery) (*struct{ Body Page[domain.Dashboard] }, error) {
 			all, err := s.DB.Dashboards(ctx, auth.SubjectOf(ctx).UserID)
-			out.Body.Items = list(all)
-			return out, err
+			if err != nil {
+				return nil, err
+			}
+			page, err := paged(all, *in, "name", sortKeys[domain.Dashboard]{"name": func(d *domain.Dashboard) string { return d.Name }, "id": func(d *domain.Dashboard) string { return d.ID }},
+				func(d *domain.Dashboard) string { return d.ID }, func(d *domain.Dashboard) domain.Dashboard { return *d })
+			return &struct{ Body Page[domain.Dashboard] }{page}, err
 		})
 	register(s, op{id: "create-dashboard", method: http.MethodPost, path: base, tag: tag, perm: access.AccountSelf, status: 201, summary: "Keep a dashboard",
 		doc: "Charts of PromQL expressions. In them $__rate_interval, $__interval and $__range stand for durations that fit the time that is shown."},

@@ -86,7 +86,7 @@ func TestARoleInAFolderDecides(t *testing.T) {
 	if got := w.sees("", ann); got != "web-of-a" {
 		t.Errorf("in her folder ann sees %q", got)
 	}
-	if jobs := want[Page[domain.Job]](t, w.do("GET", "/api/v1/jobs", nil, token(ann)), 200); jobs.Total != 1 {
+	if jobs := want[Page[Job]](t, w.do("GET", "/api/v1/jobs", nil, token(ann)), 200); jobs.Total != 1 {
 		t.Errorf("ann sees %d jobs", jobs.Total)
 	}
 	if f := want[Page[Folder]](t, w.do("GET", "/api/v1/folders", nil, token(ann)), 200); f.Total != 2 || f.Items[0].VMs != 1 || f.Items[1].VMs != 1 {
@@ -120,7 +120,7 @@ func TestARoleInAFolderDecides(t *testing.T) {
 	if got := w.sees("", bob); got != "made-by-ann" {
 		t.Errorf("bob sees %q", got)
 	}
-	for _, j := range want[Page[domain.Job]](t, w.do("GET", "/api/v1/jobs", nil, token(bob)), 200).Items {
+	for _, j := range want[Page[Job]](t, w.do("GET", "/api/v1/jobs", nil, token(bob)), 200).Items {
 		if j.Resource.ID == w.vmA {
 			t.Errorf("bob sees the job %s", j.Title)
 		}
