@@ -5,6 +5,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 
@@ -23,7 +24,7 @@ func (c Curve) Label(name string) string { return c.Labels.Get(name) }
 // Pairs are its labels as a person reads them: without the metric's name.
 func (c Curve) Pairs() string {
 	b := labels.NewBuilder(c.Labels)
-	return b.Del(labels.MetricName).Labels().String()
+	return b.Del(model.MetricNameLabel).Labels().String()
 }
 
 // Curves asks for values from start to end, one each step, at most most series; more says how many others there are.
