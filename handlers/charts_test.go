@@ -66,8 +66,8 @@ func TestMonitorPages(t *testing.T) {
 		live.VMTab(vms[0].ID, live.MonitorTab) + "?range=15m":                                 {`id="chart-cpu"`, "25.0 %", "=vda read", `aria-current="page">15m`, "data-plot="},
 		live.HostTab(host.ID, live.MonitorTab):                                                {`id="chart-cpu"`, "50.0 %", vms[0].Name},
 		live.CompareOf(vms[0].ID, vms[1].ID):                                                  {`id="chart-cpu"`, "25.0 %", "Without " + vms[1].Name},
-		live.Home + "?range=15m":                                                              {`id="estate"`, `class="treemap"`, vms[0].Name + ", 2 GiB, CPU 25 %", host.Name + ": mean 50 %", "Most CPU"},
-		live.Home + "?map=cpu&in=" + url.QueryEscape(host.Name):                               {"VMs on " + host.Name, "2.00 CPUs, CPU 25 %"},
+		live.Home + "?range=15m":                                                              {`id="estate"`, `class="treemap"`, vms[0].Name + " 2 GiB · 25 % of its CPU", host.Name + ": mean 50 %", "Most CPU"},
+		live.Home + "?map=cpu&in=" + url.QueryEscape(host.Name):                               {"VMs on " + host.Name, "2.00 CPUs · 25 % of its CPU"},
 		live.VMTab(vms[0].ID, live.MonitorTab) + "?range=2w":                                  {"not a time that is offered"},
 		live.VMTab(vms[0].ID, live.MonitorTab) + "?from=2026-01-02T00:00&to=2026-01-01T00:00": {"ends before it begins"},
 	} {

@@ -86,12 +86,21 @@ func (m Treemap) amount(c Cell) string {
 	return bytes(c.Size)
 }
 
-func (m Treemap) label(c Cell) string {
-	load := "load not known"
-	if !math.IsNaN(c.Load) {
-		load = fmt.Sprintf("CPU %.0f %%", c.Load)
+// told is the line under the name.
+func (m Treemap) told(c Cell) string {
+	if math.IsNaN(c.Load) {
+		return m.amount(c)
 	}
-	out := c.Name + ", " + m.amount(c) + ", " + load
+	return fmt.Sprintf("%s · %.0f %%", m.amount(c), c.Load)
+}
+
+// label begins with what can be read on the cell, so that who speaks to the machine can say that.
+func (m Treemap) label(c Cell) string {
+	load := " of its CPU"
+	if math.IsNaN(c.Load) {
+		load = ", load not known"
+	}
+	out := c.Name + " " + m.told(c) + load
 	if c.Group != "" {
 		out += ", on " + c.Group
 	}
