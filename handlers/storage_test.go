@@ -9,8 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"novacron/auth"
+	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
+	"novacron/jobs/fleet"
 )
 
 // volumeNamed finds a volume's row.
@@ -179,6 +182,46 @@ func TestVolumePages(t *testing.T) {
 }
 
 // A browser brings content in parts with the session of its page, and another site's page cannot.
+// What a tenant's administrator copies on a page stays the tenant's, and within its quota.
+func TestACopyIsWhoseTheVolumeIs(t *testing.T) {
+	w := newWorld(t)
+	b := w.admin()
+	w.host(b, "b1")
+	ctx := t.Context()
+	pool, ok := w.poolNamed("default")
+	if !ok {
+		t.Fatal("no pool")
+	}
+	job, err := w.srv.Fleet.CreateVolume(ctx, "test", fleet.CreateVolume{Pool: pool.ID, Name: "data.raw", SizeBytes: domain.MiB, Format: "raw"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.job(job.ID)
+	of, ok := w.volumeNamed("data.raw")
+	if !ok {
+		t.Fatal("no volume")
+	}
+	if _, err := w.auth.SaveTenant(ctx, auth.Subject{Name: "test"}, domain.Tenant{ID: "team-a", Name: "Team A"}, true, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.srv.Fleet.Give(ctx, "test", "team-a", []string{of.ID}, true); err != nil {
+		t.Fatal(err)
+	}
+	ann := w.person("ann", "")
+	if _, err := w.auth.Bind(ctx, auth.Subject{Name: "test"}, domain.Binding{Subject: domain.Ref{ID: "ann"}, Role: access.TenantAdmin, Scope: domain.ScopeTenant, ScopeID: "team-a"}); err != nil {
+		t.Fatal(err)
+	}
+	ann.post("/storage/volumes/"+of.ID+"/copy", url.Values{"name": {"copy.raw"}}).want(t, 303)
+	w.job(w.newest("volume.clone").ID)
+	made, ok := w.volumeNamed("copy.raw")
+	if !ok {
+		t.Fatal("no copy")
+	}
+	if tenant, err := w.db.OwnerOfThing(ctx, made.ID); err != nil || tenant != "team-a" {
+		t.Errorf("the copy is %q's (%v)", tenant, err)
+	}
+}
+
 func TestContentThroughTheBrowser(t *testing.T) {
 	w := newWorld(t)
 	b := w.admin()

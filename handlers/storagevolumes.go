@@ -227,6 +227,13 @@ func (s *server) copyVolume(ctx context.Context, by, id string, form storage.Vol
 	if err != nil {
 		return domain.Job{}, err
 	}
+	owner, err := s.DB.OwnerOfThing(ctx, id)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	if ctx, err = s.Fleet.OwnedBy(ctx, access.VolumeManage, owner); err != nil { // a copy is whose the volume is
+		return domain.Job{}, err
+	}
 	return s.Fleet.CreateVolume(ctx, by, fleet.CreateVolume{Pool: v.PoolID, Name: form.Name, SizeBytes: size, Source: id, Key: key})
 }
 
