@@ -26,7 +26,7 @@ var partial = map[string]bool{
 	"GET /api/v1/folders": true, "POST /api/v1/folders": true,
 	"GET /monitor/compare": true, "GET /monitor/csv": true, "GET /monitor/query": true, "GET /monitor/metrics": true,
 	"GET /api/v1/metrics": true, "GET /api/v1/metadata": true, "GET /api/v1/query": true, "POST /api/v1/query": true,
-	"GET /api/v1/query_range": true, "POST /api/v1/query_range": true, "GET /api/v1/series": true, "POST /api/v1/series": true, "GET /api/v1/labels": true, "POST /api/v1/labels": true, "GET /metrics": true,
+	"GET /api/v1/query_range": true, "POST /api/v1/query_range": true, "GET /api/v1/series": true, "POST /api/v1/series": true, "GET /api/v1/labels": true, "GET /api/v1/label/:name/values": true, "POST /api/v1/labels": true, "GET /metrics": true,
 	"GET /api/v1/vms": true, "POST /api/v1/vms": true, "GET /api/v1/jobs": true, "GET /api/v1/events": true, "GET /api/v1/images": true, "GET /api/v1/templates": true,
 	"GET /api/v1/tenants": true, "GET /api/v1/volumes": true, "POST /api/v1/volumes": true, "POST /api/v1/images": true, "POST /api/v1/templates": true, "GET /api/v1/tokens": true, "POST /api/v1/tokens": true, "GET /api/v1/sessions": true, "POST /api/v1/cloud-init/preview": true,
 	"GET /alerts": true, "GET /api/v1/alerts": true, "GET /alerts/rules": true, "GET /api/v1/rules": true, "POST /api/v1/rules": true, "POST /api/v1/rules/preview": true, "GET /api/v1/incidents": true, "GET /alerts/incidents": true,

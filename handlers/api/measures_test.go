@@ -70,6 +70,23 @@ func TestPrometheusQueries(t *testing.T) {
 	}
 }
 
+// A tenant's token asks for its own series, by every path, and sees no others.
+func TestATenantAsksForItsOwnSeries(t *testing.T) {
+	w := newTeams(t)
+	now := time.Now()
+	for id, name := range map[string]string{w.vmA: "web-of-a", w.vmB: "web-of-b"} {
+		if err := w.series.Append(t.Context(), now, []series.Sample{{Labels: series.Of("novacron_vm_up", "vm", name, "vm_id", id), Value: 1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"/query?query=novacron_vm_up", "/series?match[]=novacron_vm_up", "/label/vm/values", "/label/vm_id/values"} {
+		got := w.do("GET", "/api/v1"+path, nil, token(w.a))
+		if body := string(got.body); got.StatusCode != 200 || !strings.Contains(body, "web-of-a") && !strings.Contains(body, w.vmA) || strings.Contains(body, "web-of-b") || strings.Contains(body, w.vmB) {
+			t.Errorf("%s: %d %.400s", path, got.StatusCode, body)
+		}
+	}
+}
+
 // What an outside Prometheus scrapes is what its own checker finds in order.
 func TestTheExpositionIsSound(t *testing.T) {
 	w := newWorld(t)
