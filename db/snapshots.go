@@ -188,6 +188,20 @@ func (tx *Tx) SetChainDepth(vmID string, depth int) (was int, err error) {
 	return was, tx.one("chain", "INSERT INTO vm_chains (vm_id, depth) VALUES (?, ?) ON CONFLICT (vm_id) DO UPDATE SET depth = excluded.depth", vmID, depth)
 }
 
+// SnapshotHolder is a guest of a host, and whether snapshots or a chain under its disks are known of it.
+type SnapshotHolder struct {
+	UUID  string `db:"uuid"`
+	Holds bool   `db:"holds"`
+}
+
+// SnapshotHolders lists the guests of a host that are there, by name.
+func (d *DB) SnapshotHolders(ctx context.Context, hostID string) ([]SnapshotHolder, error) {
+	var out []SnapshotHolder
+	err := d.read.SelectContext(ctx, &out, `SELECT v.uuid, EXISTS (SELECT 1 FROM snapshots s WHERE s.vm_id = v.id) OR EXISTS (SELECT 1 FROM vm_chains c WHERE c.vm_id = v.id AND c.depth > 0) AS holds
+		FROM vms v WHERE v.host_id = ? AND v.creating = 0 ORDER BY v.name_key`, hostID)
+	return out, edge(err, "snapshot")
+}
+
 // ChainDepth is how long the longest chain under a VM's disks is; 0 when that is not known.
 func (d *DB) ChainDepth(ctx context.Context, vmID string) (depth int, err error) {
 	err = edge(d.read.GetContext(ctx, &depth, "SELECT depth FROM vm_chains WHERE vm_id = ?", vmID), "chain")

@@ -86,6 +86,10 @@ func TestChainDepthIsRemembered(t *testing.T) {
 			return err
 		})
 	}
+	upsert(t, d, "host_a", guest("bare", 2))
+	if got, err := d.SnapshotHolders(t.Context(), "host_a"); err != nil || len(got) != 2 || got[0].Holds || got[1] != (SnapshotHolder{UUID: vm.UUID, Holds: true}) {
+		t.Error(got, err)
+	}
 	if n, err := d.ChainDepth(t.Context(), vm.ID); err != nil || n != 9 {
 		t.Error(n, err)
 	}

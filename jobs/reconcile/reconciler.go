@@ -285,10 +285,10 @@ func (r *Reconciler) follow(ctx context.Context, w *watch, p *pool.Pool) {
 
 // resync looks at the host slowly, in case an event was lost and for what has no events.
 func (r *Reconciler) resync(ctx context.Context, w *watch, p *pool.Pool) {
-	// Hosts begin at different points of the period, so that a hundred of them do not look at once.
+	// Hosts begin at points all over the period, so that a hundred of them neither look at once nor rest at once.
 	f := fnv.New32a()
 	f.Write([]byte(w.id))
-	phase := func(d time.Duration) time.Duration { return d/2 + time.Duration(f.Sum32()%1024)*(d/2)/1024 }
+	phase := func(d time.Duration) time.Duration { return d/2 + time.Duration(f.Sum32()%1024)*d/1024 }
 	states, inventory, full := time.NewTimer(phase(r.opt.States)), time.NewTimer(phase(r.opt.Inventory)), time.NewTimer(phase(r.opt.Full))
 	snapshots := time.NewTimer(phase(r.opt.Snapshots))
 	defer snapshots.Stop()

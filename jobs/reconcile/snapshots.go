@@ -37,6 +37,11 @@ func (m *Mirror) Snapshots(ctx context.Context, host hv.Host, hostID, uuid strin
 	if err != nil {
 		return nil, err
 	}
+	return m.snapshots(ctx, hostID, uuid, tick, listed, why)
+}
+
+// snapshots writes what a look that began at a tick has found.
+func (m *Mirror) snapshots(ctx context.Context, hostID, uuid string, tick uint64, listed []domain.Snapshot, why Cause) ([]domain.Snapshot, error) {
 	k := m.marks(hostID)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -46,13 +51,6 @@ func (m *Mirror) Snapshots(ctx context.Context, host hv.Host, hostID, uuid strin
 	}
 	if k.snapshots[uuid] > tick {
 		return m.db.Snapshots(ctx, vm.ID)
-	}
-	if len(listed) == 0 && why == (Cause{}) { // the usual case: nothing to write, so the writer is left alone
-		known, err := m.db.Snapshots(ctx, vm.ID)
-		depth, derr := m.db.ChainDepth(ctx, vm.ID)
-		if err != nil || derr != nil || len(known) == 0 && depth == 0 {
-			return nil, err
-		}
 	}
 	err = m.db.Write(ctx, func(tx *db.Tx) error { return writeSnapshots(tx, vm, listed, why) })
 	if err != nil {
@@ -104,17 +102,19 @@ func writeSnapshots(tx *db.Tx, vm domain.VM, listed []domain.Snapshot, why Cause
 	return nil
 }
 
-// HostSnapshots looks at the snapshots of every guest of a host.
+// HostSnapshots looks at the snapshots of every guest of a host. Most guests have none and never had: for those nothing is read or written.
 func (m *Mirror) HostSnapshots(ctx context.Context, host hv.Host, hostID string) error {
-	vms, err := m.db.HostVMs(ctx, hostID)
+	vms, err := m.db.SnapshotHolders(ctx, hostID)
 	if err != nil {
 		return err
 	}
 	for _, vm := range vms {
-		if vm.Creating {
-			continue
+		tick := m.tick.Add(1)
+		listed, err := host.Snapshots(ctx, vm.UUID)
+		if err == nil && (len(listed) > 0 || vm.Holds) {
+			_, err = m.snapshots(ctx, hostID, vm.UUID, tick, listed, Cause{})
 		}
-		if _, err := m.Snapshots(ctx, host, hostID, vm.UUID, Cause{}); err != nil && !domain.Is(err, domain.NotFound) {
+		if err != nil && !domain.Is(err, domain.NotFound) {
 			return err
 		}
 	}
