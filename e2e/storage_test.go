@@ -416,6 +416,25 @@ func TestUploadsThatGoWrong(t *testing.T) {
 	if left := e.vol(t, full.ID); left.Allocation > 1<<20 {
 		t.Errorf("half of it is there: %+v", left)
 	}
+
+	// An image that finds no room where it is to stand.
+	t.Cleanup(func() { scrub(t, "image-large") })
+	large := filepath.Join(t.TempDir(), "large.raw")
+	if err := os.WriteFile(large, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ask := upload("1", sum)
+	ask["name"] = "large"
+	if _, j := e.image(t, "/api/v1/images", ask, large); j.State != "succeeded" {
+		t.Fatalf("%+v", j)
+	}
+	place := map[string]any{"host": e.hosts[0], "pool": "small"}
+	if j := e.api.Change(t, "POST", "/api/v1/images/large/versions/1/place", place, "undone"); j.Error == nil || !strings.Contains(strings.ToLower(j.Error.Message), "space") {
+		t.Errorf("%+v", j)
+	}
+	if out, err := small.Exec(ctx, "find", "/var/lib/libvirt/small", "-size", "+1M"); err != nil || len(bytes.TrimSpace([]byte(out))) != 0 {
+		t.Errorf("of an image that has no room there is %s: %v", out, err)
+	}
 }
 
 // The browser's upload is cut by a server that dies in the middle, and goes on by itself when it is back.

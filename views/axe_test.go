@@ -80,8 +80,9 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(stop)
 	ctx, stopTab := chromedp.NewContext(alloc)
 	t.Cleanup(stopTab)
-	ctx, stopTime := context.WithTimeout(ctx, 18*time.Minute)
-	t.Cleanup(stopTime)
+	if err := chromedp.Run(ctx); err != nil { // the browser lives as long as the context that it is first asked with
+		t.Fatal(err)
+	}
 	return ctx
 }
 
@@ -133,6 +134,8 @@ func TestBrowser(t *testing.T) {
 			continue
 		}
 		t.Run(p.name, func(t *testing.T) {
+			ctx, stop := context.WithTimeout(ctx, 3*time.Minute)
+			defer stop()
 			if err := chromedp.Run(ctx, emulation.SetDeviceMetricsOverride(1440, 900, 1, false), chromedp.Navigate(srv.URL+"/p/"+p.name), chromedp.Evaluate(string(axe)+";true", nil)); err != nil {
 				t.Fatal(err)
 			}
