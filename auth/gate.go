@@ -102,7 +102,8 @@ func (a *Auth) mayOn(ctx context.Context, s Subject, p access.Permission, id str
 	}
 	// Images and templates are a library for everybody who may look into it; the tree names the hosts of VMs that one sees.
 	// One that is a tenant's is not in it: the database, which knows names too, leaves it out for who may not see it.
-	shared := o.Tenant == "" && (o.Kind == "image" || o.Kind == "template" || p.Kind() == "image" || p.Kind() == "template") && p.Looks() || p == access.VMRead && o.Kind == "host"
+	shared := o.Tenant == "" && (o.Kind == "image" || o.Kind == "template" || p.Kind() == "image" || p.Kind() == "template") && p.Looks() || p == access.VMRead && o.Kind == "host" ||
+		p == access.VMCreate && o.Kind == "template" && o.Tenant == "" // whose the VM may be is asked when it is made
 	if s.On(p, o) || shared && s.Can(p) {
 		return nil
 	}

@@ -122,9 +122,12 @@ func (tx *Tx) auditOutcome(ev domain.Event) error {
 	if ev.JobID == "" || ev.Resource.Kind == "" {
 		return nil
 	}
-	var asked []struct{ Actor, Subject, Address, Proof, Request, Before string }
-	if err := tx.read().SelectContext(tx.ctx, &asked, "SELECT actor, subject, address, proof, request, before FROM audit WHERE job_id = ? AND action <> 'job.ended' ORDER BY seq LIMIT 1", ev.JobID); err != nil || len(asked) == 0 {
-		return edge(err, "audit record")
+	asked, err := tx.askedFor(ev.JobID)
+	if err != nil {
+		return err
+	}
+	if len(asked) == 0 {
+		return tx.auditChild(ev)
 	}
 	job, err := tx.Job(ev.JobID)
 	if err != nil || ev.Kind != "job.changed" || !job.State.Ended() && job.State != domain.JobStuck {
@@ -139,6 +142,52 @@ func (tx *Tx) auditOutcome(ev domain.Event) error {
 		return err
 	}
 	return tx.Audit(r)
+}
+
+// asker is who asked for a job, as the log has it, with how the thing was that the job is about.
+type asker struct{ Actor, Subject, Address, Proof, Request, Before string }
+
+func (tx *Tx) askedFor(jobID string) (out []asker, err error) {
+	err = tx.read().SelectContext(tx.ctx, &out, "SELECT actor, subject, address, proof, request, before FROM audit WHERE job_id = ? AND action <> 'job.ended' ORDER BY seq LIMIT 1", jobID)
+	return out, edge(err, "audit record")
+}
+
+// deepest bounds how far up it is looked for who asked for the work of which a job is a part.
+const deepest = 8
+
+// auditChild adds the row of a job that is a part of what somebody asked for, such as of a selection of many VMs: each thing that is touched has its own
+// rows, on behalf of that person, with how it was.
+func (tx *Tx) auditChild(ev domain.Event) error {
+	if ev.Kind != "job.changed" {
+		return nil
+	}
+	job, err := tx.Job(ev.JobID)
+	if domain.Is(err, domain.NotFound) || err == nil && job.State != domain.JobQueued {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for up, n := job.ParentID, 0; up != "" && n < deepest; n++ {
+		by, err := tx.askedFor(up)
+		if err != nil {
+			return err
+		}
+		if len(by) > 0 {
+			before, _, err := tx.told(ev)
+			if err != nil {
+				return err
+			}
+			return tx.Audit(domain.AuditRecord{Action: ev.Kind, Object: ev.Resource, Tenant: ev.Tenant, JobID: ev.JobID, Message: ev.Message, Before: before,
+				Actor: by[0].Actor, Subject: by[0].Subject, Address: by[0].Address, Proof: by[0].Proof, Request: by[0].Request})
+		}
+		parent, err := tx.Job(up)
+		if err != nil {
+			return err
+		}
+		up = parent.ParentID
+	}
+	return nil
 }
 
 const auditColumns = "seq, at, actor, subject, address, proof, action, res_kind, res_id, res_name, tenant, outcome, job_id, request, message, before, after, prev, hash"

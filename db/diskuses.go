@@ -9,7 +9,14 @@ import (
 	"novacron/domain"
 )
 
-// setDiskUses keeps which files and volumes a guest has as disks.
+// setUses keeps which files and volumes a guest has as disks, and which cards.
+func (tx *Tx) setUses(vmID, hostID string, g domain.Guest) error {
+	if err := tx.setDiskUses(vmID, hostID, g); err != nil {
+		return err
+	}
+	return tx.setCardUses(vmID, g)
+}
+
 func (tx *Tx) setDiskUses(vmID, hostID string, g domain.Guest) error {
 	if _, err := tx.exec("DELETE FROM disk_uses WHERE vm_id = ?", vmID); err != nil {
 		return edge(err, "disk")

@@ -120,6 +120,12 @@ func (tx *Tx) Snapshots(vmID string) ([]domain.Snapshot, error) {
 	return selectSnapshots(tx.ctx, tx.read(), "s.vm_id = ?", vmID)
 }
 
+// CountSnapshots tells how many snapshots a VM has.
+func (tx *Tx) CountSnapshots(vmID string) (n int, err error) {
+	err = tx.read().GetContext(tx.ctx, &n, "SELECT count(*) FROM snapshots WHERE vm_id = ?", vmID)
+	return n, edge(err, "snapshot")
+}
+
 // ReplaceSnapshots mirrors the snapshots that a VM's host lists; changed is false, and nothing is written, when it lists the same as before.
 func (tx *Tx) ReplaceSnapshots(vmID string, all []domain.Snapshot) (changed bool, err error) {
 	var old []struct {

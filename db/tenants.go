@@ -148,14 +148,20 @@ const usageQuery = `SELECT
 	coalesce((SELECT sum(vcpus) FROM vms WHERE tenant = ?), 0),
 	coalesce((SELECT sum(memory_bytes) FROM vms WHERE tenant = ?), 0),
 	coalesce((SELECT count(*) FROM snapshots s JOIN vms v ON v.id = s.vm_id WHERE v.tenant = ?), 0),
-	coalesce(sum(h.vms), 0), coalesce(sum(h.vcpus), 0), coalesce(sum(h.memory_bytes), 0), coalesce(sum(h.storage_bytes), 0), coalesce(sum(h.snapshots), 0)
+	coalesce(sum(h.vms), 0), coalesce(sum(h.vcpus), 0), coalesce(sum(h.memory_bytes), 0), coalesce(sum(h.storage_bytes), 0), coalesce(sum(h.snapshots), 0),
+	coalesce(sum(h.public_addresses), 0)
 	FROM quota_holds h JOIN jobs j ON j.id = h.job_id AND j.state IN ('queued', 'running', 'stuck') WHERE h.tenant = ?`
 
-// storageQuery is what volumes that a tenant owns, or that its VMs have as disks, take by pools.
+// storageQuery is what volumes that a tenant owns, or that its VMs have as disks, or that are copies of its images, take by pools.
 const storageQuery = `SELECT x.pool_id, sum(x.bytes) FROM (SELECT y.id, y.pool_id, max(y.bytes) AS bytes FROM (
 		SELECT o.id AS id, o.pool_id AS pool_id, o.capacity_bytes AS bytes FROM disk_uses u JOIN vms v ON v.id = u.vm_id JOIN volumes o ON o.host_id = u.host_id AND (o.pool = u.pool AND o.name = u.volume OR u.path <> '' AND o.path = u.path)
 			WHERE v.tenant = ? AND u.read_only = 0 AND o.id NOT IN (SELECT w.id FROM owners w)
-		UNION ALL SELECT o.id AS id, o.pool_id AS pool_id, o.capacity_bytes AS bytes FROM volumes o JOIN owners w ON w.id = o.id WHERE w.tenant = ?) y GROUP BY y.id, y.pool_id) x GROUP BY x.pool_id`
+		UNION ALL SELECT o.id AS id, o.pool_id AS pool_id, o.capacity_bytes AS bytes FROM volumes o JOIN owners w ON w.id = o.id WHERE w.tenant = ?
+		UNION ALL SELECT c.id AS id, c.pool_id AS pool_id, CASE i.format WHEN 'qcow2' THEN i.virtual_bytes ELSE i.file_bytes END AS bytes
+			FROM image_copies c JOIN image_versions i ON i.id = c.version_id JOIN owners w ON w.id = i.image_id WHERE w.tenant = ?) y GROUP BY y.id, y.pool_id) x GROUP BY x.pool_id`
+
+// libraryQuery is what the files of a tenant's images take in the library, which is in no pool.
+const libraryQuery = `SELECT coalesce(sum(i.file_bytes), 0) FROM image_versions i JOIN owners w ON w.id = i.image_id WHERE w.tenant = ?`
 
 // diskQuery is the same for what a VM has and nobody owns.
 const diskQuery = `SELECT x.pool_id, sum(x.bytes) FROM (SELECT DISTINCT o.id, o.pool_id AS pool_id, o.capacity_bytes AS bytes FROM disk_uses u JOIN volumes o ON o.host_id = u.host_id AND (o.pool = u.pool AND o.name = u.volume OR u.path <> '' AND o.path = u.path)
@@ -177,12 +183,18 @@ func stored(ctx context.Context, q getter, query string, args ...any) (u domain.
 func usage(ctx context.Context, q getter, tenant string) (u domain.Usage, err error) {
 	var h domain.Usage
 	err = q.each(ctx, func(rows *sql.Rows) error {
-		return rows.Scan(&u.VMs, &u.VCPUs, &u.MemoryBytes, &u.Snapshots, &h.VMs, &h.VCPUs, &h.MemoryBytes, &h.StorageBytes, &h.Snapshots)
+		return rows.Scan(&u.VMs, &u.VCPUs, &u.MemoryBytes, &u.Snapshots, &h.VMs, &h.VCPUs, &h.MemoryBytes, &h.StorageBytes, &h.Snapshots, &h.PublicAddresses)
 	}, usageQuery, tenant, tenant, tenant, tenant, tenant)
 	if err != nil {
 		return u, edge(err, "tenant")
 	}
-	volumes, err := stored(ctx, q, storageQuery, tenant, tenant)
+	if err := q.GetContext(ctx, &u.PublicAddresses, publicQuery, tenant); err != nil {
+		return u, edge(err, "tenant")
+	}
+	if err := q.GetContext(ctx, &u.StorageBytes, libraryQuery, tenant); err != nil {
+		return u, edge(err, "tenant")
+	}
+	volumes, err := stored(ctx, q, storageQuery, tenant, tenant, tenant)
 	if err != nil {
 		return u, err
 	}
@@ -276,9 +288,46 @@ func (tx *Tx) Admit(tenant string, more domain.Usage, jobID string, hold domain.
 			return err
 		}
 	}
-	_, err := tx.exec("INSERT INTO quota_holds (job_id, tenant, vms, vcpus, memory_bytes, storage_bytes, snapshots, pools) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		jobID, tenant, hold.VMs, hold.VCPUs, hold.MemoryBytes, hold.StorageBytes, hold.Snapshots, pools)
+	_, err := tx.exec("INSERT INTO quota_holds (job_id, tenant, vms, vcpus, memory_bytes, storage_bytes, snapshots, public_addresses, pools) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		jobID, tenant, hold.VMs, hold.VCPUs, hold.MemoryBytes, hold.StorageBytes, hold.Snapshots, hold.PublicAddresses, pools)
 	return edge(err, "tenant")
+}
+
+// AdmitDuring is Admit for a job that runs and has found out only now what it takes. It may be asked again, by a step that is repeated: what the job holds
+// already is not counted twice.
+func (tx *Tx) AdmitDuring(tenant string, more domain.Usage, jobID string) error {
+	if tenant == "" || !more.Grows() {
+		return nil
+	}
+	var held domain.Usage
+	err := tx.read().each(tx.ctx, func(rows *sql.Rows) error {
+		var pools string
+		if err := rows.Scan(&held.VMs, &held.VCPUs, &held.MemoryBytes, &held.StorageBytes, &held.Snapshots, &held.PublicAddresses, &pools); err != nil || pools == "" {
+			return err
+		}
+		return parse(pools, &held.Pools)
+	}, "SELECT vms, vcpus, memory_bytes, storage_bytes, snapshots, public_addresses, pools FROM quota_holds WHERE job_id = ? AND tenant = ?", jobID, tenant)
+	if err != nil {
+		return edge(err, "tenant")
+	}
+	if _, err := tx.exec("DELETE FROM quota_holds WHERE job_id = ? AND tenant = ?", jobID, tenant); err != nil {
+		return edge(err, "tenant")
+	}
+	all := held.Most(more)
+	return tx.Admit(tenant, all, jobID, all)
+}
+
+// AdmitImage is Admit for what is made of an image, against the quota of whose it is. With a job it is AdmitDuring; without one, what counts is written in
+// the same transaction.
+func (tx *Tx) AdmitImage(imageID string, more domain.Usage, jobID string) error {
+	var tenant []string
+	if err := tx.read().SelectContext(tx.ctx, &tenant, "SELECT tenant FROM owners WHERE id = ?", imageID); err != nil || len(tenant) == 0 {
+		return edge(err, "owner")
+	}
+	if jobID != "" {
+		return tx.AdmitDuring(tenant[0], more, jobID)
+	}
+	return tx.Admit(tenant[0], more, "", domain.Usage{})
 }
 
 // VMsWithFile gives the VMs that have a file, or a volume of that name, as a disk: whose they are, and no more.

@@ -202,7 +202,7 @@ func (tx *Tx) insertGuest(vm domain.VM, g domain.Guest) error {
 	if err != nil {
 		return edge(err, "VM")
 	}
-	return tx.setDiskUses(vm.ID, vm.HostID, g)
+	return tx.setUses(vm.ID, vm.HostID, g)
 }
 
 // UpsertGuest mirrors a guest as its host reports it. created says that it was not known, changed that the row differs from before in any way;
@@ -247,7 +247,7 @@ func (tx *Tx) UpsertGuest(hostID string, g domain.Guest, when time.Time) (vm dom
 		if err := tx.one("VM", "UPDATE vm_documents SET config = ?, live = ?, xml = ? WHERE vm_id = ?", doc.configText, doc.liveText, g.XML, old.ID); err != nil {
 			return vm, false, false, err
 		}
-		if err := tx.setDiskUses(old.ID, hostID, g); err != nil {
+		if err := tx.setUses(old.ID, hostID, g); err != nil {
 			return vm, false, false, err
 		}
 		changed = true

@@ -13,6 +13,7 @@ type EstateNetwork struct {
 	GroupID string      // of those that were made as one
 	Should  NetworkSpec // what each should be: as it was made, else as it is on the first host
 	On      []NetworkOn // by the hosts' names
+	Public  bool        // cards on it count in quotas of public addresses
 }
 
 // NetworkOn is a network on one host.

@@ -43,6 +43,7 @@ type Snapshot struct {
 	RoomBefore  int64        // internal: what the files that it is inside took up just before it was taken; -1 when that was not seen
 	RoomNow     int64        // … and what they take up now
 	XML         string       // as the host prints it; not in the database
+	Then        *VMSpec      // what the VM's next start would have used then; not in the database, nil when the host kept no definition
 }
 
 // SnapshotDisk is one disk of a snapshot.

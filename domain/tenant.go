@@ -27,8 +27,10 @@ type Quota struct {
 	VMs          int   `json:"vms,omitempty" minimum:"0" doc:"0: no limit"`
 	VCPUs        int   `json:"vcpus,omitempty" minimum:"0" doc:"0: no limit"`
 	MemoryBytes  int64 `json:"memory_bytes,omitempty" minimum:"0" doc:"0: no limit"`
-	StorageBytes int64 `json:"storage_bytes,omitempty" minimum:"0" doc:"Size of the volumes it owns or its VMs have as disks; 0: no limit"`
+	StorageBytes int64 `json:"storage_bytes,omitempty" minimum:"0" doc:"Size of the volumes it owns or its VMs have as disks, and of its images with their copies on hosts; 0: no limit"`
 	Snapshots    int   `json:"snapshots,omitempty" minimum:"0" doc:"0: no limit"`
+	// PublicAddresses bounds the cards on public networks: each may have an address that the world can reach.
+	PublicAddresses int `json:"public_addresses,omitempty" minimum:"0" doc:"Cards of its VMs on networks that are marked as public; 0: no limit"`
 	// Pools bounds what volumes take in single pools.
 	Pools map[string]int64 `json:"pools,omitempty" doc:"Limits in single pools, by the pool's id, besides storage_bytes; 0: no limit"`
 }
@@ -40,7 +42,7 @@ func (q Quota) Open() bool {
 			return false
 		}
 	}
-	return q.VMs == 0 && q.VCPUs == 0 && q.MemoryBytes == 0 && q.StorageBytes == 0 && q.Snapshots == 0
+	return q.VMs == 0 && q.VCPUs == 0 && q.MemoryBytes == 0 && q.StorageBytes == 0 && q.Snapshots == 0 && q.PublicAddresses == 0
 }
 
 // Usage is what a tenant has, or what something would add to it.
@@ -50,6 +52,8 @@ type Usage struct {
 	MemoryBytes  int64 `json:"memory_bytes"`
 	StorageBytes int64 `json:"storage_bytes"`
 	Snapshots    int   `json:"snapshots"`
+	// PublicAddresses counts cards and not leases: a card may take its address at any moment, so it has it from the start.
+	PublicAddresses int `json:"public_addresses" doc:"Cards of its VMs on networks that are marked as public, whether the guest has taken its address or not"`
 	// Pools is what StorageBytes is by pools.
 	Pools map[string]int64 `json:"pools,omitempty" doc:"What storage_bytes is by pools' ids"`
 }
@@ -66,7 +70,20 @@ func (u Usage) Plus(o Usage) Usage {
 			pools[id] += n
 		}
 	}
-	return Usage{u.VMs + o.VMs, u.VCPUs + o.VCPUs, u.MemoryBytes + o.MemoryBytes, u.StorageBytes + o.StorageBytes, u.Snapshots + o.Snapshots, pools}
+	return Usage{u.VMs + o.VMs, u.VCPUs + o.VCPUs, u.MemoryBytes + o.MemoryBytes, u.StorageBytes + o.StorageBytes, u.Snapshots + o.Snapshots, u.PublicAddresses + o.PublicAddresses, pools}
+}
+
+// Most takes the larger of two usages, part by part.
+func (u Usage) Most(o Usage) Usage {
+	out := Usage{VMs: max(u.VMs, o.VMs), VCPUs: max(u.VCPUs, o.VCPUs), MemoryBytes: max(u.MemoryBytes, o.MemoryBytes), StorageBytes: max(u.StorageBytes, o.StorageBytes),
+		Snapshots: max(u.Snapshots, o.Snapshots), PublicAddresses: max(u.PublicAddresses, o.PublicAddresses), Pools: maps.Clone(u.Pools)}
+	for id, n := range o.Pools {
+		if out.Pools == nil {
+			out.Pools = map[string]int64{}
+		}
+		out.Pools[id] = max(out.Pools[id], n)
+	}
+	return out
 }
 
 // Grows reports whether any part is more than nothing.
@@ -76,8 +93,11 @@ func (u Usage) Grows() bool {
 			return true
 		}
 	}
-	return u.VMs > 0 || u.VCPUs > 0 || u.MemoryBytes > 0 || u.StorageBytes > 0 || u.Snapshots > 0
+	return u.VMs > 0 || u.VCPUs > 0 || u.MemoryBytes > 0 || u.StorageBytes > 0 || u.Snapshots > 0 || u.PublicAddresses > 0
 }
+
+// quotaNoun says what is counted where the numbers alone would not.
+var quotaNoun = map[string]string{"public_addresses": " public addresses"}
 
 // Admit reports whether a tenant that has used may take more; the error is Exhausted and says for each limit what is left.
 func (q Quota) Admit(tenant string, used, more Usage) error {
@@ -86,7 +106,7 @@ func (q Quota) Admit(tenant string, used, more Usage) error {
 		if limit <= 0 || add <= 0 || have+add <= limit {
 			return
 		}
-		reasons = append(reasons, Reason{Subject: what, Msg: fmt.Sprintf("%s of %s are in use and this needs %s more.", show(have), show(limit), show(add))})
+		reasons = append(reasons, Reason{Subject: what, Msg: fmt.Sprintf("%s of %s%s are in use and this needs %s more.", show(have), show(limit), quotaNoun[what], show(add))})
 	}
 	number := func(n int64) string { return fmt.Sprint(n) }
 	check("vms", int64(q.VMs), int64(used.VMs), int64(more.VMs), number)
@@ -94,6 +114,7 @@ func (q Quota) Admit(tenant string, used, more Usage) error {
 	check("memory_bytes", q.MemoryBytes, used.MemoryBytes, more.MemoryBytes, FormatBytes)
 	check("storage_bytes", q.StorageBytes, used.StorageBytes, more.StorageBytes, FormatBytes)
 	check("snapshots", int64(q.Snapshots), int64(used.Snapshots), int64(more.Snapshots), number)
+	check("public_addresses", int64(q.PublicAddresses), int64(used.PublicAddresses), int64(more.PublicAddresses), number)
 	for _, id := range slices.Sorted(maps.Keys(more.Pools)) {
 		check("pools."+id, q.Pools[id], used.Pools[id], more.Pools[id], FormatBytes)
 	}
@@ -126,7 +147,7 @@ func CheckTenant(p *Problems, t Tenant) {
 	if len(t.Notes) > 20000 {
 		p.Add("notes", "The notes are too long.", "at most 20000 characters")
 	}
-	if t.Quota.VMs < 0 || t.Quota.VCPUs < 0 || t.Quota.MemoryBytes < 0 || t.Quota.StorageBytes < 0 || t.Quota.Snapshots < 0 || slices.ContainsFunc(slices.Collect(maps.Values(t.Quota.Pools)), func(n int64) bool { return n < 0 }) {
+	if t.Quota.VMs < 0 || t.Quota.VCPUs < 0 || t.Quota.MemoryBytes < 0 || t.Quota.StorageBytes < 0 || t.Quota.Snapshots < 0 || t.Quota.PublicAddresses < 0 || slices.ContainsFunc(slices.Collect(maps.Values(t.Quota.Pools)), func(n int64) bool { return n < 0 }) {
 		p.Add("quota", "A limit cannot be less than nothing.", "0 for no limit, or a number above")
 	}
 }

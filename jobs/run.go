@@ -209,13 +209,13 @@ func (r *Run) returns() bool {
 }
 
 // Child enqueues a child of this job. Request.Key is needed: a step that runs again finds the child it made before. Actor is this job's.
-func (r *Run) Child(ctx context.Context, req Request) (domain.Job, error) {
+func (r *Run) Child(ctx context.Context, req Request, also ...func(tx *db.Tx, job *domain.Job) error) (domain.Job, error) {
 	if req.Key == "" {
 		return domain.Job{}, domain.Errorf(domain.Internal, "A child job needs a key.")
 	}
 	parent := r.Job()
 	req.Key, req.ParentID, req.Actor = parent.ID+"/"+req.Key, parent.ID, parent.Actor
-	return r.e.Enqueue(ctx, req)
+	return r.e.Enqueue(ctx, req, also...)
 }
 
 // WaitChildren waits until every child has ended and gives them, oldest first. Meanwhile this job uses no worker and its step no time. When the

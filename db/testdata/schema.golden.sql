@@ -96,6 +96,16 @@ CREATE TABLE bindings (
     created_at   BIGINT NOT NULL
 );
 
+CREATE TABLE card_uses (
+    vm_id   TEXT   NOT NULL REFERENCES vms (id) ON DELETE CASCADE,
+    live    BIGINT NOT NULL,
+    n       BIGINT NOT NULL,
+    mac     TEXT   NOT NULL,
+    network TEXT   NOT NULL,
+    bridge  TEXT   NOT NULL,
+    PRIMARY KEY (vm_id, live, n)
+);
+
 CREATE TABLE dashboards (
     id         TEXT    NOT NULL PRIMARY KEY,
     name       TEXT    NOT NULL,
@@ -494,6 +504,12 @@ CREATE TABLE providers (
     version    BIGINT NOT NULL
 );
 
+CREATE TABLE public_networks (
+    name      TEXT   NOT NULL PRIMARY KEY,
+    marked_by TEXT   NOT NULL,
+    marked_at BIGINT NOT NULL
+);
+
 CREATE TABLE quota_holds (
     job_id        TEXT   NOT NULL REFERENCES jobs (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
     tenant        TEXT   NOT NULL,
@@ -501,7 +517,7 @@ CREATE TABLE quota_holds (
     vcpus         BIGINT NOT NULL,
     memory_bytes  BIGINT NOT NULL,
     storage_bytes BIGINT NOT NULL,
-    snapshots     BIGINT NOT NULL, pools TEXT NOT NULL DEFAULT '',
+    snapshots     BIGINT NOT NULL, pools TEXT NOT NULL DEFAULT '', public_addresses BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (job_id, tenant)
 );
 
@@ -783,6 +799,10 @@ CREATE INDEX audit_object ON audit (res_id, seq);
 CREATE UNIQUE INDEX base_disks_volume ON base_disks (pool_id, volume);
 
 CREATE UNIQUE INDEX bindings_same ON bindings (subject_kind, subject_id, role, scope, scope_id, deny, condition);
+
+CREATE INDEX card_uses_bridge ON card_uses (bridge) WHERE bridge <> '';
+
+CREATE INDEX card_uses_network ON card_uses (network);
 
 CREATE INDEX disk_uses_path ON disk_uses (host_id, path);
 

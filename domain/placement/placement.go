@@ -26,6 +26,7 @@ type Candidate struct {
 	Pools      []domain.Pool
 	Networks   []domain.Network
 	Devices    []domain.Device
+	Closed     []string          // bridges of networks that are not for who asks
 	Taken      map[string]string // devices that a VM has, with the VM's name
 	UsedMemory int64             // memory of the VMs that run there or are being made
 	UsedVCPUs  int               // their vCPUs

@@ -120,8 +120,10 @@ func refuseNICs(spec domain.VMSpec, c Candidate, add adder) {
 				add(domain.Unsupported, fmt.Sprintf("nics.%d.network", i), "an active network, or start this one on the host", "Its network “%s” is not active.", n.Network)
 			}
 		case n.Bridge != "":
-			if bridges, known := Bridges(c); known && !slices.Contains(bridges, n.Bridge) {
-				add(domain.Unsupported, fmt.Sprintf("nics.%d.bridge", i), "one of "+few(bridges), "It has no bridge “%s”.", n.Bridge)
+			if slices.Contains(c.Closed, n.Bridge) {
+				add(domain.Unsupported, fmt.Sprintf("nics.%d.bridge", i), "one of "+few(bridgesOf(c)), "It has no bridge “%s” that is free to use.", n.Bridge)
+			} else if bridges, known := Bridges(c); known && !slices.Contains(bridges, n.Bridge) {
+				add(domain.Unsupported, fmt.Sprintf("nics.%d.bridge", i), "one of "+few(bridgesOf(c)), "It has no bridge “%s”.", n.Bridge)
 			}
 		}
 	}
@@ -171,6 +173,11 @@ func Bridges(c Candidate) (names []string, known bool) {
 		}
 	}
 	return names, known
+}
+
+func bridgesOf(c Candidate) []string {
+	all, _ := Bridges(c)
+	return slices.DeleteFunc(all, func(b string) bool { return slices.Contains(c.Closed, b) })
 }
 
 // netName gets the interface's name out of libvirt's device name, net_<interface>_<address with underscores>.

@@ -246,6 +246,9 @@ func (f *Fleet) DescribeVM(ctx context.Context, actor, vmID string, version int6
 		if d.Notes != nil {
 			notes = *d.Notes
 		}
+		if err := f.MayTag(ctx, vm, vm.Tags, tags); err != nil {
+			return err
+		}
 		if err := tx.UpdateVMDescription(vmID, version, tags, notes); err != nil {
 			return err
 		}

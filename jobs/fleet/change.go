@@ -92,7 +92,7 @@ func (f *Fleet) changeWith(ctx context.Context, actor string, vm domain.VM, vers
 	return f.engine.Enqueue(ctx, jobs.Request{
 		Kind: provision.KindChange, Title: title, Resource: ref(vm), Locks: slices.Concat([]string{vm.ID}, devices, provision.Locks(vm.HostID, provision.NewVolumes(made))),
 		Input: provision.Change{VMID: vm.ID, HostID: vm.HostID, UUID: vm.UUID, Name: vm.Name, Change: change, Images: refs, Drop: drop}, Actor: actor, Key: key,
-	}, admit(vm, more, change.AddDisks...), func(tx *db.Tx, job *domain.Job) error {
+	}, admitChange(vm, more, change), func(tx *db.Tx, job *domain.Job) error {
 		for _, v := range versions {
 			if err := tx.HoldImage(job.ID, v.ID); err != nil {
 				return err

@@ -32,6 +32,9 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 			return domain.Job{}, err
 		}
 	}
+	if err := f.MayTag(ctx, domain.VM{Tenant: tenant, Folder: folder.ID}, nil, req.Tags); err != nil {
+		return domain.Job{}, err
+	}
 	if req.Template == nil { // a template's author is trusted with the host
 		if err := f.reach(ctx, req.Spec); err != nil {
 			return domain.Job{}, err
@@ -228,6 +231,10 @@ func (f *Fleet) candidates(ctx context.Context) ([]placement.Candidate, error) {
 	if err != nil {
 		return nil, err
 	}
+	closed, err := f.closed(ctx, "", networks)
+	if err != nil {
+		return nil, err
+	}
 	allowed, err := f.forOwner(ctx)
 	if err != nil {
 		return nil, err
@@ -236,7 +243,7 @@ func (f *Fleet) candidates(ctx context.Context) ([]placement.Candidate, error) {
 	at := make(map[string]*placement.Candidate, len(hs))
 	for i, h := range hs {
 		l := loads[h.ID]
-		out[i] = placement.Candidate{Host: h, UsedMemory: l.MemoryRunning + l.MemoryCreating, UsedVCPUs: l.VCPUsRunning, VMs: l.VMs}
+		out[i] = placement.Candidate{Host: h, Closed: closed[h.ID], UsedMemory: l.MemoryRunning + l.MemoryCreating, UsedVCPUs: l.VCPUsRunning, VMs: l.VMs}
 		at[h.ID] = &out[i]
 		if !allowed(h.ID, "host_") {
 			out[i].Reserved = "It is not given to the tenant."
@@ -260,6 +267,29 @@ func (f *Fleet) candidates(ctx context.Context) ([]placement.Candidate, error) {
 	return out, nil
 }
 
+// closed gives, by hosts, the bridges of networks that are somebody else's: who may not name such a network may not go round it either. seen are the networks
+// that who asks may name.
+func (f *Fleet) closed(ctx context.Context, hostID string, seen []domain.Network) (map[string][]string, error) {
+	if domain.SightOf(ctx).Full() {
+		return nil, nil //nolint:nilnil // nothing is closed
+	}
+	all, err := f.db.Networks(domain.WithSight(ctx, nil), hostID)
+	if err != nil {
+		return nil, err
+	}
+	open := map[string]bool{}
+	for _, n := range seen {
+		open[n.HostID+"/"+n.Bridge] = true
+	}
+	out := map[string][]string{}
+	for _, n := range all {
+		if n.Bridge != "" && !open[n.HostID+"/"+n.Bridge] {
+			out[n.HostID] = append(out[n.HostID], n.Bridge)
+		}
+	}
+	return out, nil
+}
+
 // on gives one host as a candidate, for choosing pools.
 func (f *Fleet) on(ctx context.Context, hostID string) (placement.Candidate, []domain.Volume, error) {
 	var c placement.Candidate
@@ -276,6 +306,11 @@ func (f *Fleet) on(ctx context.Context, hostID string) (placement.Candidate, []d
 	if c.Devices, err = f.db.Devices(ctx, hostID); err != nil {
 		return c, nil, err
 	}
+	closed, err := f.closed(ctx, hostID, c.Networks)
+	if err != nil {
+		return c, nil, err
+	}
+	c.Closed = closed[hostID]
 	volumes, err := f.db.Volumes(ctx, hostID, "")
 	return c, volumes, err
 }
@@ -300,6 +335,12 @@ func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (d
 	volumes, err := f.db.Volumes(ctx, vm.HostID, "")
 	if err != nil {
 		return domain.Job{}, err
+	}
+	folder := vm.Folder
+	if req.Folder != nil {
+		if folder, err = f.folderOfCopy(ctx, vm, *req.Folder); err != nil {
+			return domain.Job{}, err
+		}
 	}
 	in := provision.Clone{From: vm.UUID, Name: vm.Name}
 	locks := []string{vm.ID}
@@ -341,7 +382,7 @@ func (f *Fleet) CloneVM(ctx context.Context, actor, vmID string, req CloneVM) (d
 	if req.Linked {
 		title = "Clone %s as %s, linked"
 	}
-	return f.enqueueNew(ctx, in.New, vm.ID, vm.Tenant, vm.Folder, vm.Tags, vm.Notes, jobs.Request{
+	return f.enqueueNew(ctx, in.New, vm.ID, vm.Tenant, folder, vm.Tags, vm.Notes, jobs.Request{
 		Kind:  provision.KindClone,
 		Title: fmt.Sprintf(title, vm.Name, req.Name),
 		Locks: locks,

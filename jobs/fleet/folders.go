@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"novacron/auth/access"
@@ -40,6 +41,54 @@ func (f *Fleet) folderFor(ctx context.Context, asked, tenant string) (domain.Fol
 		return x, unknown
 	}
 	return x, nil
+}
+
+// folderOfCopy finds the folder that a copy of a VM is asked to be in.
+func (f *Fleet) folderOfCopy(ctx context.Context, vm domain.VM, asked string) (string, error) {
+	var x domain.Folder
+	if asked = strings.TrimSpace(asked); asked != "" {
+		var err error
+		x, err = f.db.FolderNamed(ctx, vm.Tenant, asked)
+		if domain.Is(err, domain.NotFound) || err == nil && (x.Tenant != vm.Tenant || !domain.SightOf(ctx).SeesFolder(x)) {
+			return "", domain.InvalidField("folder", "There is no folder “"+asked+"”.", "a folder's id or its path in the VM's tenant, or nothing")
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	from := access.Object{Kind: "vm", ID: vm.ID, Tenant: vm.Tenant, Folder: vm.Folder, Tags: vm.Tags}
+	there := from
+	there.Folder = x.ID
+	// What is on the disks comes under the roles of the other folder, as if the VM itself had moved.
+	if g := access.Of(ctx); g != nil && x.ID != vm.Folder && (!g.On(access.FolderManage, from) || !g.On(access.FolderManage, there)) {
+		return "", domain.Errorf(domain.Denied, "Your roles do not allow a copy of %s in another folder (it needs %s here and there).", vm.Name, access.FolderManage).
+			WithFix("Leave it in the original's folder, or ask an administrator.")
+	}
+	return x.ID, nil
+}
+
+// MayTag refuses tags that roles are given by, put on or taken off by who does not give roles: otherwise who may edit a VM chooses who has rights on it.
+func (f *Fleet) MayTag(ctx context.Context, vm domain.VM, before, after []string) error {
+	g := access.Of(ctx)
+	if g == nil || g.Everywhere(access.RoleManage) {
+		return nil
+	}
+	given, err := f.db.Bindings(ctx)
+	if err != nil {
+		return err
+	}
+	bound := access.TagsBoundBy(given)
+	for _, list := range [][2][]string{{before, after}, {after, before}} {
+		for _, tag := range list[0] {
+			if slices.Contains(list[1], tag) || !bound.Binds(tag) || g.On(access.RoleManage, access.Object{Kind: "vm", ID: vm.ID, Tenant: vm.Tenant, Folder: vm.Folder, Tags: before}) {
+				continue
+			}
+			said := "Roles are given by the tag “" + tag + "”, so it is put on and taken off only by who gives roles (it needs " + string(access.RoleManage) + ")."
+			return &domain.Error{Code: domain.Denied, Msg: said, Fix: "Leave this tag as it is, or ask an administrator to change it.",
+				Fields: []domain.FieldError{{Field: "tags", Msg: said, Want: "other tags"}}}
+		}
+	}
+	return nil
 }
 
 // PutVMs puts VMs into a folder, named by its id or, for VMs of one tenant, by its path; empty: into none. All or none: nothing on a host changes. Who

@@ -474,7 +474,16 @@ func (f *Fleet) PlaceImage(ctx context.Context, actor, versionID, hostID, pool, 
 	return f.engine.Enqueue(ctx, jobs.Request{
 		Kind: images.KindPlace, Title: fmt.Sprintf("Copy %s to %s", v.Ref(), on.Host.Name), Resource: imageRef(v),
 		Input: images.Placement{HostID: hostID, Pool: pool, VersionID: v.ID, Ref: v.Ref()}, Actor: actor, Key: key,
-	}, func(tx *db.Tx, job *domain.Job) error { return tx.HoldImage(job.ID, v.ID) })
+	}, func(tx *db.Tx, job *domain.Job) error {
+		if _, err := f.db.ImageCopyIn(ctx, v.ID, on.Pools[i].ID); domain.Is(err, domain.NotFound) { // the job asks again when it writes the copy
+			if err := tx.AdmitImage(v.ImageID, images.Takes(v, on.Pools[i].ID), ""); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+		return tx.HoldImage(job.ID, v.ID)
+	})
 }
 
 // UnusedImages lists copies and frozen disks that nothing needs now.

@@ -378,7 +378,38 @@ func (f *Fleet) MigrateVM(ctx context.Context, actor, vmID string, req MigrateVM
 		return domain.Job{}, err
 	}
 	r.Actor, r.Key = actor, req.Key
-	return f.engine.Enqueue(ctx, r)
+	return f.engine.Enqueue(ctx, r, moved(vm, to, plan))
+}
+
+// moved holds what a VM takes where it goes: disks in the pools there, and cards on networks that are public there.
+func moved(vm domain.VM, to placement.Candidate, plan preflight.Plan) func(tx *db.Tx, job *domain.Job) error {
+	return func(tx *db.Tx, job *domain.Job) error {
+		if vm.Tenant == "" {
+			return nil
+		}
+		there := slices.Clone(vm.Config.NICs)
+		for i := range there {
+			n := &there[i]
+			n.Network, n.Bridge = cmp.Or(plan.Networks[n.Network], n.Network), cmp.Or(plan.Bridges[n.Bridge], n.Bridge)
+		}
+		use := domain.Usage{Pools: map[string]int64{}}
+		n, err := tx.AddressesFor(to.Host.ID, there)
+		if err != nil {
+			return err
+		}
+		have, err := tx.VMAddresses(vm.ID)
+		if err != nil {
+			return err
+		}
+		use.PublicAddresses = max(0, n-have)
+		for _, d := range plan.Disks {
+			i := slices.IndexFunc(to.Pools, func(p domain.Pool) bool { return p.Name == d.ToPool })
+			if !d.Stays && i >= 0 { // of all pools together it takes no more than before
+				use.Pools[to.Pools[i].ID] += d.Capacity
+			}
+		}
+		return tx.Admit(vm.Tenant, use, job.ID, use)
+	}
 }
 
 // moveRequest is the job that moves the terrain's VM.

@@ -41,6 +41,7 @@ type CloneVM struct {
 	Name   string
 	Linked bool // an overlay on the original's frozen disks, in seconds; else a full copy
 	Key    string
+	Folder *string // of the copy, by id or by path in its tenant; empty: in none; nil: the original's
 }
 
 // DeleteVM asks for a VM to be removed.

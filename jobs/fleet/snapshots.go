@@ -76,7 +76,11 @@ func (f *Fleet) RevertSnapshot(ctx context.Context, actor, vmID, id string, safe
 		return domain.Job{}, err
 	}
 	req.Actor, req.Key = actor, key
-	return f.engine.Enqueue(ctx, req)
+	kept := domain.Usage{}
+	if safety {
+		kept.Snapshots = 1
+	}
+	return f.engine.Enqueue(ctx, req, admit(vm, kept))
 }
 
 // What becomes of the children of a snapshot that is deleted.

@@ -176,7 +176,9 @@ type Instantiate struct {
 	Host     string
 	Values   map[string]string
 	Start    bool
-	Pinned   bool // roll-outs leave it out
+	Pinned   bool   // roll-outs leave it out
+	Tenant   string // whose the VM is; empty: as for any new VM
+	Folder   string // by id or path; empty: in none
 	Tags     []string
 	Notes    string
 	Key      string
@@ -214,7 +216,7 @@ func (f *Fleet) InstantiateTemplate(ctx context.Context, actor string, req Insta
 	if req.Host == "" {
 		req.Host = values[domain.ParamHost]
 	}
-	return f.CreateVM(ctx, actor, CreateVM{Spec: spec, Host: req.Host, Start: req.Start, Tags: req.Tags, Notes: req.Notes, Key: req.Key, CloudInit: v.FirstBoot(req.Name, values), ExecRules: v.ExecRules,
+	return f.CreateVM(ctx, actor, CreateVM{Spec: spec, Host: req.Host, Start: req.Start, Tenant: req.Tenant, Folder: req.Folder, Tags: req.Tags, Notes: req.Notes, Key: req.Key, CloudInit: v.FirstBoot(req.Name, values), ExecRules: v.ExecRules,
 		Template: &domain.VMTemplate{TemplateID: t.ID, Number: v.Number, Values: values, Pinned: req.Pinned}})
 }
 

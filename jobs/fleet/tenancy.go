@@ -107,7 +107,8 @@ func sizeOf(tx *db.Tx, hostID string, spec domain.VMSpec) (all, held domain.Usag
 	if held, err = tx.InPools(hostID, byPools(spec.Disks)); err != nil {
 		return all, held, err
 	}
-	return held.Plus(domain.Usage{VMs: 1, VCPUs: spec.VCPUs, MemoryBytes: spec.MemoryBytes}), held, nil
+	cards, err := tx.AddressesFor(hostID, spec.NICs)
+	return held.Plus(domain.Usage{VMs: 1, VCPUs: spec.VCPUs, MemoryBytes: spec.MemoryBytes, PublicAddresses: cards}), held, err
 }
 
 // byPools is what disks that are to be made take, by the names of their pools.
@@ -144,6 +145,50 @@ func admit(vm domain.VM, more domain.Usage, disks ...domain.Disk) func(tx *db.Tx
 			return nil
 		}
 		return tx.Admit(vm.Tenant, more, job.ID, more)
+	}
+}
+
+// newAddresses is how many more public addresses a VM has after a change of its cards. What is taken away counts when it is gone.
+func newAddresses(tx *db.Tx, vm domain.VM, c domain.VMChange) (int, error) {
+	n, err := tx.AddressesFor(vm.HostID, c.AddNICs)
+	if err != nil {
+		return 0, err
+	}
+	var before, after []domain.NIC
+	for _, x := range c.ChangeNICs {
+		i := slices.IndexFunc(vm.Config.NICs, func(n domain.NIC) bool { return strings.EqualFold(n.MAC, x.MAC) })
+		if i < 0 {
+			continue
+		}
+		is := vm.Config.NICs[i]
+		before, after = append(before, is), append(after, x.Apply(is))
+	}
+	was, err := tx.PublicCards(vm.HostID, before)
+	if err != nil {
+		return 0, err
+	}
+	is, err := tx.PublicCards(vm.HostID, after)
+	if err != nil {
+		return 0, err
+	}
+	for i := range is {
+		if is[i] && !was[i] {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// admitChange is admit for an edit.
+func admitChange(vm domain.VM, more domain.Usage, c domain.VMChange) func(tx *db.Tx, job *domain.Job) error {
+	return func(tx *db.Tx, job *domain.Job) error {
+		n, err := newAddresses(tx, vm, c)
+		if err != nil {
+			return err
+		}
+		more := more
+		more.PublicAddresses += n
+		return admit(vm, more, c.AddDisks...)(tx, job)
 	}
 }
 
@@ -236,7 +281,15 @@ func (f *Fleet) GiveVM(ctx context.Context, actor, vmID string, version int64, t
 		if err != nil {
 			return err
 		}
-		all = all.Plus(domain.Usage{VMs: 1, VCPUs: vm.Config.VCPUs, MemoryBytes: vm.Config.MemoryBytes})
+		cards, err := tx.VMAddresses(vmID)
+		if err != nil {
+			return err
+		}
+		shots, err := tx.CountSnapshots(vmID)
+		if err != nil {
+			return err
+		}
+		all = all.Plus(domain.Usage{VMs: 1, VCPUs: vm.Config.VCPUs, MemoryBytes: vm.Config.MemoryBytes, Snapshots: shots, PublicAddresses: cards})
 		if err := tx.Admit(to, all, "", domain.Usage{}); err != nil {
 			return err
 		}

@@ -148,6 +148,9 @@ func (d Deps) check(ctx context.Context, r *jobs.Run, in Import) error {
 	if ok, why := d.Library.CanConvert(); !ok && !domain.NativeFormat(info.Format) {
 		return domain.Errorf(domain.Unsupported, "The file is of the format %s, which must be converted. %s", info.Format, why)
 	}
+	if err := d.admit(ctx, r, in, size); err != nil { // before anything is converted
+		return err
+	}
 	st.Info = &found{info, sum, size}
 	r.Log("It is %s, %s long, with a disk of %s. Its SHA-256 checksum is %s.", info.Format, domain.FormatBytes(size), domain.FormatBytes(info.VirtualBytes), sum)
 	if in.SHA256 == "" && in.Source.Kind == domain.SourceURL {
@@ -218,6 +221,9 @@ func (d Deps) putAway(ctx context.Context, r *jobs.Run, in Import) error {
 			}
 		}
 		st.Keep = &k
+		if err := d.admit(ctx, r, in, k.Bytes); err != nil {
+			return err
+		}
 		if err := r.Save(ctx, st); err != nil {
 			return err
 		}
@@ -260,6 +266,17 @@ func (d Deps) putAway(ctx context.Context, r *jobs.Run, in Import) error {
 		return err
 	}
 	return r.Result(Result{ImageID: v.ImageID, VersionID: v.ID, Ref: v.Ref(), SHA256: v.SHA256, Bytes: v.FileBytes})
+}
+
+// admit holds the size of a version's file against the quota of whose image it is.
+func (d Deps) admit(ctx context.Context, r *jobs.Run, in Import, size int64) error {
+	return d.DB.Write(ctx, func(tx *db.Tx) error {
+		v, err := tx.ImageVersion(in.VersionID)
+		if err != nil || v.State != domain.ImageImporting {
+			return err
+		}
+		return tx.AdmitImage(v.ImageID, domain.Usage{StorageBytes: size}, r.Job().ID)
+	})
 }
 
 func (d Deps) converted(ctx context.Context, r *jobs.Run, path string, st imported) (kept, error) {

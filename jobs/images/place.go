@@ -97,6 +97,15 @@ func (d Deps) scrap(ctx context.Context, host hv.Host, pool string, c domain.Ima
 	return d.DB.Write(ctx, func(tx *db.Tx) error { return tx.DeleteImageCopy(c.ID) })
 }
 
+// Takes is what a copy of a version takes of a quota.
+func Takes(v domain.ImageVersion, poolID string) domain.Usage {
+	size := v.FileBytes
+	if v.Format == domain.FormatQCOW2 {
+		size = v.VirtualBytes
+	}
+	return domain.Usage{StorageBytes: size, Pools: map[string]int64{poolID: size}}
+}
+
 // write makes the copy: row, volume, content, the same read back, ready.
 func (d Deps) write(ctx context.Context, r *jobs.Run, host hv.Host, at At, poolID string, v domain.ImageVersion) (c domain.ImageCopy, err error) {
 	id := domain.NewID("imgc", d.Library.clock())
@@ -109,7 +118,12 @@ func (d Deps) write(ctx context.Context, r *jobs.Run, host hv.Host, at At, poolI
 	}
 	c = domain.ImageCopy{ID: id, VersionID: v.ID, HostID: at.HostID, PoolID: poolID, Pool: at.Pool, Volume: fmt.Sprintf("image-%s-%s-%s.%s", v.ImageName, v.Label, id[len(id)-8:], ext),
 		State: domain.CopyPlacing, Bytes: v.FileBytes}
-	if err := d.DB.Write(ctx, func(tx *db.Tx) error { return tx.InsertImageCopy(c) }); err != nil {
+	if err := d.DB.Write(ctx, func(tx *db.Tx) error {
+		if err := tx.AdmitImage(v.ImageID, Takes(v, poolID), ""); err != nil {
+			return err
+		}
+		return tx.InsertImageCopy(c)
+	}); err != nil {
 		return c, err
 	}
 	defer func() {

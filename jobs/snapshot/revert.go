@@ -154,6 +154,9 @@ func (d Deps) checkRevert(ctx context.Context, r *jobs.Run, in Revert) error {
 	if err != nil {
 		return err
 	}
+	if err := d.fits(ctx, r, in, g, s); err != nil {
+		return err
+	}
 	l.Before, l.Trees = &g, w.all
 	return r.Save(ctx, l)
 }

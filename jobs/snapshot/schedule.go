@@ -175,7 +175,7 @@ func (d Deps) beginRun(ctx context.Context, r *jobs.Run, in Schedule) error {
 	}
 	for _, p := range w.Planned {
 		vm := p.Input.VM
-		_, err := r.Child(ctx, jobs.Request{Kind: KindCreate, Title: p.Title, Resource: domain.Ref{Kind: "vm", ID: vm.ID, Name: vm.Name}, Locks: []string{vm.ID}, Input: p.Input, Key: "take " + vm.ID})
+		_, err := r.Child(ctx, jobs.Request{Kind: KindCreate, Title: p.Title, Resource: domain.Ref{Kind: "vm", ID: vm.ID, Name: vm.Name}, Locks: []string{vm.ID}, Input: p.Input, Key: "take " + vm.ID}, counted(vm.ID))
 		if err := w.refuse(r, vm.Name, err); err != nil {
 			return err
 		}

@@ -62,6 +62,10 @@ func ParseSnapshot(doc string) (domain.Snapshot, error) {
 	case "internal", "external":
 		s.Memory, s.MemoryFile = true, mem.attr("file")
 	}
+	if n := snapshotDomain(r); n.exists() {
+		spec := parseDomain(n)
+		s.Then = &spec
+	}
 	then := map[string]domain.Disk{}
 	for _, n := range snapshotDomain(r).kid("devices").all("disk") {
 		k := parseDisk(n)
