@@ -163,8 +163,8 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	fast, _ := p.poolNamed("fast")
 	p.send(b, live.PatPoolAct, form("on", "0"), ":id", fast.ID, ":action", "autostart")
 	pool, _ := p.poolNamed("default")
-	p.send(b, live.StorageVolumes, form("pool", pool.ID, "name", "data.qcow2", "size_bytes", "1 GiB", "format", "qcow2"))
-	p.send(b, live.StorageVolumes, form("pool", pool.ID, "name", "gone.qcow2", "size_bytes", "1 GiB", "format", "qcow2"))
+	p.send(b, live.StorageVolumes, form("pool", pool.ID, "name", "data.qcow2", "size_bytes", "1 GiB", "format", "qcow2", "tenant", ""))
+	p.send(b, live.StorageVolumes, form("pool", pool.ID, "name", "gone.qcow2", "size_bytes", "1 GiB", "format", "qcow2", "tenant", ""))
 	data, _ := p.volumeNamed("data.qcow2")
 	gone, _ := p.volumeNamed("gone.qcow2")
 	p.send(b, live.PatVolumeAct, form("size_bytes", "2 GiB"), ":id", data.ID, ":action", "resize")
@@ -252,7 +252,7 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	p.send(b, live.PatDashboardAct, form("x", ""), ":id", board, ":action", "delete")
 
 	// Images and templates.
-	i := p.send(b, live.Images, form("from", "upload", "name", "debian", "version", "12", "id", "")).location()
+	i := p.send(b, live.Images, form("from", "upload", "name", "debian", "version", "12", "id", "", "tenant", "")).location()
 	i = strings.TrimPrefix(i, "/images/")
 	i, _, _ = strings.Cut(i, "/")
 	p.send(b, live.PatImageEdit, form("version", "1", "name", "bookworm", "arch", "x86_64"), id(i)...)
@@ -260,11 +260,11 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	p.send(b, live.PatImageDelete, form("confirm", "not its name"), id(i)...)
 	p.send(b, live.ImagePolicy, form("unused_days", "7", "keep", "2"))
 	p.send(b, live.ImageCopies, form("ids", "copy_none"))
-	tmpl := last(p.send(b, live.Templates, form("name", "web", "spec.vcpus", "1", "spec.memory_bytes", "256 MiB")), "/templates/")
+	tmpl := last(p.send(b, live.Templates, form("name", "web", "spec.vcpus", "1", "spec.memory_bytes", "256 MiB", "tenant", "")), "/templates/")
 	p.send(b, live.PatTemplateNext, form("spec.vcpus", "2", "spec.memory_bytes", "256 MiB"), id(tmpl)...)
 	p.send(b, live.PatTemplateEdit, form("name", "shop", "description", "x"), id(tmpl)...)
 	p.send(b, live.PatTemplateAct, form("x", ""), ":id", tmpl, ":n", "1", ":action", "deprecate")
-	p.send(b, live.PatTemplateUse, form("version", "2", "name", "made-1", "host", host.ID), id(tmpl)...)
+	p.send(b, live.PatTemplateUse, form("version", "2", "name", "made-1", "host", host.ID, "tenant", ""), id(tmpl)...)
 	p.send(b, live.PatRollout, form("version", "2"), id(tmpl)...)
 	p.send(b, live.PatTemplateDel, form("confirm", "not its name"), id(tmpl)...)
 

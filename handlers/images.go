@@ -11,6 +11,7 @@ import (
 	"github.com/a-h/templ"
 	"github.com/labstack/echo/v4"
 
+	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
 	"novacron/jobs/fleet"
@@ -182,7 +183,7 @@ func imageForm(get func(string) string) images.Form {
 	word := func(k string) string { return strings.TrimSpace(get(k)) }
 	f := images.Form{From: word("from"), Name: word("name"), Arch: word("arch"), Description: word("description"), Version: word("version"),
 		Changelog: strings.TrimSpace(strings.ReplaceAll(get("changelog"), "\r\n", "\n")), Format: word("format"), SHA256: strings.ToLower(word("source.sha256")), URL: word("source.url"),
-		VM: word("source.vm"), Target: word("source.target"), Volume: word("source.volume"), Publish: word("publish")}
+		Tenant: word("tenant"), VM: word("source.vm"), Target: word("source.target"), Volume: word("source.volume"), Publish: word("publish")}
 	if f.Arch == "" {
 		f.Arch = "x86_64"
 	}
@@ -199,6 +200,11 @@ func (s *server) imageNewPage(c echo.Context, status int, m images.New, imageID 
 			return err
 		}
 		title, crumbs = "Add a version to "+m.Image.Name, append(crumbs, layout.Crumb{Label: m.Image.Name, URL: live.Image(m.Image.ID)})
+	}
+	if m.Image.ID == "" {
+		if m.Whose, err = s.whose(ctx, subject(c), access.ImageManage, m.Form.Tenant); err != nil {
+			return err
+		}
 	}
 	m.Key = rand.Text()
 	m.CanConvert, m.Why = s.Fleet.CanConvert()
@@ -250,9 +256,16 @@ func (s *server) imageCreate(c echo.Context) error {
 	var v domain.ImageVersion
 	var job domain.Job
 	var err error
-	if f.From == domain.SourceVM && f.VM == "" {
+	if ask.ImageID == "" { // a version is whose its image is
+		ctx, err = s.Fleet.OwnedBy(ctx, access.ImageManage, f.Tenant)
+	}
+	if err == nil && f.From == domain.SourceVM && f.VM == "" {
 		err = domain.InvalidField("source.vm", "No VM is chosen.", "one of the list")
-	} else if v, job, err = s.Fleet.NewImageVersion(ctx, subject(c).Actor(), ask); err == nil && job.ID != "" {
+	}
+	if err == nil {
+		v, job, err = s.Fleet.NewImageVersion(ctx, subject(c).Actor(), ask)
+	}
+	if err == nil && job.ID != "" {
 		job, err = s.settle(ctx, job, earlyEnd) // what a host or an address refuses at once is said here
 	}
 	switch code := domain.CodeOf(err); {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"novacron/auth/access"
 	"novacron/domain"
 	"novacron/jobs/fleet"
 	"novacron/views/layout"
@@ -22,7 +23,7 @@ func (s *server) networkNew(c echo.Context) error {
 	}
 	m := networks.Edit{Hosts: hosts, Form: networks.NewForm(hosts)}
 	if values, ok := s.takeDraft(c); ok {
-		m.Form = networks.Decode(values)
+		m.Form, m.Whose.Value = networks.Decode(values), values.Get("tenant")
 	} else if h := c.QueryParam("host"); h != "" {
 		m.Form.Hosts = []string{h}
 	}
@@ -47,6 +48,12 @@ func (s *server) networkHosts(ctx context.Context) ([]networks.HostChoice, error
 func (s *server) networkForm(c echo.Context, status int, m networks.Edit) error {
 	m.Key = rand.Text()
 	title, crumbs := "New network", []layout.Crumb{{Label: "Networks", URL: live.Networks}}
+	if m.Net == nil {
+		var err error
+		if m.Whose, err = s.whose(c.Request().Context(), subject(c), access.NetworkManage, m.Whose.Value); err != nil {
+			return err
+		}
+	}
 	if m.Net != nil {
 		title = "Edit " + m.Net.Name
 		crumbs = append(crumbs, layout.Crumb{Label: m.Net.Name, URL: live.Network(m.On.Network.ID)})
@@ -70,8 +77,12 @@ func (s *server) networkCreate(c echo.Context) error {
 		err = needsHost(err)
 	}
 	var job domain.Job
+	own := ctx
 	if err == nil {
-		job, err = s.Fleet.CreateNetwork(ctx, subject(c).Actor(), fleet.CreateNetwork{Spec: spec, Hosts: form.Hosts, FieldHost: "hosts", Stopped: !truth(form.Start), ByHand: !truth(form.Autostart), Key: onceKey(c)})
+		own, err = s.Fleet.OwnedBy(ctx, access.NetworkManage, values.Get("tenant"))
+	}
+	if err == nil {
+		job, err = s.Fleet.CreateNetwork(own, subject(c).Actor(), fleet.CreateNetwork{Spec: spec, Hosts: form.Hosts, FieldHost: "hosts", Stopped: !truth(form.Start), ByHand: !truth(form.Autostart), Key: onceKey(c)})
 	}
 	if err == nil {
 		job, err = s.settle(ctx, job, earlyEnd)
@@ -90,7 +101,7 @@ func (s *server) networkCreate(c echo.Context) error {
 	if hostsErr != nil {
 		return hostsErr
 	}
-	return s.networkForm(c, statusOf(err), networks.Edit{Form: form, Hosts: hosts, Err: problem(networks.AtLists(err))})
+	return s.networkForm(c, statusOf(err), networks.Edit{Form: form, Hosts: hosts, Whose: layout.Whose{Value: values.Get("tenant")}, Err: problem(networks.AtLists(err))})
 }
 
 // needsHost adds to what is wrong that no host is chosen.

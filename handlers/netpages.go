@@ -53,7 +53,15 @@ func (s *server) estateNets(ctx context.Context, need int64) (estateNets, error)
 				users[place{vm.HostID, n}]++
 			}
 		}
-		return estateNets{hosts, domain.JoinNetworks(hosts, all, groups, func(host, network string) int { return users[place{host, network}] })}, nil
+		public, err := s.DB.PublicNetworks(ctx)
+		if err != nil {
+			return estateNets{}, err
+		}
+		e := estateNets{hosts, domain.JoinNetworks(hosts, all, groups, func(host, network string) int { return users[place{host, network}] })}
+		for i := range e.all {
+			e.all[i].Public = slices.Contains(public, e.all[i].Name)
+		}
+		return e, nil
 	})
 	return e, err
 }
@@ -325,6 +333,8 @@ func (s *server) networkAct(c echo.Context) error {
 		job, err = s.Fleet.EqualNetworks(ctx, by, id, like, onceKey(c))
 	case "delete":
 		return s.networkDelete(c)
+	case "public", "not-public":
+		return s.networkMark(c, action == "public")
 	default:
 		return echo.ErrNotFound
 	}
@@ -335,6 +345,19 @@ func (s *server) networkAct(c echo.Context) error {
 		return s.sayOrFail(c, live.Network(id), err)
 	}
 	return s.refusedNetwork(c, err)
+}
+
+// networkMark says whether cards on the network count as public addresses.
+func (s *server) networkMark(c echo.Context, public bool) error {
+	n, err := s.Fleet.MarkNetwork(c.Request().Context(), subject(c).Actor(), c.Param("id"), public)
+	if err != nil {
+		return s.sayOrFail(c, live.Network(c.Param("id")), err)
+	}
+	text := "Cards on " + n.Name + " count as public addresses."
+	if !public {
+		text = "Cards on " + n.Name + " do not count as public addresses."
+	}
+	return s.done(c, live.Network(n.ID), layout.Toast{Tone: layout.ToneSuccess, Text: text})
 }
 
 func (s *server) refusedNetwork(c echo.Context, err error) error {

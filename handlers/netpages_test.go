@@ -11,7 +11,7 @@ import (
 
 // netForm is a form for a NAT network on the world's host.
 func (w *world) netForm(host domain.Host, name string, more ...string) url.Values {
-	v := url.Values{"name": {name}, "hosts": {host.ID}, "mode": {"nat"}, "ipv4.address": {"10.9.0.1/24"}, "ipv4.dhcp.ranges": {"10.9.0.100 - 10.9.0.199"}, "start": {"1"}, "autostart": {"1"}}
+	v := url.Values{"name": {name}, "hosts": {host.ID}, "mode": {"nat"}, "ipv4.address": {"10.9.0.1/24"}, "ipv4.dhcp.ranges": {"10.9.0.100 - 10.9.0.199"}, "start": {"1"}, "autostart": {"1"}, "tenant": {""}}
 	for i := 0; i+1 < len(more); i += 2 {
 		v.Set(more[i], more[i+1])
 	}

@@ -29,6 +29,9 @@ func (s *server) policyList(c echo.Context) error {
 	if m.Hosts, err = s.DB.Hosts(ctx); err != nil {
 		return err
 	}
+	if m.Tenants, err = s.DB.Tenants(ctx); err != nil {
+		return err
+	}
 	sh, err := s.policyShell(c, "Migration policies")
 	if err != nil {
 		return err

@@ -52,6 +52,10 @@ func (s *server) volumeChoices(ctx context.Context, m *storage.NewVolume) error 
 
 func (s *server) newVolume(c echo.Context, status int, m storage.NewVolume) error {
 	m.Key = rand.Text()
+	var err error
+	if m.Whose, err = s.whose(c.Request().Context(), subject(c), access.VolumeManage, m.Form.Tenant); err != nil {
+		return err
+	}
 	if err := s.volumeChoices(c.Request().Context(), &m); err != nil {
 		return err
 	}
@@ -65,6 +69,10 @@ func (s *server) newVolume(c echo.Context, status int, m storage.NewVolume) erro
 // volumeUploadPage is the page that makes a volume of a file.
 func (s *server) volumeUploadPage(c echo.Context) error {
 	m := storage.NewVolume{Form: storage.DecodeVolume(c.QueryParams()), Key: rand.Text()}
+	var err error
+	if m.Whose, err = s.whose(c.Request().Context(), subject(c), access.VolumeManage, m.Form.Tenant); err != nil {
+		return err
+	}
 	if err := s.volumeChoices(c.Request().Context(), &m); err != nil {
 		return err
 	}
@@ -84,6 +92,10 @@ func (s *server) volumeCreate(c echo.Context) error {
 	form := storage.DecodeVolume(values)
 	var job domain.Job
 	size, err := form.Bytes(form.From == storage.FromNothing)
+	own := ctx
+	if err == nil {
+		own, err = s.Fleet.OwnedBy(ctx, access.VolumeManage, form.Tenant)
+	}
 	if err == nil {
 		ask := fleet.CreateVolume{Pool: form.Pool, Name: form.Name, SizeBytes: size, Key: onceKey(c)}
 		switch form.From {
@@ -97,7 +109,7 @@ func (s *server) volumeCreate(c echo.Context) error {
 		if form.From != storage.FromNothing && form.Of == "" {
 			err = domain.InvalidField("source", "No volume is chosen.", "one of the list")
 		} else {
-			job, err = s.Fleet.CreateVolume(ctx, subject(c).Actor(), ask)
+			job, err = s.Fleet.CreateVolume(own, subject(c).Actor(), ask)
 		}
 	}
 	if err == nil {

@@ -197,13 +197,19 @@ func (s *server) templateForm(c echo.Context) error {
 		return err
 	}
 	if values, ok := s.takeDraft(c); ok {
-		m.Form = templates.Decode(values)
+		m.Form, m.Whose.Value = templates.Decode(values), values.Get("tenant")
 	}
 	return s.templateFormPage(c, http.StatusOK, m)
 }
 
 func (s *server) templateFormPage(c echo.Context, status int, m templates.Edit) error {
 	m.Key = rand.Text()
+	if m.Template.ID == "" {
+		var err error
+		if m.Whose, err = s.whose(c.Request().Context(), subject(c), access.TemplateManage, m.Whose.Value); err != nil {
+			return err
+		}
+	}
 	sh, err := s.shellFor(c, page{title: "Template", section: layout.SectionImages, crumbs: templateCrumbs(m.Template)})
 	if err != nil {
 		return err
@@ -222,11 +228,15 @@ func (s *server) templateWrite(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	m.Form = templates.Decode(values)
+	m.Form, m.Whose.Value = templates.Decode(values), values.Get("tenant")
 	spec, params, err := m.Form.Spec(m.Base)
 	var t domain.Template
+	own := ctx
+	if err == nil && m.Template.ID == "" { // a version is whose its template is
+		own, err = s.Fleet.OwnedBy(ctx, access.TemplateManage, m.Whose.Value)
+	}
 	if err == nil {
-		t, err = s.Fleet.NewTemplateVersion(ctx, subject(c).Actor(), fleet.NewTemplate{TemplateID: m.Template.ID, Name: m.Form.Name, Description: m.Form.Description, Spec: spec, Params: params,
+		t, err = s.Fleet.NewTemplateVersion(own, subject(c).Actor(), fleet.NewTemplate{TemplateID: m.Template.ID, Name: m.Form.Name, Description: m.Form.Description, Spec: spec, Params: params,
 			CloudInit: m.Form.Boot(boot), ExecRules: m.Form.Rules(), Changelog: m.Form.Changelog})
 	}
 	if err == nil {
@@ -346,6 +356,12 @@ func (s *server) usePage(c echo.Context, status int, m templates.Use) error {
 	if err != nil {
 		return err
 	}
+	if m.Whose, err = s.whose(c.Request().Context(), subject(c), access.VMCreate, m.Form.Tenant); err != nil {
+		return err
+	}
+	if m.Folders, err = s.folderChoices(c.Request().Context(), subject(c), access.VMCreate, nil); err != nil {
+		return err
+	}
 	m.Hosts = vms.HostOptions(ch)
 	for _, n := range ch.Networks {
 		m.Networks = append(m.Networks, n.Name)
@@ -370,7 +386,7 @@ func (s *server) templateMake(c echo.Context) error {
 	}
 	f := templates.DecodeUse(values, v.Params)
 	job, err := s.Fleet.InstantiateTemplate(ctx, subject(c).Actor(), fleet.Instantiate{Template: t.ID, Number: v.Number, Name: f.Name, Host: f.Host, Values: f.Values, Start: truth(f.Start),
-		Pinned: truth(f.Pinned), Tags: vms.SplitTags(f.Tags), Notes: f.Notes, Key: onceKey(c)})
+		Pinned: truth(f.Pinned), Tenant: f.Tenant, Folder: f.Folder, Tags: vms.SplitTags(f.Tags), Notes: f.Notes, Key: onceKey(c)})
 	if err == nil {
 		job, err = s.settle(ctx, job, earlyEnd)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"novacron/auth/access"
 	"novacron/domain"
 	"novacron/jobs/fleet"
 	"novacron/views/layout"
@@ -73,12 +74,21 @@ func (s *server) vmNew(c echo.Context) error {
 	if ch.Common, err = s.commonCPUs(ctx, subject(c)); err != nil {
 		return err
 	}
-	return s.createPage(c, http.StatusOK, vms.Create{Form: vms.PrefillCreate(values, ch), Choices: ch, Preview: previewOfNew(values)})
+	form := vms.PrefillCreate(values, ch)
+	form.Tenant, form.Folder = values.Get("tenant"), values.Get("folder")
+	return s.createPage(c, http.StatusOK, vms.Create{Form: form, Choices: ch, Preview: previewOfNew(values)})
 }
 
 func (s *server) createPage(c echo.Context, status int, m vms.Create) error {
 	m.Key = rand.Text()
 	m.Form.Key = m.Key
+	var err error
+	if m.Choices.Whose, err = s.whose(c.Request().Context(), subject(c), access.VMCreate, m.Form.Tenant); err != nil {
+		return err
+	}
+	if m.Choices.Folders, err = s.folderChoices(c.Request().Context(), subject(c), access.VMCreate, nil); err != nil {
+		return err
+	}
 	sh, err := s.shellFor(c, page{
 		title: "New virtual machine", section: layout.SectionVMs, crumbs: []layout.Crumb{{Label: "Virtual machines", URL: live.VMs}},
 	})
@@ -119,7 +129,7 @@ func (s *server) createFrom(ctx context.Context, c echo.Context, form vms.Create
 	}
 	cloud, windows := form.FirstBoot.Request()
 	job, err := s.Fleet.CreateVM(ctx, subject(c).Actor(), fleet.CreateVM{
-		Spec: spec, Host: form.Host, Start: truth(form.Start), Tags: tags, Notes: form.Notes, CloudInit: cloud, Windows: windows, Key: onceKey(c),
+		Spec: spec, Host: form.Host, Start: truth(form.Start), Tenant: form.Tenant, Folder: form.Folder, Tags: tags, Notes: form.Notes, CloudInit: cloud, Windows: windows, Key: onceKey(c),
 	})
 	if err != nil {
 		return job, err
@@ -243,10 +253,13 @@ func (s *server) namePage(c echo.Context, clone bool) error {
 	m := vms.Name{VM: vm, Clone: clone, Value: vm.Name}
 	act := domain.ActRename
 	if clone {
-		m.Value, m.Full, act = vm.Name+"-copy", true, domain.ActClone
+		m.Value, m.Full, m.Folder, act = vm.Name+"-copy", true, vm.Folder, domain.ActClone
 	}
 	if values, ok := s.takeDraft(c); ok {
 		m.Value, m.Full = values.Get("name"), values.Get("kind") == "full"
+		if values.Has("folder") {
+			m.Folder = values.Get("folder")
+		}
 	}
 	if err := vm.State.Can(act); err != nil {
 		m.Err = problem(err)
@@ -259,6 +272,10 @@ func (s *server) askName(c echo.Context, status int, m vms.Name) error {
 	title := "Rename " + m.VM.Name
 	if m.Clone {
 		title = "Clone " + m.VM.Name
+		var err error
+		if m.Folders, err = s.folderChoices(c.Request().Context(), subject(c), access.FolderManage, &m.VM.Tenant); err != nil {
+			return err
+		}
 	}
 	sh, err := s.shellFor(c, page{
 		title: title, section: layout.SectionVMs, host: m.VM.HostID, select_: m.VM.ID,
@@ -285,12 +302,21 @@ func (s *server) vmRename(c echo.Context) error {
 func (s *server) vmClone(c echo.Context) error {
 	ctx, id, name := c.Request().Context(), c.Param("id"), strings.TrimSpace(c.FormValue("name"))
 	full := c.FormValue("kind") != "linked"
-	job, err := s.Fleet.CloneVM(ctx, subject(c).Actor(), id, fleet.CloneVM{Name: name, Linked: !full, Key: onceKey(c)})
+	ask := fleet.CloneVM{Name: name, Linked: !full, Key: onceKey(c)}
+	values, err := c.FormParams()
+	if err != nil {
+		return domain.Errorf(domain.Invalid, "The form cannot be read: %w", err)
+	}
+	if values.Has("folder") {
+		folder := values.Get("folder")
+		ask.Folder = &folder
+	}
+	job, err := s.Fleet.CloneVM(ctx, subject(c).Actor(), id, ask)
 	if err == nil {
 		job, err = s.settle(ctx, job, earlyEnd)
 	}
 	if err != nil {
-		return s.refusedName(c, err, vms.Name{Value: name, Clone: true, Full: full})
+		return s.refusedName(c, err, vms.Name{Value: name, Clone: true, Full: full, Folder: values.Get("folder")})
 	}
 	to := live.VM(id)
 	if strings.HasPrefix(job.Resource.ID, "vm_") {

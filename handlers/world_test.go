@@ -400,7 +400,7 @@ func createForm(name string) url.Values {
 	return url.Values{
 		"name": {name}, "host": {"any"}, "vcpus": {"1"}, "memory_bytes": {"256 MiB"}, "accel": {"auto"}, "source": {"empty"},
 		"disks.0.kind": {"new"}, "disks.0.pool": {"default"}, "disks.0.size_bytes": {"1 GiB"}, "disks.0.format": {"qcow2"},
-		"nics.0.network": {"default"}, "tags": {"ci"}, "notes": {"a note of mine"},
+		"nics.0.network": {"default"}, "tags": {"ci"}, "notes": {"a note of mine"}, "tenant": {""},
 	}
 }
 

@@ -40,8 +40,9 @@ type VMName struct {
 
 // VMClone asks for a copy.
 type VMClone struct {
-	Name   string `json:"name"`
-	Linked bool   `json:"linked,omitempty" doc:"Copy on write, in seconds; else a full copy"`
+	Name   string  `json:"name"`
+	Linked bool    `json:"linked,omitempty" doc:"Copy on write, in seconds; else a full copy"`
+	Folder *string `json:"folder,omitempty" maxLength:"600" doc:"Of the copy, by id or by path in its tenant; nothing: in none; left out: the original's. Another one needs folder.manage here and there"`
 }
 
 // VMShutdown says how long the guest may take.
@@ -105,7 +106,7 @@ func (s *server) actions() {
 			Body VMClone
 		}) (*changeOutput, error) {
 			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
-				return s.Fleet.CloneVM(ctx, actor(ctx), in.ID, fleet.CloneVM{Name: in.Body.Name, Linked: in.Body.Linked, Key: key})
+				return s.Fleet.CloneVM(ctx, actor(ctx), in.ID, fleet.CloneVM{Name: in.Body.Name, Linked: in.Body.Linked, Folder: in.Body.Folder, Key: key})
 			})
 		})
 

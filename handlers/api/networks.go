@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"novacron/auth"
@@ -68,6 +69,7 @@ type NetworkEdit struct {
 type EstateNetwork struct {
 	domain.Network
 	Tenant string         `json:"tenant,omitempty" doc:"Whose it is; nothing: the estate's, for everybody"`
+	Public bool           `json:"public" doc:"Cards on networks of its name count in quotas of public addresses"`
 	Host   string         `json:"host" doc:"The host's name"`
 	VMs    []NetworkVM    `json:"vms,omitempty" doc:"Who has a card on it; only in a single answer"`
 	Drift  []NetworkDrift `json:"drift,omitempty" doc:"The networks that were made with it as one, and how they differ from what they should be; only in a single answer"`
@@ -152,11 +154,15 @@ func (s *server) networks() {
 			if err != nil {
 				return Page[EstateNetwork]{}, err
 			}
+			public, err := s.DB.PublicNetworks(ctx)
+			if err != nil {
+				return Page[EstateNetwork]{}, err
+			}
 			return paged(all, in.PageQuery, in.Sort, sortKeys[domain.Network]{
 				"name": func(n *domain.Network) string { return strings.ToLower(n.Name) }, "host": func(n *domain.Network) string { return names[n.HostID] + " " + n.Name },
 				"mode": func(n *domain.Network) string { return n.Mode },
 			}, func(n *domain.Network) string { return n.ID }, func(n *domain.Network) EstateNetwork {
-				return EstateNetwork{Network: *n, Host: names[n.HostID], Tenant: owners[n.ID]}
+				return EstateNetwork{Network: *n, Host: names[n.HostID], Tenant: owners[n.ID], Public: slices.Contains(public, n.Name)}
 			})
 		})
 	register(s, op{id: "create-network", method: http.MethodPost, path: "/networks", tag: "Networks", perm: access.NetworkManage, status: 202, summary: "Create a network",
@@ -255,6 +261,20 @@ func (s *server) networks() {
 				return s.Fleet.EqualNetworks(ctx, actor(ctx), in.ID, like, key)
 			})
 		})
+	register(s, op{id: "mark-network", method: http.MethodPut, path: "/networks/{id}/public", tag: "Networks", perm: access.NetworkManage, status: 200, summary: "Say whether cards on a network count as public addresses",
+		doc: "It holds for the networks of its name on every host, and for cards put directly on the bridge of one. Each card of a tenant's VMs there counts as one address, whether its guest has a lease or not. It needs network.manage at the estate, and takes no card away."},
+		func(ctx context.Context, in *struct {
+			NetworkPath
+			Body struct {
+				Public bool `json:"public"`
+			}
+		}) (*struct{ Body EstateNetwork }, error) {
+			if _, err := s.Fleet.MarkNetwork(ctx, actor(ctx), in.ID, in.Body.Public); err != nil {
+				return nil, err
+			}
+			n, err := s.oneNetwork(ctx, in.ID)
+			return &struct{ Body EstateNetwork }{n}, err
+		})
 	register(s, op{id: "list-leases", method: http.MethodGet, path: "/networks/{id}/leases", tag: "Networks", perm: access.NetworkRead, status: 200, summary: "List what a network's DHCP server gave out"},
 		func(ctx context.Context, in *struct {
 			NetworkPath
@@ -298,7 +318,11 @@ func (s *server) oneNetwork(ctx context.Context, id string) (EstateNetwork, erro
 	if err != nil {
 		return EstateNetwork{}, err
 	}
-	out := EstateNetwork{Network: n, Host: h.Name, Tenant: tenant}
+	public, err := s.DB.PublicNetworks(ctx)
+	if err != nil {
+		return EstateNetwork{}, err
+	}
+	out := EstateNetwork{Network: n, Host: h.Name, Tenant: tenant, Public: slices.Contains(public, n.Name)}
 	vms, err := s.DB.NetworkVMs(ctx, n.HostID, n.Name)
 	if err != nil {
 		return out, err

@@ -274,11 +274,13 @@ func (s *server) templateUse(tag string) {
 				Start      bool              `json:"start,omitempty"`
 				Pinned     bool              `json:"pinned,omitempty" doc:"Roll-outs leave the VM out"`
 				Tags       []string          `json:"tags,omitempty" nullable:"false"`
+				Tenant     string            `json:"tenant,omitempty" maxLength:"64" doc:"Whose the VM is to be; empty: the caller's own tenant, else the estate's"`
+				Folder     string            `json:"folder,omitempty" maxLength:"600" doc:"A folder's id, or its path in the tenant; empty: in none"`
 			}
 		}) (*changeOutput, error) {
 			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
 				b := in.Body
-				return s.Fleet.InstantiateTemplate(ctx, actor(ctx), fleet.Instantiate{Template: in.ID, Number: b.Version, Name: b.Name, Host: b.Host, Values: b.Parameters, Start: b.Start, Pinned: b.Pinned, Tags: b.Tags, Key: key})
+				return s.Fleet.InstantiateTemplate(ctx, actor(ctx), fleet.Instantiate{Template: in.ID, Number: b.Version, Name: b.Name, Host: b.Host, Values: b.Parameters, Start: b.Start, Pinned: b.Pinned, Tenant: b.Tenant, Folder: b.Folder, Tags: b.Tags, Key: key})
 			})
 		})
 	register(s, op{id: "plan-rollout", method: http.MethodGet, path: "/templates/{id}/rollout", tag: tag, perm: access.TemplateRead, status: 200, summary: "Say what a roll-out would do"},

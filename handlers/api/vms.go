@@ -288,6 +288,9 @@ func (s *server) patchVM(ctx context.Context, in *vmPatchInput) (*vmPatchOutput,
 		if err := p.Err(); err != nil {
 			return nil, err
 		}
+		if err := s.Fleet.MayTag(ctx, vm, vm.Tags, *describe.Tags); err != nil {
+			return nil, err
+		}
 	}
 	out, err := s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
 		job, err := s.Fleet.ChangeVM(ctx, actor(ctx), in.ID, base, in.Body.VMChange, key)

@@ -20,7 +20,7 @@ async function kind(file) {
 
 async function create(file, form) {
   const { format, bytes } = await kind(file);
-  const body = new URLSearchParams({ pool: form.elements.pool.value, name: form.elements.name.value || file.name, format, size_bytes: bytes, key: form.elements.key.value });
+  const body = new URLSearchParams({ pool: form.elements.pool.value, name: form.elements.name.value || file.name, format, size_bytes: bytes, tenant: form.elements.tenant?.value || "", key: form.elements.key.value });
   const answer = await fetch(form.dataset.create, { method: "POST", body, headers: { Accept: "application/json" } });
   const text = await answer.text();
   if (!answer.ok) throw refusal(answer.status, text);

@@ -58,6 +58,7 @@ type Page struct {
 type New struct {
 	Image      domain.Image // ID is empty for a new image
 	Form       Form
+	Whose      layout.Whose // of a new image
 	VMs        []VMChoice
 	CanConvert bool
 	Why        string
@@ -73,7 +74,7 @@ type Form struct {
 	From                                             string // url, upload, vm or volume
 	Name, Arch, Description, Version, Changelog      string
 	Format, SHA256, URL, VM, Target, Volume, VolText string
-	Publish                                          string
+	Publish, Tenant                                  string
 }
 
 // Ask is a dialog about an image or a version of it.

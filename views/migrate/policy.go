@@ -13,6 +13,8 @@ import (
 type Policies struct {
 	Items []domain.ScopedPolicy
 	Hosts []domain.Host
+	// Tenants may have one of their own, too.
+	Tenants []domain.Tenant
 }
 
 // Policy is the form of one policy.

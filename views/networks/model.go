@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"novacron/domain"
+	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/ui"
 )
@@ -53,6 +54,7 @@ type Edit struct {
 	On    domain.NetworkOn
 	Form  Form
 	Hosts []HostChoice
+	Whose layout.Whose // of a new one
 	Err   *domain.Error
 	Key   string
 }

@@ -160,6 +160,7 @@ func Limits(r TenantRow) []Limit {
 	return []Limit{
 		{"vms", "VMs", int64(u.VMs), int64(q.VMs), false}, {"vcpus", "vCPUs", int64(u.VCPUs), int64(q.VCPUs), false}, {"memory_bytes", "Memory", u.MemoryBytes, q.MemoryBytes, true},
 		{"storage_bytes", "Storage", u.StorageBytes, q.StorageBytes, true}, {"snapshots", "Snapshots", int64(u.Snapshots), int64(q.Snapshots), false},
+		{"public_addresses", "Public addresses", int64(u.PublicAddresses), int64(q.PublicAddresses), false},
 	}
 }
 
@@ -228,7 +229,7 @@ func ReadTenant(v url.Values) (domain.Tenant, error) {
 		}
 		return n
 	}
-	t.Quota = domain.Quota{VMs: number("vms"), VCPUs: number("vcpus"), MemoryBytes: size("memory_bytes"), StorageBytes: size("storage_bytes"), Snapshots: number("snapshots")}
+	t.Quota = domain.Quota{VMs: number("vms"), VCPUs: number("vcpus"), MemoryBytes: size("memory_bytes"), StorageBytes: size("storage_bytes"), Snapshots: number("snapshots"), PublicAddresses: number("public_addresses")}
 	for name := range v {
 		id, ok := strings.CutPrefix(name, poolField)
 		if !ok {

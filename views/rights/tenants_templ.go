@@ -112,7 +112,7 @@ func TenantsPage(s layout.Shell, m Tenants) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				for _, l := range Limits(m.Rows[0]) {
-					var templ_7745c5c3_Var5 = []any{templ.KV("c-vcpus", l.Name == "snapshots" || l.Name == "vcpus")}
+					var templ_7745c5c3_Var5 = []any{templ.KV("c-vcpus", l.Name == "snapshots" || l.Name == "vcpus" || l.Name == "public_addresses")}
 					templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var5...)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
@@ -137,7 +137,7 @@ func TenantsPage(s layout.Shell, m Tenants) templ.Component {
 					var templ_7745c5c3_Var7 string
 					templ_7745c5c3_Var7, templ_7745c5c3_Err = templ.JoinStringErrs(l.Label)
 					if templ_7745c5c3_Err != nil {
-						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/rights/tenants.templ`, Line: 33, Col: 108}
+						return templ.Error{Err: templ_7745c5c3_Err, FileName: `views/rights/tenants.templ`, Line: 33, Col: 140}
 					}
 					_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var7))
 					if templ_7745c5c3_Err != nil {
@@ -194,7 +194,7 @@ func TenantsPage(s layout.Shell, m Tenants) templ.Component {
 						return templ_7745c5c3_Err
 					}
 					for _, l := range Limits(r) {
-						var templ_7745c5c3_Var10 = []any{"share", templ.KV("c-vcpus", l.Name == "snapshots" || l.Name == "vcpus")}
+						var templ_7745c5c3_Var10 = []any{"share", templ.KV("c-vcpus", l.Name == "snapshots" || l.Name == "vcpus" || l.Name == "public_addresses")}
 						templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var10...)
 						if templ_7745c5c3_Err != nil {
 							return templ_7745c5c3_Err
@@ -948,6 +948,9 @@ func TenantEditPage(s layout.Shell, m TenantEdit) templ.Component {
 }
 
 func limitHelp(l Limit) string {
+	if l.Name == "public_addresses" {
+		return "Cards of its VMs on networks that are marked as public; see a network's page."
+	}
 	if l.Bytes {
 		return "With a unit, such as 64 GiB."
 	}

@@ -82,7 +82,7 @@ func words(s string) []string {
 type VolumeForm struct {
 	Pool, Name, Size, Format, From, Of string
 	Full, Encrypted, Shrink, Keep      bool
-	Bandwidth                          string
+	Bandwidth, Tenant                  string
 }
 
 // Where a new volume begins.
@@ -96,7 +96,7 @@ const (
 func DecodeVolume(v url.Values) VolumeForm {
 	get := func(k string) string { return strings.TrimSpace(v.Get(k)) }
 	return VolumeForm{
-		Pool: get("pool"), Name: get("name"), Size: get("size_bytes"), Format: get("format"), From: get("from"), Of: get("of"), Bandwidth: get("bandwidth"),
+		Pool: get("pool"), Name: get("name"), Size: get("size_bytes"), Format: get("format"), From: get("from"), Of: get("of"), Bandwidth: get("bandwidth"), Tenant: get("tenant"),
 		Full: get("full") == "1", Encrypted: get("encrypted") == "1", Shrink: get("shrink") == "1", Keep: get("keep") == "1",
 	}
 }

@@ -7,6 +7,7 @@ package storage
 import (
 	"novacron/domain"
 	"novacron/views/charts"
+	"novacron/views/layout"
 )
 
 // Pool is one pool of the estate, with the hosts that see it.
@@ -170,6 +171,7 @@ type NewVolume struct {
 	Form    VolumeForm
 	Pools   []Pool
 	Volumes []domain.Volume // of the chosen pool: what may be copied or built on
+	Whose   layout.Whose
 	Key     string
 	Err     *domain.Error
 }

@@ -162,7 +162,7 @@ func problems(p ui.Problems) ui.Problems {
 // DecodeUse reads the form that makes a VM.
 func DecodeUse(v url.Values, params []domain.Parameter) UseForm {
 	get := func(k string) string { return strings.TrimSpace(v.Get(k)) }
-	f := UseForm{Name: get("name"), Host: get("host"), Tags: get("tags"), Notes: strings.ReplaceAll(v.Get("notes"), "\r\n", "\n"), Start: get("start"), Pinned: get("pinned"), Values: map[string]string{}}
+	f := UseForm{Name: get("name"), Host: get("host"), Tags: get("tags"), Notes: strings.ReplaceAll(v.Get("notes"), "\r\n", "\n"), Start: get("start"), Pinned: get("pinned"), Tenant: get("tenant"), Folder: get("folder"), Values: map[string]string{}}
 	for _, p := range params {
 		f.Values[p.Name] = get("parameters." + p.Name)
 		if p.Type == domain.ParamSwitch {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"novacron/domain"
+	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/ui"
 )
@@ -48,6 +49,7 @@ type Edit struct {
 	Made     bool            // … and its first disk begins as an image that was made of it
 	Base     domain.VMSpec   // what the form does not show stays as it is here
 	Form     Form
+	Whose    layout.Whose // of a new one
 	Library  []domain.Image
 	Pools    []string
 	Networks []string
@@ -73,6 +75,8 @@ type Use struct {
 	Hosts    []ui.Option
 	Networks []string
 	Form     UseForm
+	Whose    layout.Whose
+	Folders  []ui.Option
 	Err      *domain.Error
 	Key      string
 }
@@ -81,6 +85,7 @@ type Use struct {
 type UseForm struct {
 	Name, Host, Tags, Notes string
 	Start, Pinned           string
+	Tenant, Folder          string
 	Values                  map[string]string
 }
 

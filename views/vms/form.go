@@ -39,6 +39,7 @@ type CreateForm struct {
 	NICs                        []NICForm
 	Start                       string // "1" or ""
 	Tags, Notes                 string
+	Tenant, Folder              string
 	FirstBoot                   FirstBootForm
 	Key                         string
 }
@@ -126,7 +127,7 @@ func DecodeCreate(v url.Values) CreateForm {
 		Memory: get("memory_bytes"), CPU: get("cpu"), Accel: get("accel"), Machine: get("machine"), Firmware: get("firmware"), TPM: get("tpm"),
 		Source: get("source"), Demo: get("demo"), ISO: get("iso"), Image: get("image"), Library: get("library"), Linked: get("linked"),
 		Kernel: get("boot.kernel"), Initrd: get("boot.initrd"), Cmdline: get("boot.cmdline"), Order: get("boot.order"),
-		Start: get("start"), Tags: get("tags"), Notes: v.Get("notes"), Key: get("key"), FirstBoot: DecodeFirstBoot(v),
+		Start: get("start"), Tags: get("tags"), Notes: v.Get("notes"), Tenant: get("tenant"), Folder: get("folder"), Key: get("key"), FirstBoot: DecodeFirstBoot(v),
 	}
 	for i := 0; i < maxRows && v.Has(diskField(i, "kind")); i++ {
 		d := func(k string) string { return get(diskField(i, k)) }

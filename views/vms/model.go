@@ -11,6 +11,8 @@ import (
 
 	"novacron/domain"
 	"novacron/views/charts"
+	"novacron/views/layout"
+	"novacron/views/ui"
 )
 
 // Columns of the list, in the default order. "name" and "state" cannot be hidden.
@@ -142,6 +144,8 @@ type Choices struct {
 	Secure   domain.Capability
 	TPM      domain.Capability
 	MaxVCPUs int
+	Whose    layout.Whose // which tenants it may be made for
+	Folders  []ui.Option  // nil: there are none
 }
 
 // HostChoice is one host in the menu; Why is set when nothing can be placed on it now.
@@ -189,6 +193,9 @@ type Name struct {
 	Value string
 	Err   *domain.Error
 	Key   string
+	// Of a clone: the folders that it may be put into, and the one that is chosen.
+	Folders []ui.Option
+	Folder  string
 }
 
 // Delete is the dialog that shows what goes and what stays.
