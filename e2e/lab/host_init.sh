@@ -29,8 +29,9 @@ mount --bind "$LAB_CAPABILITIES" /var/cache/libvirt/qemu/capabilities
 mount --bind "$LAB_DIR/hosts" /etc/hosts
 if [ -n "$LAB_SHARED" ]; then mount --bind "$LAB_SHARED" /var/lib/libvirt/shared; fi
 if [ -d /var/lib/swtpm-localca ]; then
-	# The TPM's certificate authority writes there, as its own user.
-	cp -a --attributes-only /var/lib/swtpm-localca "$LAB_DIR/" 2>/dev/null || true
+	# The TPM's certificate authority writes there, as its own user. It makes itself anew: what the machine's own left there is not the host's.
+	chown --reference=/var/lib/swtpm-localca "$LAB_DIR/swtpm-localca"
+	chmod --reference=/var/lib/swtpm-localca "$LAB_DIR/swtpm-localca"
 	mount --bind "$LAB_DIR/swtpm-localca" /var/lib/swtpm-localca
 fi
 

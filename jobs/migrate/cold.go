@@ -3,7 +3,6 @@ package migrate
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"novacron/domain"
 	"novacron/hv"
@@ -80,6 +79,12 @@ func (d Deps) copyDisks(ctx context.Context, r *jobs.Run, in Move) error {
 	if err != nil {
 		return err
 	}
+	if l.Started.IsZero() { // a copy that is taken up again began when it first did
+		l.Started = d.Clock()
+		if err := r.Save(ctx, l); err != nil {
+			return err
+		}
+	}
 	total, done := max(l.Plan.CopyBytes(), 1), int64(0)
 	for _, disk := range l.Plan.Disks {
 		if disk.Stays {
@@ -107,12 +112,6 @@ func (d Deps) define(ctx context.Context, r *jobs.Run, in Move) error {
 	l, err := load(r)
 	if err != nil {
 		return err
-	}
-	if l.Started.IsZero() {
-		l.Started = d.Clock().Add(-time.Millisecond)
-		if err := r.Save(ctx, l); err != nil {
-			return err
-		}
 	}
 	to, err := d.Hosts.Host(in.ToID)
 	if err != nil {

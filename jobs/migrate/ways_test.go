@@ -2,8 +2,10 @@ package migrate_test
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"novacron/db"
 	"novacron/domain"
@@ -12,6 +14,7 @@ import (
 	"novacron/jobs/fleet"
 	"novacron/jobs/fleet/fleettest"
 	"novacron/jobs/jobstest"
+	"novacron/jobs/migrate"
 )
 
 // A paused guest arrives paused, and is neither moved on nor saved before it has run: its QEMU would die of it.
@@ -168,6 +171,30 @@ func TestBadInputOfMigrations(t *testing.T) {
 	}
 	release()
 	w.Succeed(t, first, nil)
+	if once(t, w, a, b) != "b" {
+		t.Error("it was not moved")
+	}
+}
+
+// A move of a stopped VM takes as long as copying its disks does, and the figures say so.
+func TestAColdMoveCountsItsCopying(t *testing.T) {
+	w, a, b, _, to, _ := joined(t, false)
+	release := a.Hang("ContentSize")
+	defer release()
+	job, err := w.Fleet.MigrateVM(t.Context(), fleettest.Actor, w.VM(t, "web-1").ID, fleet.MigrateVM{Host: to.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it copies", func() bool { return a.Calls("ContentSize") > 0 })
+	copying := time.Now()
+	var paused time.Duration
+	until(t, "some time is spent on it", func() bool { paused = time.Since(copying); return paused > 50*time.Millisecond })
+	release()
+	job = w.Succeed(t, job, nil)
+	var res migrate.Result
+	if err := json.Unmarshal(job.Result, &res); err != nil || res.Figures == nil || res.Figures.Seconds < paused.Seconds() {
+		t.Errorf("it copied for %s at least, and the figures are %+v (%v)", paused, res.Figures, err)
+	}
 	if once(t, w, a, b) != "b" {
 		t.Error("it was not moved")
 	}
