@@ -16,27 +16,41 @@ import (
 // errGaveUp ends the wait for a host because a person said so.
 var errGaveUp = errors.New("a person ended the wait for the host")
 
-// hostOf gives the host that a job works on: its resource, or the host_id that its input names. Empty when neither is there.
-func hostOf(job domain.Job) string {
+// hostsOf gives the hosts that a job works on: its resource, or those that its input names: one, or the two that something goes between.
+func hostsOf(job domain.Job) (ids []string) {
 	if job.Resource.Kind == "host" && job.Resource.ID != "" {
-		return job.Resource.ID
+		return []string{job.Resource.ID}
 	}
 	var in struct {
 		HostID string `json:"host_id"`
+		FromID string `json:"from_id"`
+		ToID   string `json:"to_id"`
 	}
 	if len(job.Input) == 0 || json.Unmarshal(job.Input, &in) != nil {
-		return ""
+		return nil
 	}
-	return in.HostID
+	for _, id := range []string{in.HostID, in.FromID, in.ToID} {
+		if id != "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
-// awaitHost waits until the job's host is connected. waited is false when there is nothing to wait for: the job works on no host, or its host is
+// awaitHosts waits until the job's hosts are connected. waited is false when there is nothing to wait for: the job works on no host, or its hosts are
 // connected and the failure has another reason.
-func (r *Run) awaitHost(ctx context.Context, why error) (waited bool, err error) {
-	id := hostOf(r.Job())
-	if id == "" {
-		return false, nil
+func (r *Run) awaitHosts(ctx context.Context, why error) (waited bool, err error) {
+	for _, id := range hostsOf(r.Job()) {
+		one, err := r.awaitHost(ctx, id, why)
+		if err != nil {
+			return false, err
+		}
+		waited = waited || one
 	}
+	return waited, nil
+}
+
+func (r *Run) awaitHost(ctx context.Context, id string, why error) (waited bool, err error) {
 	feed := r.e.d.Feed()
 	seq := feed.Last()
 	host, err := r.e.d.Host(ctx, id)

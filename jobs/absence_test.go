@@ -67,20 +67,26 @@ func waiting(t *testing.T, e *Engine, id string) {
 }
 
 func TestAnUndoWaitsForItsHost(t *testing.T) {
+	undo := func(a *absence) Kind { return kind("k", Step{Name: "a", Do: a.do, Undo: a.do}) }
+	past := func(a *absence) Kind { return kind("k", Step{Name: "a", Final: true, Do: a.do}) }
+	one := map[string]string{"host_id": "host_b2"}
 	for _, c := range []struct {
-		name string
-		kind func(a *absence) Kind
-		want string
+		name  string
+		kind  func(a *absence) Kind
+		input map[string]string
+		want  string
 	}{
-		{"undo", func(a *absence) Kind { return kind("k", Step{Name: "a", Do: a.do, Undo: a.do}) }, "undone: undone"},
-		{"past the point of no return", func(a *absence) Kind { return kind("k", Step{Name: "a", Final: true, Do: a.do}) }, "succeeded: done"},
+		{"undo", undo, one, "undone: undone"},
+		{"past the point of no return", past, one, "succeeded: done"},
+		{"to a host that is away", past, map[string]string{"from_id": "host_gone", "to_id": "host_b2"}, "succeeded: done"},
+		{"from a host that is away", undo, map[string]string{"from_id": "host_b2", "to_id": "host_gone"}, "undone: undone"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := openDB(t)
 			a := newAbsence(t, d)
 			e := newEngine(t, d, Options{Workers: 1}, c.kind(a), kind("free", Step{Name: "a", NoUndo: "x", Do: func(context.Context, *Run) error { return nil }}))
 			run(t, e)
-			job := enqueue(t, e, Request{Kind: "k", Locks: []string{"x"}, Input: map[string]string{"host_id": "host_b2"}})
+			job := enqueue(t, e, Request{Kind: "k", Locks: []string{"x"}, Input: c.input})
 			waiting(t, e, job.ID)
 			if other := wait(t, e, enqueue(t, e, Request{Kind: "free"}).ID); other.State != domain.JobSucceeded {
 				t.Error("a job that waits keeps the only worker")

@@ -423,7 +423,7 @@ func (r *Run) attempt(ctx context.Context, i int, undo bool) error {
 		wait := r.e.opt.Backoff(n)
 		again := domain.Is(err, domain.Unavailable) && !step.NoRetry && r.e.clock().Add(wait).Before(until)
 		if stubborn && domain.Is(err, domain.Unavailable) {
-			switch back, werr := r.awaitHost(ctx, err); {
+			switch back, werr := r.awaitHosts(ctx, err); {
 			case errors.Is(werr, errGaveUp):
 				return err
 			case werr != nil:
