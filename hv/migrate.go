@@ -37,8 +37,9 @@ const PostCopyFailed = "the post-copy migration failed"
 
 // GuestMemory is what a guest does with its memory.
 type GuestMemory struct {
-	DirtyRate int64 `json:"dirty_rate"` // bytes a second that it writes to
-	Resident  int64 `json:"resident"`   // bytes of the host's memory that it occupies; 0: not told
+	DirtyRate int64 `json:"dirty_rate"`      // bytes a second that it writes to; negative: it has too little memory to be sampled
+	Grain     int64 `json:"grain,omitempty"` // what one sampled page counts for in that; 0: the rate is exact
+	Resident  int64 `json:"resident"`        // bytes of the host's memory that it occupies; 0: not told
 }
 
 // Migration says where a guest goes and how.

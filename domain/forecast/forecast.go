@@ -3,14 +3,16 @@
 // The model is that of pre-copy (Clark et al., "Live Migration of Virtual Machines", NSDI 2005) with the rules of QEMU's migration/ram.c. Disks that lie on
 // the source only are mirrored first, at the path's rate less what the guest writes meanwhile. Then memory goes in rounds: the first sends every page
 // that is in use (pages of zeros cost nine bytes each), each further one what was written during the round before, at most the working set. The rounds
-// end when what is left can be sent within the downtime limit. Two things happen when they do not get shorter, each by itself: NovaCron raises the limit along the
+// end when what is left can be sent within the downtime limit. How much is written is measured over a short window; in a round that is longer, a guest finds some of the same pages
+// again: none others at one extreme, all others at the other, and the model takes the geometric middle, which grows with the root of the time. Two things happen when they do not get shorter, each by itself: NovaCron raises the limit along the
 // policy's list, and QEMU slows the guest down (auto-converge) when in two looks, a second or more apart, the guest wrote more than half of what was sent: by 20 %, then
 // 10 % more each time, to 99 %. Where the list has ended and the guest may not be slowed, post-copy or a pause ends it. Downtime is what is left over the rate, plus what
 // handing over devices costs.
 //
 // What a path carries and what a migration costs besides is fitted to those that ended on it (Learn). Rates are never known exactly: the path's and the guest's are taken as
 // log-normal around their measured medians, the model is evaluated over a grid of their quantiles, and the interval is read from the results. Where enough migrations of the
-// path have ended by the same method, their actual over forecast ratios widen or shift the interval (split conformal prediction), so that nine of ten results lie inside.
+// path have ended by the same method, their actual over forecast ratios widen or shift the interval (split conformal prediction), so that nine of ten results lie inside; a few shift
+// the middle by as much as so few can be trusted, and leave the interval wider.
 //
 // It is pure: no clock, no I/O. It does not check whether a move is possible (package preflight).
 package forecast
@@ -28,6 +30,7 @@ type Input struct {
 	Memory       int64                // bytes the guest has
 	Used         int64                // bytes of it that are in use; 0: unknown, all
 	Dirty        int64                // bytes a second it writes; negative: not measured
+	DirtyGrain   int64                // what one sampled page that was written stands for, bytes a second: a rate of a few of those is known roughly only; 0: exact
 	WorkingSet   int64                // most bytes that one round can find written; 0: Used
 	DiskCopy     int64                // bytes of disks that are copied along
 	DiskWrites   int64                // bytes a second the guest writes to those disks
@@ -48,6 +51,10 @@ const (
 	zeroPage      = 9.0 / 4096
 	maxRounds     = 500 // of a guest that nothing makes converge
 	enoughRatios  = 8
+	trustedRatios = 2   // so many results count for half
+	measured      = 1.0 // seconds: the window over which writing is measured
+	again         = 0.5 // power of the time with which a longer round finds other pages written
+	againSpread   = 0.2 // of that power
 )
 
 // outcome is one evaluation of the model.
@@ -79,6 +86,16 @@ func Live(in Input) domain.MigrationForecast {
 	case in.Dirty < 0:
 		dirty, dirtySigma = float64(used(in))*0.02, 1
 		why = append(why, "How fast the guest writes to its memory was not measured.")
+	case in.DirtyGrain > 0:
+		// So many pages of a sample were found written, by chance some more or fewer; none may have been almost one.
+		pages := dirty / float64(in.DirtyGrain)
+		dirtySigma = math.Sqrt(dirtySpread*dirtySpread + 1/(pages+0.5))
+		dirty = max(dirty, 0.3*float64(in.DirtyGrain))
+		if in.Dirty == 0 {
+			why = append(why, "The guest hardly writes to its memory.")
+		} else {
+			why = append(why, fmt.Sprintf("The guest writes about %s/s to its memory.", domain.FormatBytes(in.Dirty)))
+		}
 	case in.Dirty == 0:
 		why = append(why, "The guest hardly writes to its memory.")
 	default:
@@ -90,14 +107,14 @@ func Live(in Input) domain.MigrationForecast {
 	var outs []outcome
 	for _, zr := range grid {
 		for _, zd := range grid {
-			outs = append(outs, run(in, rate*math.Exp(zr*spread), dirty*math.Exp(zd*dirtySigma)))
+			outs = append(outs, run(in, rate*math.Exp(zr*spread), dirty*math.Exp(zd*dirtySigma), again+zd*againSpread))
 		}
 	}
 	f := domain.MigrationForecast{
 		Seconds: interval(outs, func(o outcome) float64 { return o.seconds }), DowntimeMS: interval(outs, func(o outcome) float64 { return o.downtime * 1000 }),
 		Bytes: interval(outs, func(o outcome) float64 { return o.bytes }),
 	}
-	middle := run(in, rate, dirty)
+	middle := run(in, rate, dirty, again)
 	f.Method, f.Seconds.P50, f.DowntimeMS.P50, f.Bytes.P50 = middle.method, middle.seconds, middle.downtime*1000, middle.bytes
 	for _, o := range outs {
 		if o.converges {
@@ -134,7 +151,15 @@ func used(in Input) int64 {
 	return in.Memory
 }
 
-func run(in Input, rate, dirty float64) outcome {
+// others is how many seconds' worth of other pages a round of so many seconds finds written.
+func others(took, power float64) float64 {
+	if took <= measured {
+		return took
+	}
+	return measured * math.Pow(took/measured, min(1, max(0, power)))
+}
+
+func run(in Input, rate, dirty, power float64) outcome {
 	setup := in.SetupSeconds
 	if setup <= 0 {
 		setup = usualSetup
@@ -166,7 +191,7 @@ func run(in Input, rate, dirty float64) outcome {
 		took := left / rate
 		o.seconds += took
 		o.bytes += left
-		written := min(set, dirty*(1-t.share)*took)
+		written := min(set, dirty*(1-t.share)*others(took, power))
 		if slows && t.look(took, left, written) {
 			o.method, o.converges = "auto-converge", false
 		}
@@ -257,11 +282,15 @@ func quantile(sorted []float64, q float64) float64 {
 
 // calibrate sets the interval by how past forecasts of the same kind came out.
 func calibrate(i domain.Interval, ratios []float64) domain.Interval {
-	if len(ratios) < enoughRatios {
+	if len(ratios) == 0 {
 		return i
 	}
 	r := slices.Clone(ratios)
 	slices.Sort(r)
+	if n := float64(len(r)); len(r) < enoughRatios {
+		shift, wider := math.Pow(quantile(r, 0.5), n/(n+trustedRatios)), 1+1/(n+trustedRatios)
+		return domain.Interval{P05: i.P05 * shift / wider, P50: i.P50 * shift, P95: i.P95 * shift * wider}
+	}
 	// Few results know little of the tails: the bounds are the extreme quantiles that the count supports, a little beyond for fewer than forty.
 	beyond := 1 + 2/float64(len(r))
 	out := domain.Interval{P05: i.P50 * quantile(r, 0.05) / beyond, P50: i.P50 * quantile(r, 0.5), P95: i.P50 * quantile(r, 0.95) * beyond}

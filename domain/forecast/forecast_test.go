@@ -60,7 +60,7 @@ func TestGuestThatWritesFasterThanThePath(t *testing.T) {
 		ordered(t, c.name, f.Seconds)
 	}
 	in.Policy = domain.MigrationPolicy{PauseAfterSeconds: 60}
-	if f := Live(in); f.Seconds.P50 < 60 || f.DowntimeMS.P50 < 5000 {
+	if f := Live(in); f.Seconds.P50 < 60 || f.DowntimeMS.P50 < 1000 {
 		t.Errorf("a pause after 60 s: %+v, %+v", f.Seconds, f.DowntimeMS)
 	}
 }
@@ -106,8 +106,8 @@ func TestPastMigrationsSetTheInterval(t *testing.T) {
 		t.Errorf("raw %+v, calibrated %+v", raw.Seconds, f.Seconds)
 	}
 	in.Ratios["pre-copy"] = in.Ratios["pre-copy"][:3]
-	if few := Live(in); few.Seconds != raw.Seconds {
-		t.Error("three results are too few to learn from")
+	if few := Live(in); few.Seconds.P50 <= raw.Seconds.P50*1.1 || few.Seconds.P50 >= f.Seconds.P50 || few.Seconds.P95-few.Seconds.P05 <= f.Seconds.P95-f.Seconds.P05 {
+		t.Errorf("three results shift the middle some way, and leave it open: %+v", few.Seconds)
 	}
 }
 

@@ -12,7 +12,7 @@ type Path struct {
 	Rate   int64                // bytes a second; 0: unknown
 	Spread float64              // standard deviation of the logarithm of what was over what the fit says
 	Setup  float64              // seconds that a migration takes beside copying; 0: unknown
-	Ratios map[string][]float64 // by method: actual total time over the model's
+	Ratios map[string][]float64 // by method: actual total time over what the model, with this rate and set-up, says of the bytes that were forecast
 }
 
 const (
@@ -24,15 +24,12 @@ const (
 
 // Learn fits a path to the live migrations that ended on it, newest first: seconds = set-up + bytes / rate. QEMU tells the rate at which it sent memory, and then both are medians; where it does
 // not, they are medians over pairs (Theil and Sen). So a few odd ones do not count. One that a policy's cap held back says nothing of the rate.
-func Learn(past []domain.MigrationRecord) Path {
-	p := Path{Ratios: map[string][]float64{}}
+func Learn(past []domain.MigrationRecord) (p Path) {
+	p = Path{Ratios: map[string][]float64{}}
 	var bytes, seconds, rates, besides []float64
 	for _, m := range past {
 		if m.Mode != domain.MigrateLive || m.Result == nil || m.Result.Seconds <= 0 {
 			continue
-		}
-		if m.Forecast != nil && m.Forecast.Model > 0 {
-			p.Ratios[m.Forecast.Method] = append(p.Ratios[m.Forecast.Method], m.Result.Seconds/m.Forecast.Model)
 		}
 		held := m.Forecast != nil && m.Forecast.Cap > 0 && float64(m.Result.Bytes)/m.Result.Seconds > 0.5*float64(m.Forecast.Cap)
 		if m.Result.Bytes >= tellingBytes && !held {
@@ -43,6 +40,13 @@ func Learn(past []domain.MigrationRecord) Path {
 			}
 		}
 	}
+	defer func() { // by what was learned
+		for _, m := range past {
+			if m.Mode == domain.MigrateLive && m.Result != nil && m.Result.Seconds > 0 && m.Forecast != nil && m.Forecast.Model > 0 {
+				p.Ratios[m.Forecast.Method] = append(p.Ratios[m.Forecast.Method], m.Result.Seconds/p.now(*m.Forecast))
+			}
+		}
+	}()
 	if len(bytes) == 0 {
 		return p
 	}
@@ -63,6 +67,18 @@ func Learn(past []domain.MigrationRecord) Path {
 	// A handful of results shows less spread than there is.
 	p.Spread = max(0.05, math.Sqrt(off)) * (1 + 1/float64(len(bytes)))
 	return p
+}
+
+// now is what the model would say today where it said f: the bytes that it expected, over the path as it is known by now. A path that was not known then taught nothing of the model.
+func (p Path) now(f domain.MigrationForecast) float64 {
+	if p.Rate <= 0 || f.Bytes.P50 <= 0 || f.Method != "pre-copy" && f.Method != "auto-converge" {
+		return f.Model
+	}
+	rate := p.Rate
+	if f.Cap > 0 {
+		rate = min(rate, f.Cap)
+	}
+	return p.Setup + f.Bytes.P50/float64(rate)
 }
 
 func fit(bytes, seconds []float64) (setup, perByte float64) {

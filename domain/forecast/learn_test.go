@@ -2,6 +2,8 @@ package forecast
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"novacron/domain"
@@ -26,7 +28,7 @@ func TestAPathIsLearned(t *testing.T) {
 	if rate := float64(p.Rate) / float64(mib); math.Abs(rate-50) > 4 || math.Abs(p.Setup-1.5) > 0.4 || p.Spread > 0.1 {
 		t.Errorf("%.1f MiB/s, %.2f s, spread %.3f", rate, p.Setup, p.Spread)
 	}
-	if len(p.Ratios["pre-copy"]) != 8 || math.Abs(p.Ratios["pre-copy"][0]-1.2) > 1e-9 {
+	if len(p.Ratios["pre-copy"]) != 8 || math.Abs(p.Ratios["pre-copy"][0]-1.2) > 1e-9 { // by the old model, as none of these says how many bytes it expected
 		t.Errorf("ratios %v", p.Ratios)
 	}
 }
@@ -61,11 +63,69 @@ func TestQEMUSlowsAGuestThatWritesMoreThanHalfOfWhatIsSent(t *testing.T) {
 		t.Errorf("at 30 %% of the path: %s, %v", f.Method, f.Converges)
 	}
 	in.Dirty = 80 * mib
-	if f := Live(in); f.Method != "auto-converge" || f.Converges > 0.2 {
+	if f := Live(in); f.Method != "auto-converge" || f.Converges > 0.4 {
 		t.Errorf("at 80 %% of the path: %s, %v", f.Method, f.Converges)
 	}
 	in.Policy.PauseAfterSeconds = 3600
 	if f := Live(in); f.Method != "auto-converge" {
 		t.Errorf("a pause that is far away does not keep the guest from being slowed: %s", f.Method)
+	}
+}
+
+// A path that nobody knows, slower than it is taken for, with guests of mixed size whose use of memory is told wrongly and that write the same pages again: sixty moves one after the
+// other, each forecast from those before. What is promised for the lab has to hold for the model by itself.
+func TestForecastsGetGoodAndCover(t *testing.T) {
+	const rate, setup = 40.0, 1.2 // MiB a second, seconds
+	guests := []struct{ used, told, writes float64 }{{190, 200, 2}, {90, 70, 0}, {150, 160, 16}, {310, 300, 4}, {230, 260, 9}}
+	seed := rand.New(rand.NewPCG(1, 2))
+	var past []domain.MigrationRecord
+	var late []float64
+	held, all := 0, 0
+	for n := range 60 {
+		g := guests[n%len(guests)]
+		noise := math.Exp(0.06 * seed.NormFloat64())
+		sent := g.used + g.writes*(1+0.3*g.writes/rate)
+		result := &domain.MigrationFigures{Seconds: (setup + sent/rate) * noise, Bytes: int64(sent) * mib, CopyRate: int64(rate / noise * float64(mib))}
+		p := Learn(past)
+		dirty := max(0, math.Round((g.writes+math.Sqrt(2*g.writes)*seed.NormFloat64())/2)*2)
+		f := Live(Input{Memory: 384 * mib, Used: int64(g.told) * mib, Dirty: int64(dirty) * mib, DirtyGrain: 2 * mib, Rate: p.Rate, RateSpread: p.Spread, SetupSeconds: p.Setup, Ratios: p.Ratios})
+		off := math.Abs(f.Seconds.P50-result.Seconds) / result.Seconds
+		if n >= 3 {
+			late = append(late, off)
+		}
+		if all++; f.Seconds.Holds(result.Seconds) {
+			held++
+		}
+		past = slices.Insert(past, 0, domain.MigrationRecord{Mode: domain.MigrateLive, Result: result, Forecast: &f})
+		past = past[:min(len(past), 40)]
+	}
+	slices.Sort(late)
+	if median := late[len(late)/2]; median > 0.15 {
+		t.Errorf("the median error is %.0f %%", 100*median)
+	}
+	if covers := 100 * held / all; covers < 85 {
+		t.Errorf("the interval holds %d %%", covers)
+	}
+	t.Logf("median error %.1f %%, held %d of %d", 100*late[len(late)/2], held, all)
+}
+
+func TestARateOfAFewSampledPagesIsKnownRoughly(t *testing.T) {
+	in := Input{Memory: 512 * mib, Dirty: 4 * mib, Rate: 40 * mib}
+	exact := Live(in)
+	in.DirtyGrain = 2 * mib
+	if rough := Live(in); rough.Seconds.P95 <= exact.Seconds.P95 || rough.Seconds.P50 != exact.Seconds.P50 {
+		t.Errorf("exact %+v, from two pages %+v", exact.Seconds, rough.Seconds)
+	}
+	in.Dirty = 0
+	if none := Live(in); none.Seconds.P95 <= none.Seconds.P50 || none.Converges < 0.95 {
+		t.Errorf("%+v", none)
+	}
+}
+
+// A round of several seconds finds many of the pages that were written in its first one written again.
+func TestLongRoundsFindTheSamePagesAgain(t *testing.T) {
+	f := Live(Input{Memory: 400 * mib, Dirty: 10 * mib, Rate: 40 * mib})
+	if all := float64(400+10*10) * float64(mib); f.Bytes.P50 >= all || f.Bytes.P50 <= float64(410*mib) {
+		t.Errorf("%.0f MiB, %+v", f.Bytes.P50/float64(mib), f.Bytes)
 	}
 }

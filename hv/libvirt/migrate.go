@@ -241,7 +241,14 @@ func (h *host) TuneMigration(ctx context.Context, uuid string, bandwidth int64, 
 // memoryStats is VIR_DOMAIN_STATS_BALLOON and VIR_DOMAIN_STATS_DIRTYRATE.
 const memoryStats = 1<<2 | 1<<9
 
-// GuestMemory starts QEMU's page sampling and polls the domain statistics for its end: there is no event for it.
+// QEMU samples so many pages of each GiB, and no memory that is smaller than sampledFrom.
+const (
+	sampledPages = 512
+	sampledFrom  = 128 * domain.MiB
+)
+
+// GuestMemory starts QEMU's page sampling and polls the domain statistics for its end: there is no event for it. Its other mode, which reads the bitmap that migrations use, would be
+// exact; QEMU 7.2 without KVM dies of it, guest and all, so it is never asked for.
 func (h *host) GuestMemory(ctx context.Context, uuid string, window time.Duration) (hv.GuestMemory, error) {
 	var out hv.GuestMemory
 	n, err := h.now(ctx, uuid)
@@ -250,6 +257,14 @@ func (h *host) GuestMemory(ctx context.Context, uuid string, window time.Duratio
 	}
 	if !n.runs() {
 		return out, n.conflict("measured")
+	}
+	memory, err := h.memory(ctx, n)
+	if err != nil {
+		return out, err
+	}
+	if has, ok := memory("balloon.maximum"); ok && has*domain.KiB < sampledFrom { // to wait for it would tell nothing
+		rss, _ := memory("balloon.rss")
+		return hv.GuestMemory{DirtyRate: -1, Resident: rss * domain.KiB}, nil
 	}
 	seconds := int32(min(max(window.Round(time.Second)/time.Second, 1), 60))
 	if err := h.do(ctx, "measure how fast "+n.Name+" writes to its memory", func(l *golibvirt.Libvirt) error {
@@ -265,22 +280,9 @@ func (h *host) GuestMemory(ctx context.Context, uuid string, window time.Duratio
 			return out, stopped(ctx, "measure how fast "+n.Name+" writes to its memory")
 		case <-tick.C:
 		}
-		params, err := get(ctx, h.conn, "tell how fast "+n.Name+" writes to its memory", func(l *golibvirt.Libvirt) ([]golibvirt.TypedParam, error) {
-			recs, err := l.ConnectGetAllDomainStats([]golibvirt.Domain{n.Domain}, memoryStats, 0)
-			if err != nil || len(recs) == 0 {
-				return nil, err
-			}
-			return recs[0].Params, nil
-		})
+		field, err := h.memory(ctx, n)
 		if err != nil {
 			return out, err
-		}
-		field := func(name string) (int64, bool) {
-			i := slices.IndexFunc(params, func(p golibvirt.TypedParam) bool { return p.Field == name })
-			if i < 0 {
-				return 0, false
-			}
-			return integer(params[i].Value), true
 		}
 		const measured = 2 // VIR_DOMAIN_DIRTYRATE_MEASURED
 		if state, ok := field(golibvirt.DomainStatsDirtyrateCalcStatus); !ok || state == measured {
@@ -288,6 +290,7 @@ func (h *host) GuestMemory(ctx context.Context, uuid string, window time.Duratio
 				out.DirtyRate = rate * domain.MiB
 				rss, _ := field("balloon.rss") // KiB
 				out.Resident = rss * domain.KiB
+				out.Grain = domain.GiB / sampledPages / int64(seconds)
 				return out, nil
 			}
 			if !ok {
@@ -295,4 +298,22 @@ func (h *host) GuestMemory(ctx context.Context, uuid string, window time.Duratio
 			}
 		}
 	}
+}
+
+// memory reads what the host tells of a guest's memory: the value of a field, and whether it is told.
+func (h *host) memory(ctx context.Context, n now) (func(name string) (int64, bool), error) {
+	params, err := get(ctx, h.conn, "tell how "+n.Name+" uses its memory", func(l *golibvirt.Libvirt) ([]golibvirt.TypedParam, error) {
+		recs, err := l.ConnectGetAllDomainStats([]golibvirt.Domain{n.Domain}, memoryStats, 0)
+		if err != nil || len(recs) == 0 {
+			return nil, err
+		}
+		return recs[0].Params, nil
+	})
+	return func(name string) (int64, bool) {
+		i := slices.IndexFunc(params, func(p golibvirt.TypedParam) bool { return p.Field == name })
+		if i < 0 {
+			return 0, false
+		}
+		return integer(params[i].Value), true
+	}, err
 }

@@ -145,16 +145,33 @@ func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, re
 // recentMigrations is how many of a path, or of the estate, forecasts learn from.
 const recentMigrations = 40
 
-// history reads the path's own migrations, and the estate's where it has none.
+// knownPath is how many migrations of a path are enough to leave those of the way back out.
+const knownPath = 12
+
+// history reads the path's own migrations, with those of the way back while they are few, and the estate's where it has none.
 func (f *Fleet) history(ctx context.Context, from, to string) (h forecast.Path, err error) {
-	for _, q := range []db.MigrationQuery{{From: from, To: to, State: string(domain.JobSucceeded), Limit: recentMigrations}, {State: string(domain.JobSucceeded), Limit: recentMigrations}} {
-		past, err := f.db.Migrations(ctx, q)
+	read := func(q db.MigrationQuery) ([]domain.MigrationRecord, error) {
+		q.State, q.Limit = string(domain.JobSucceeded), recentMigrations
+		return f.db.Migrations(ctx, q)
+	}
+	past, err := read(db.MigrationQuery{From: from, To: to})
+	if err != nil {
+		return h, err
+	}
+	if len(past) < knownPath {
+		back, err := read(db.MigrationQuery{From: to, To: from})
 		if err != nil {
 			return h, err
 		}
-		if h = forecast.Learn(past); h.Rate > 0 {
-			return h, nil
-		}
+		past = append(past, back...)
+	}
+	if h = forecast.Learn(past); h.Rate > 0 {
+		return h, nil
+	}
+	if past, err = read(db.MigrationQuery{}); err != nil {
+		return h, err
+	}
+	if h = forecast.Learn(past); h.Rate == 0 {
 		h.Ratios = nil
 	}
 	return h, nil
@@ -182,7 +199,7 @@ func (f *Fleet) foretell(past forecast.Path, vm domain.VM, plan preflight.Plan, 
 		in.Memory = vm.Live.MemoryBytes
 	}
 	if memory != nil {
-		in.Dirty = memory.DirtyRate
+		in.Dirty, in.DirtyGrain = memory.DirtyRate, memory.Grain
 		if memory.Resident > 0 {
 			beside := int64(emulatorBytes)
 			if vm.Live != nil && vm.Live.Accel == domain.AccelTCG {
