@@ -163,6 +163,13 @@ func survive(t *testing.T, f fault, phase string) {
 	}, "succeeded").Resource.ID
 	w.vm, err = w.api.VM(id)
 	w.must(err)
+	t.Cleanup(func() {
+		for h := range hosts.Hosts {
+			if t.Failed() && w.state(h) != "" {
+				t.Logf("the guest on %s is %s, its screen: %s", hosts.Hosts[h].Name, w.state(h), w.screen(h))
+			}
+		}
+	})
 	before := w.grows(source, logged{})
 	if f.ready != nil {
 		f.ready(w)
@@ -267,6 +274,27 @@ func (w *world) state(host int) string {
 		return ""
 	}
 	return strings.TrimSpace(out)
+}
+
+// screen reads the letters on the guest's screen out of its memory: a guest that does not come up says why there.
+func (w *world) screen(host int) string {
+	const file = "/tmp/screen"
+	if out, err := hosts.Virsh(w.ctx(), hosts.Hosts[host], "qemu-monitor-command", name, "--hmp", "pmemsave 0xb8000 4000 "+file); err != nil {
+		return out + err.Error()
+	}
+	defer os.Remove(file)
+	cells, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	var text strings.Builder
+	for i := 0; i+1 < len(cells); i += 2 { // a letter and its color
+		if i%160 == 0 {
+			text.WriteByte('\n')
+		}
+		text.WriteByte(max(cells[i], ' '))
+	}
+	return text.String()
 }
 
 // only wants the guest on exactly one host: defined there alone, with no process of it anywhere else; and the product saying so.
