@@ -355,3 +355,9 @@ type Incident struct {
 
 // Ref names the incident.
 func (i *Incident) Ref() Ref { return Ref{Kind: "incident", ID: i.ID, Name: i.Title} }
+
+// AlertTie is what an alert's thing hangs on beside its host: a network that its VM has a card on, or the pool that it is about or that its VM has disks in.
+// What is one over many hosts has one id.
+type AlertTie struct {
+	AlertID, Kind, ID, Name string
+}

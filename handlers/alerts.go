@@ -428,6 +428,9 @@ func (s *server) incidentPage(c echo.Context) error {
 	if m.Line, err = s.DB.TimeLine(ctx, m.Incident); err != nil {
 		return err
 	}
+	if m.Ties, err = s.DB.Ties(ctx, m.Alerts); err != nil {
+		return err
+	}
 	for _, a := range m.Alerts {
 		m.Names[a.HostID], m.Names[a.VMID] = cmp.Or(a.Labels["host"], m.Names[a.HostID], "a host"), cmp.Or(a.Labels["vm"], m.Names[a.VMID], "a VM")
 	}

@@ -57,6 +57,7 @@ func TestAlertPages(t *testing.T) {
 	w.level("the header to count it", func() bool {
 		return strings.Contains(b.get("/alerts").text, `>1<span class="hide-phone"> alert</span>`)
 	})
+	b.get("/").want(t, 200, `id="firing-title"`, "HostLow on hv-1")
 	b.get("/alerts?state=resolved").want(t, 200, "Nothing here", "nobody would be told")
 	b.get("/alerts?state=odd").want(t, 422)
 	b.get(page).want(t, 200, "hv-1 is low", "I look after it", "Firing: hv-1 is low", "novacron_host_up")

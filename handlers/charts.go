@@ -23,6 +23,7 @@ import (
 	"novacron/views/charts"
 	"novacron/views/layout"
 	"novacron/views/live"
+	"novacron/views/vms"
 )
 
 const (
@@ -144,6 +145,9 @@ func (s *server) chartsAt(ctx context.Context, user, on string, u *url.URL) ([]d
 	case strings.HasPrefix(on, "pool_"):
 		p, err := s.DB.StoragePool(ctx, on)
 		return poolCharts(p), err
+	case strings.HasPrefix(on, "net_"):
+		m, err := s.networkModel(ctx, on, 0)
+		return networkCharts(m), err
 	}
 	return nil, nil
 }
@@ -206,7 +210,7 @@ func (s *server) compare(c echo.Context) (int, templ.Component, error) {
 		if err != nil {
 			return 0, nil, err
 		}
-		if len(chosen) < 20 {
+		if len(chosen) < live.CompareMost {
 			chosen = append(chosen, vm)
 		}
 	}
@@ -225,6 +229,26 @@ func (s *server) compare(c echo.Context) (int, templ.Component, error) {
 	m := charts.Compare{Set: set, VMs: chosen, More: offered(all.Items, ids)}
 	sh, err := s.shellFor(c, page{title: "Compare", section: layout.SectionVMs, on: live.OnCharts, crumbs: []layout.Crumb{{Label: "Virtual machines", URL: live.VMs}}})
 	return http.StatusOK, charts.ComparePage(sh, m), err
+}
+
+// compareChosen puts what is selected in a list side by side.
+func (s *server) compareChosen(c echo.Context) error {
+	chosen, err := s.chosen(c, truth(c.FormValue("all")), c.FormValue("filter"), false)
+	switch {
+	case err != nil:
+	case len(chosen) == 0:
+		err = nothingToDo(vms.Ask{})
+	case len(chosen) > live.CompareMost:
+		err = domain.Errorf(domain.Invalid, "%d VMs are too many to tell apart in one chart.", len(chosen)).WithFix("Select at most %d.", live.CompareMost)
+	}
+	if err != nil {
+		return s.sayOrFail(c, live.VMs, err)
+	}
+	ids := make([]string, len(chosen))
+	for i, vm := range chosen {
+		ids[i] = vm.ID
+	}
+	return s.move(c, live.CompareOf(ids...))
 }
 
 // offeredMost is how many VMs a menu offers.
@@ -270,7 +294,7 @@ func (s *server) chartCSV(c echo.Context) error {
 func writeCSV(w *csv.Writer, d charts.Drawn) error {
 	row := []string{"time"}
 	for _, l := range d.Lines {
-		row = append(row, plain(l.Name))
+		row = append(row, cell(l.Name))
 	}
 	if err := w.Write(row); err != nil {
 		return err
@@ -278,11 +302,11 @@ func writeCSV(w *csv.Writer, d charts.Drawn) error {
 	for i, t := range d.Times {
 		row = append(row[:0], time.Unix(t, 0).UTC().Format(time.RFC3339))
 		for _, l := range d.Lines {
-			cell := ""
+			number := ""
 			if v := l.Values[i]; !math.IsNaN(v) {
-				cell = strconv.FormatFloat(v, 'g', -1, 64)
+				number = strconv.FormatFloat(v, 'g', -1, 64)
 			}
-			row = append(row, cell)
+			row = append(row, number)
 		}
 		if err := w.Write(row); err != nil {
 			return err
@@ -290,14 +314,6 @@ func writeCSV(w *csv.Writer, d charts.Drawn) error {
 	}
 	w.Flush()
 	return w.Error()
-}
-
-// plain keeps a table's program from taking a text for a formula.
-func plain(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return "'" + text
-	}
-	return text
 }
 
 // fileName is a title as the name of a file.

@@ -150,19 +150,12 @@ func (s *server) boardSave(c echo.Context) error {
 	d, err = s.Fleet.SaveDashboard(ctx, d, s.Series.Read)
 	if e, ok := errors.AsType[*domain.Error](err); ok && e.Code != domain.Internal {
 		f.Err = e
-		return s.boardForm(c, status(e), f)
+		return s.boardForm(c, statusOf(e), f)
 	}
 	if err != nil {
 		return err
 	}
 	return s.move(c, live.Dashboard(d.ID))
-}
-
-func status(e *domain.Error) int {
-	if e.Code == domain.Conflict {
-		return http.StatusConflict
-	}
-	return http.StatusUnprocessableEntity
 }
 
 func (s *server) boardDelete(c echo.Context) error {

@@ -115,7 +115,7 @@ func (m *measuredAt) one(ctx context.Context, expr string) (float64, bool) {
 }
 
 func (s *server) estateModel(ctx context.Context, sub auth.Subject, u *url.URL) (charts.Estate, error) {
-	e := charts.Estate{At: u, Now: s.Clock(), Hosts: domain.SightOf(ctx).Full(), MayJobs: sub.Can(access.JobRead)}
+	e := charts.Estate{At: u, Now: s.Clock(), Hosts: domain.SightOf(ctx).Full(), MayJobs: sub.Can(access.JobRead), MayWatch: sub.Can(access.AlertRead)}
 	set, v, err := s.emptySet(ctx, u)
 	if err != nil || set.Off {
 		return e, err
@@ -275,8 +275,28 @@ func weight(values []float64) float64 {
 	return sum
 }
 
+// firing puts the alerts that fire and are not quiet first by how bad they are, then by when they began.
+func (s *server) firing(ctx context.Context, e *charts.Estate) error {
+	all, err := s.DB.Alerts(ctx, db.AlertQuery{States: []domain.AlertState{domain.AlertFiring}})
+	if err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(a domain.Alert) bool { return a.Quiet != "" })
+	worse := map[string]int{"critical": -2, "warning": -1, "info": 1}
+	slices.SortFunc(all, func(a, b domain.Alert) int {
+		return cmp.Or(worse[a.Severity]-worse[b.Severity], b.FiredAt.Compare(a.FiredAt), strings.Compare(a.ID, b.ID))
+	})
+	e.Firing, e.Fires = all[:min(len(all), changes)], len(all)
+	return nil
+}
+
 // lately is what happened and what runs.
 func (s *server) lately(ctx context.Context, e *charts.Estate) error {
+	if e.MayWatch {
+		if err := s.firing(ctx, e); err != nil {
+			return err
+		}
+	}
 	evs, err := s.DB.Events(ctx, db.EventQuery{Newest: true, NoSteps: true, Limit: changes})
 	if err != nil {
 		return err

@@ -184,11 +184,29 @@ func (s *server) networkPage(c echo.Context) (int, templ.Component, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	if len(m.VMs) > 0 {
+		if m.Charts, err = s.chartSet(ctx, c.Request().URL, networkCharts(m)); err != nil {
+			return 0, nil, err
+		}
+	}
 	sh, err := s.netShell(c, m.Net.Name, m.At.Network.ID, after, layout.Crumb{Label: "Networks", URL: live.Networks})
 	if err != nil {
 		return 0, nil, err
 	}
 	return http.StatusOK, networks.ShowPage(sh, m), nil
+}
+
+// networkCharts are those of the cards that are on a network.
+func networkCharts(m networks.Show) []domain.Chart {
+	var macs []string
+	for _, u := range m.VMs {
+		for _, card := range u.Cards {
+			if card.MAC != "" {
+				macs = append(macs, card.MAC)
+			}
+		}
+	}
+	return domain.NetworkCharts(macs)
 }
 
 // networkOf finds a network of the estate by the id that it has on one of its hosts.

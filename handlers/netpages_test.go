@@ -4,8 +4,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"novacron/db"
+	"novacron/db/series"
 	"novacron/domain"
 )
 
@@ -105,6 +107,14 @@ func TestNetworkActs(t *testing.T) {
 	b.post("/vms", vmForm)
 	w.job(w.newest("vm.create").ID)
 	vm := w.vmNamed("web-1")
+	for i := range 31 {
+		err := w.series.Append(t.Context(), time.Now().Truncate(10*time.Second).Add(time.Duration(i-30)*10*time.Second), []series.Sample{
+			{Labels: series.Of("novacron_vm_network_receive_bytes_total", "vm", "web-1", "vm_id", vm.ID, "nic", vm.Config.NICs[0].MAC), Value: float64(i) * 1e7}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.get(page+"?range=15m").want(t, 200, "VMs that receive most", `id="chart-bytes"`, "data-plot=")
 	if a := b.get(page + "/stop"); a.StatusCode != 200 || !strings.Contains(a.text, "running VM loses") || !strings.Contains(a.text, "web-1") {
 		t.Errorf("%d %s", a.StatusCode, a.text)
 	}

@@ -122,6 +122,9 @@ func (s *server) vmBulk(c echo.Context) error {
 		}
 		return s.vmPut(c)
 	}
+	if act == live.CompareAction {
+		return s.compareChosen(c)
+	}
 	if act != domain.ActDelete && !slices.Contains(powerActions, act) {
 		return domain.InvalidField("action", "“"+string(act)+"” is not something to do with a selection.", "start, shutdown, stop and their kin, folder or delete")
 	}

@@ -23,12 +23,14 @@ func alertPages() []page {
 	quiet, over := sampleAlert(), sampleAlert()
 	quiet.ID, quiet.Quiet, quiet.State, quiet.AckedBy = "alert_2", "the host b1 is in maintenance", domain.AlertPending, ""
 	over.ID, over.State, over.ResolvedAt = "alert_3", domain.AlertResolved, ago(time.Minute)
+	hit := sampleAlert()
+	hit.ID, hit.VMID, hit.Name = "alert_4", "vm_1", "DiskLatency"
 	wrong := domain.InvalidField("expr", "The expression cannot be read at line 1, column 5: unexpected end of input.", "an expression in PromQL")
 	mail := domain.Receiver{ID: "recv_1", Name: "ops", Kind: domain.ReceiveMail, To: []string{"ops@example.org"}, Resolved: true, Version: 1}
 	sent := domain.Notification{ReceiverID: "recv_1", Group: `{alertname="PoolFills", host="b1"}`, State: domain.NotificationSent, Attempts: 1, CreatedAt: ago(time.Hour), SentAt: ago(time.Hour), Firing: []string{"alert_1"}}
 	late := sent
 	late.State, late.Attempts, late.Error = domain.NotificationQueued, 3, "The mail server did not take a mail."
-	inc := domain.Incident{ID: "inc_1", Title: "HostAway, PoolFills on b1", Cause: "The host b1 does not answer.", Hosts: []string{"host_b1"}, VMs: []string{"vm_1"}, StartedAt: ago(time.Hour), Alerts: 2}
+	inc := domain.Incident{ID: "inc_1", CauseID: "alert_1", Title: "HostAway, PoolFills on b1", Cause: "The host b1 does not answer.", Hosts: []string{"host_b1"}, VMs: []string{"vm_1"}, StartedAt: ago(time.Hour), Alerts: 2}
 	ended := inc
 	ended.EndedAt = ago(time.Minute)
 	events := []domain.Event{{Seq: 2, At: ago(time.Minute), Kind: "alert.commented", Message: "It was the cable.", Actor: "ada"}, {Seq: 1, At: ago(time.Hour), Kind: "alert.firing", Message: "Firing: The pool default on b1 will be full.", Actor: "system"}}
@@ -56,6 +58,6 @@ func alertPages() []page {
 		{"receiver-chat", alerts.ReceiverPage(sh("New receiver", "/alerts/receivers/new"), alerts.ReceiverForm{Receiver: domain.Receiver{Kind: domain.ReceiveChat}, MayWrite: true, Mails: true})},
 		{"incidents", alerts.IncidentsPage(sh("Alerts", "/alerts/incidents"), alerts.Incidents{Items: []domain.Incident{inc, ended}})},
 		{"incidents-none", alerts.IncidentsPage(sh("Alerts", "/alerts/incidents"), alerts.Incidents{})},
-		{"incident", alerts.OneIncident(sh("HostAway", "/alerts/incidents/inc_1"), alerts.IncidentPage{Incident: inc, Alerts: []domain.Alert{sampleAlert(), quiet}, Line: events, Names: map[string]string{"host_b1": "b1", "vm_1": "web"}})},
+		{"incident", alerts.OneIncident(sh("HostAway", "/alerts/incidents/inc_1"), alerts.IncidentPage{Incident: inc, Alerts: []domain.Alert{sampleAlert(), quiet, hit}, Line: events, Names: map[string]string{"host_b1": "b1", "vm_1": "web"}, Ties: []domain.AlertTie{{AlertID: hit.ID, Kind: "network", ID: "net_1", Name: "lan" + evil}, {AlertID: hit.ID, Kind: "pool", ID: "pool_1", Name: "default"}}})},
 	}
 }

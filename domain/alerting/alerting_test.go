@@ -146,7 +146,7 @@ func TestCorrelate(t *testing.T) {
 	if len(got) != 2 || !slices.Equal(got["a"].Alerts, []string{"a", "b"}) || got["joins"].Incident != "inc_1" {
 		t.Errorf("%+v", got)
 	}
-	links := Links{"vm_1": {"network:lan"}, "vm_2": {"network:lan", "pool:x"}}
+	links := Links{"x": {"network:lan"}, "y": {"network:lan", "pool:x"}}
 	x, y := alert("x", "A", "b1", "vm_1"), alert("y", "B", "b2", "vm_2")
 	if c := Connected(&x, &y, links); c != "the same network" {
 		t.Error(c)

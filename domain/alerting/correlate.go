@@ -12,7 +12,7 @@ import (
 // Window is how far apart alerts may begin that belong together.
 const Window = 5 * time.Minute
 
-// Links is what connects things beside their hosts: the networks and pools of VMs, by the VM's id.
+// Links is what connects alerts beside their hosts: networks and pools, as kind:id, by the alert's id.
 type Links map[string][]string
 
 // Connected says what two alerts have in common; empty: nothing.
@@ -23,8 +23,8 @@ func Connected(a, b *domain.Alert, links Links) string {
 	case a.HostID != "" && a.HostID == b.HostID:
 		return "the same host"
 	}
-	for _, l := range links[a.VMID] {
-		if slices.Contains(links[b.VMID], l) {
+	for _, l := range links[a.ID] {
+		if slices.Contains(links[b.ID], l) {
 			return "the same " + strings.SplitN(l, ":", 2)[0]
 		}
 	}

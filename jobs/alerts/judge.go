@@ -31,7 +31,6 @@ type Judge struct {
 	log   *slog.Logger
 	clock func() time.Time
 	opt   Options
-	woken chan struct{}
 
 	mu     sync.Mutex // held by an evaluation
 	ready  map[string]*ready
@@ -59,7 +58,7 @@ func New(d *db.DB, store *series.Store, log *slog.Logger, clock func() time.Time
 	if opt.Workers == 0 {
 		opt.Workers = 2
 	}
-	return &Judge{db: d, store: store, log: log, clock: clock, opt: opt, woken: make(chan struct{}, 1), ready: map[string]*ready{}}
+	return &Judge{db: d, store: store, log: log, clock: clock, opt: opt, ready: map[string]*ready{}}
 }
 
 // Run judges until ctx ends.
@@ -255,7 +254,7 @@ func (j *Judge) keepRule(tx *db.Tx, v verdict, stood map[string]*domain.Alert, w
 		case a.State != x.State:
 			a.State, a.Value, a.Annotations, a.ActiveAt, a.FiredAt = x.State, x.Value, x.Annotations, x.ActiveAt, x.FiredAt
 			w.about(a, v.rule)
-			if err := put(tx, a, now); err != nil {
+			if err := put(tx, a); err != nil {
 				return err
 			}
 		case a.Value != x.Value:
@@ -276,11 +275,11 @@ func begin(tx *db.Tx, r domain.AlertRule, x series.Standing, w *world, now time.
 	a := domain.Alert{ID: domain.NewID("alert", now), RuleID: r.ID, Name: r.Name, Fingerprint: x.Fingerprint, State: x.State, Labels: x.Labels, Annotations: x.Annotations, Value: x.Value,
 		ActiveAt: x.ActiveAt, FiredAt: x.FiredAt}
 	w.about(&a, r)
-	return put(tx, &a, now)
+	return put(tx, &a)
 }
 
 // put writes an alert that began, or whose state changed, with its event.
-func put(tx *db.Tx, a *domain.Alert, _ time.Time) error {
+func put(tx *db.Tx, a *domain.Alert) error {
 	if err := tx.PutAlert(*a); err != nil {
 		return err
 	}
@@ -301,7 +300,7 @@ func over(tx *db.Tx, a *domain.Alert, now time.Time) error {
 		return tell(tx, a, "cleared", "No longer pending: "+a.Summary())
 	}
 	a.State, a.ResolvedAt = domain.AlertResolved, now
-	return put(tx, a, now)
+	return put(tx, a)
 }
 
 func (j *Judge) prune(tx *db.Tx, now time.Time) error {

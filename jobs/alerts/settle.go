@@ -65,7 +65,11 @@ func (j *Judge) correlate(tx *db.Tx, stand []domain.Alert, w *world, now time.Ti
 	for i := range stand {
 		byID[stand[i].ID] = &stand[i]
 	}
-	for first, joined := range alerting.Correlate(stand, nil) {
+	links, err := linksOf(tx, stand, now)
+	if err != nil {
+		return err
+	}
+	for first, joined := range alerting.Correlate(stand, links) {
 		id := joined.Incident
 		if id == "" {
 			id = domain.NewID("inc", now)
@@ -92,6 +96,28 @@ func (j *Judge) correlate(tx *db.Tx, stand []domain.Alert, w *world, now time.Ti
 		}
 	}
 	return nil
+}
+
+// linksOf finds what the alerts hang on that began to fire just now, and those that began shortly before. Others were looked at then.
+func linksOf(tx *db.Tx, stand []domain.Alert, now time.Time) (alerting.Links, error) {
+	var near []domain.Alert
+	fresh := false
+	for _, a := range stand {
+		if a.State != domain.AlertFiring || now.Sub(a.FiredAt) > 2*alerting.Window {
+			continue
+		}
+		fresh = fresh || a.IncidentID == "" && now.Sub(a.FiredAt) <= alerting.Window
+		near = append(near, a)
+	}
+	if !fresh || len(near) < 2 {
+		return nil, nil
+	}
+	ties, err := tx.Ties(near)
+	links := alerting.Links{}
+	for _, t := range ties {
+		links[t.AlertID] = append(links[t.AlertID], t.Kind+":"+t.ID)
+	}
+	return links, err
 }
 
 // incident brings one up to date with its alerts.

@@ -119,6 +119,7 @@ type IncidentPage struct {
 	Alerts   []domain.Alert
 	Line     []domain.Event
 	Names    map[string]string // of hosts and VMs
+	Ties     []domain.AlertTie
 }
 
 type look struct{ tone, icon, word string }

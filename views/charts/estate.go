@@ -24,6 +24,9 @@ type Estate struct {
 	Top      []Top
 	Changed  []domain.Event
 	Jobs     []domain.Job
+	Firing   []domain.Alert // the worst and newest
+	Fires    int            // all that fire and are not quiet
+	MayWatch bool           // the person sees alerts
 	MayJobs  bool
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"novacron/domain"
 	"novacron/views/layout"
+	"novacron/views/charts"
 	"novacron/views/live"
 	"novacron/views/ui"
 )
@@ -33,6 +34,7 @@ type Show struct {
 	Leases []Lease
 	VMs    []User
 	Busy   *domain.Job // what works on it now
+	Charts charts.Set  // of what its cards send and receive
 }
 
 // Lease is an address that was given out, and to which VM if that is known.
