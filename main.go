@@ -52,6 +52,8 @@ import (
 	"novacron/jobs/meter"
 	"novacron/jobs/nets"
 	"novacron/jobs/reconcile"
+	"novacron/jobs/remote"
+	"novacron/jobs/rollup"
 	"novacron/jobs/snapshot"
 	"novacron/jobs/syslog"
 	"novacron/static"
@@ -110,6 +112,11 @@ type config struct {
 	Retention     time.Duration `koanf:"retention"`
 	// Metrics is how long samples are kept.
 	Metrics time.Duration `koanf:"metrics-retention"`
+	// MetricsSize bounds the samples on disk, MetricsReserve is what they leave free of it, and Rollups is how long hours of them are kept.
+	MetricsSize    string        `koanf:"metrics-size"`
+	MetricsReserve string        `koanf:"metrics-reserve"`
+	Rollups        time.Duration `koanf:"rollup-retention"`
+	RemoteWrite    string        `koanf:"remote-write"`
 	// AlertEvery is the time between two evaluations of the rules of alerts.
 	AlertEvery time.Duration `koanf:"alert-interval"`
 	FetchLocal bool          `koanf:"fetch-local"`
@@ -131,7 +138,7 @@ type config struct {
 
 var defaults = config{
 	Data: "./data", Listen: ":8080", LocalHost: true, DemoDir: "/var/lib/libvirt/images/novacron-demo", LogLevel: "info", LogFormat: "text", Retention: 90 * 24 * time.Hour,
-	AuditRetention: 2 * 365 * 24 * time.Hour, Metrics: 15 * 24 * time.Hour, AlertEvery: 15 * time.Second,
+	AuditRetention: 2 * 365 * 24 * time.Hour, Metrics: 15 * 24 * time.Hour, MetricsSize: "20 GiB", MetricsReserve: "256 MiB", Rollups: 2 * 365 * 24 * time.Hour, AlertEvery: 15 * time.Second,
 }
 
 const envPrefix = "NOVACRON_"
@@ -173,7 +180,7 @@ func load(cmd *cobra.Command) (cfg config, warnings []string, err error) {
 	}
 	err = k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
 		key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "_", "-"))
-		if !slices.Contains(known, key) && key != "config" && !slices.Contains([]string{"seal-key", "seal-key-new", "smtp-password"}, key) {
+		if !slices.Contains(known, key) && key != "config" && !slices.Contains([]string{"seal-key", "seal-key-new", "smtp-password", "remote-write-token"}, key) {
 			warnings = append(warnings, name)
 		}
 		if !slices.Contains(known, key) || value == "" { // an empty variable is one that is not set
@@ -398,8 +405,12 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	if first { // before anything else can fail: it is never shown again, and the log never has it
 		fmt.Fprintf(out, "\nFirst start. Sign in with this name and one-time password, then choose your own:\n\n  name:     %s\n  password: %s\n\n", name, password)
 	}
+	kept, err := series.Bounds(cfg.Metrics, cfg.MetricsSize, cfg.MetricsReserve, cfg.Rollups)
+	if err != nil {
+		return err
+	}
 	dialer := libvirt.NewDialer(libvirt.Options{Log: log, Clock: time.Now})
-	measured, err := series.Open(filepath.Join(cfg.Data, "metrics"), log, series.Options{Retention: cfg.Metrics})
+	measured, err := series.Open(filepath.Join(cfg.Data, "metrics"), log, kept)
 	if err != nil {
 		return err
 	}
@@ -408,6 +419,11 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 			log.Error("the samples were not closed cleanly", "error", err)
 		}
 	}()
+	measured.UseLong(d)
+	onward, err := remote.New(measured, log, remote.Options{URL: cfg.RemoteWrite, Token: os.Getenv(envName("remote-write-token")), Local: cfg.FetchLocal})
+	if err != nil {
+		return err
+	}
 	rec := reconcile.New(d, log, time.Now, reconcile.Options{Retention: cfg.Retention, AuditRetention: cfg.AuditRetention})
 	hosts := pool.New(dialer, log, time.Now, rec.Hooks())
 	engine := jobs.NewEngine(d, log, time.Now, jobs.Options{})
@@ -450,23 +466,20 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g, alive := errgroup.WithContext(work)
 	g.Go(func() error { return hosts.Run(work) })
 	g.Go(func() error { return rec.Run(work, hosts) })
-	g.Go(func() error { return authn.RunMail(work) })
-	g.Go(func() error { return engine.Run(work) })
-	g.Go(func() error { return nets.NewWatch(d, hosts, engine, log, time.Now, nets.WatchOptions{}).Run(work) })
-	g.Go(func() error { return guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{}).Run(work) })
-	g.Go(func() error {
-		return meter.New(d, measured, hosts, log, time.Now, meter.Options{Expiry: expiry}).Run(work)
-	})
-	g.Go(func() error {
-		return alerts.New(d, measured, log, time.Now, alerts.Options{Interval: cfg.AlertEvery, Warm: min(cfg.AlertEvery, 15*time.Second), Site: cfg.URL}).Run(work)
-	})
-	g.Go(func() error { return teller.Run(work) })
+	for _, run := range []func(context.Context) error{
+		authn.RunMail, engine.Run, teller.Run, onward.Run,
+		nets.NewWatch(d, hosts, engine, log, time.Now, nets.WatchOptions{}).Run,
+		guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{Told: meter.NewGuests(d, measured, time.Now).Tell}).Run,
+		meter.New(d, measured, hosts, log, time.Now, meter.Options{Expiry: expiry, Remote: onward.Figures}).Run,
+		alerts.New(d, measured, log, time.Now, alerts.Options{Interval: cfg.AlertEvery, Warm: min(cfg.AlertEvery, 15*time.Second), Site: cfg.URL}).Run,
+		rollup.New(d, measured, log, time.Now, rollup.Options{Keep: cfg.Rollups}).Run,
+		syslog.New(d, targets, log, time.Now, syslog.Options{Host: machineName()}).Run,
+		snapshot.NewClock(d, engine, log, time.Now).Run,
+	} {
+		g.Go(func() error { return run(work) })
+	}
 	g.Go(func() error { return front.KeepImages(work, log) })
-	g.Go(func() error {
-		return syslog.New(d, targets, log, time.Now, syslog.Options{Host: machineName()}).Run(work)
-	})
 	g.Go(func() error { return front.KeepPlans(work, log) })
-	g.Go(func() error { return snapshot.NewClock(d, engine, log, time.Now).Run(work) })
 	g.Go(func() error {
 		serveOn := server.Serve
 		if secure != nil {
@@ -686,6 +699,10 @@ Logs go to standard error; the address and the first password to standard output
 	f.StringSlice("trusted-proxy", nil, set("trusted-proxy", "address or network of a proxy whose X-Forwarded-For is believed; may be given several times"))
 	f.Duration("retention", defaults.Retention, set("retention", "how long events and ended jobs are kept"))
 	f.Duration("metrics-retention", defaults.Metrics, set("metrics-retention", "how long samples of what is measured are kept"))
+	f.String("metrics-size", defaults.MetricsSize, set("metrics-size", "the most that samples may take on disk; the oldest go first"))
+	f.String("metrics-reserve", defaults.MetricsReserve, set("metrics-reserve", "room on the disk that samples leave free: below it nothing is kept of what is measured; 0: none"))
+	f.Duration("rollup-retention", defaults.Rollups, set("rollup-retention", "how long hours of samples are kept"))
+	f.String("remote-write", "", set("remote-write", "address that what is measured is sent on to by Prometheus' remote write, such as https://metrics.example.org/api/v1/write; its bearer token is "+envName("remote-write-token")))
 	f.Duration("alert-interval", defaults.AlertEvery, set("alert-interval", "time between two evaluations of the rules of alerts"))
 	f.Duration("audit-retention", defaults.AuditRetention, set("audit-retention", "how long rows of the audit log are kept; 0: for good"))
 	f.StringSlice("audit-syslog", nil, set("audit-syslog", "where the audit log is sent to as it grows, as syslog: udp://, tcp:// or tls:// with host:port; may be given several times"))

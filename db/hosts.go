@@ -23,6 +23,7 @@ type hostRow struct {
 	Labels      string
 	Notes       string
 	Facts       string
+	Scrape      int64 `db:"scrape_seconds"`
 	LastSeen    int64 `db:"last_seen"`
 	CreatedAt   int64 `db:"created_at"`
 	Version     int64
@@ -33,12 +34,12 @@ const (
 	hostURITaken  = "This address is that of the host “%s” already."
 )
 
-const hostColumns = "id, name, uri, state, state_since, state_reason, state_fix, maintenance, accel, labels, notes, facts, last_seen, created_at, version"
+const hostColumns = "id, name, uri, state, state_since, state_reason, state_fix, maintenance, accel, scrape_seconds, labels, notes, facts, last_seen, created_at, version"
 
 func (r hostRow) host() (domain.Host, error) {
 	h := domain.Host{
 		ID: r.ID, Name: r.Name, URI: r.URI, State: domain.HostState(r.State), StateSince: at(r.StateSince), StateReason: r.StateReason, StateFix: r.StateFix,
-		Maintenance: r.Maintenance != 0, Accel: domain.Accel(r.Accel), Notes: r.Notes, LastSeen: at(r.LastSeen), CreatedAt: at(r.CreatedAt), Version: r.Version,
+		Maintenance: r.Maintenance != 0, Accel: domain.Accel(r.Accel), Scrape: time.Duration(r.Scrape) * time.Second, Notes: r.Notes, LastSeen: at(r.LastSeen), CreatedAt: at(r.CreatedAt), Version: r.Version,
 	}
 	if err := parse(r.Labels, &h.Labels); err != nil {
 		return h, err
@@ -144,7 +145,7 @@ func (tx *Tx) hostFree(field, cond, value, exceptID, msg string) error {
 	return &domain.Error{Code: domain.Conflict, Msg: msg, Fix: "Use another one, or edit that host.", Fields: []domain.FieldError{{Field: field, Msg: msg, Want: "one that no host has"}}}
 }
 
-// UpdateHost writes what a person edits (name, notes, labels, maintenance, accelerator) when h.Version is current, and gives the host as it is then.
+// UpdateHost writes what a person edits (name, notes, labels, maintenance, accelerator, how often it is measured) when h.Version is current, and gives the host as it is then.
 func (tx *Tx) UpdateHost(h domain.Host) (domain.Host, error) {
 	old, err := tx.Host(h.ID)
 	if err != nil {
@@ -160,8 +161,8 @@ func (tx *Tx) UpdateHost(h domain.Host) (domain.Host, error) {
 	if err != nil {
 		return old, err
 	}
-	if err := tx.one("host", "UPDATE hosts SET name = ?, name_key = ?, notes = ?, labels = ?, maintenance = ?, accel = ?, version = version + 1 WHERE id = ?",
-		h.Name, naturalKey(h.Name), h.Notes, labels, flag(h.Maintenance), string(cmp.Or(h.Accel, domain.AccelAuto)), h.ID); err != nil {
+	if err := tx.one("host", "UPDATE hosts SET name = ?, name_key = ?, notes = ?, labels = ?, maintenance = ?, accel = ?, scrape_seconds = ?, version = version + 1 WHERE id = ?",
+		h.Name, naturalKey(h.Name), h.Notes, labels, flag(h.Maintenance), string(cmp.Or(h.Accel, domain.AccelAuto)), int64(h.Scrape/time.Second), h.ID); err != nil {
 		return old, err
 	}
 	return tx.Host(h.ID)

@@ -31,6 +31,7 @@ type Chart struct {
 	Unit    string       `json:"unit" enum:",percent,bytes,bytes/s,seconds,per second"`
 	Wide    bool         `json:"wide,omitempty" doc:"Takes the whole width"`
 	Queries []ChartQuery `json:"queries" nullable:"false" minItems:"1" maxItems:"20"`
+	Long    []ChartQuery `json:"-"` // instead of them for a time that samples are not kept for any more: of hours
 }
 
 // ChartQuery gives some lines of a chart. In Expr $__rate_interval, $__interval and $__range stand for durations that fit the time that is shown, as in
@@ -76,7 +77,7 @@ const (
 	spanPoints = 300              // a chart has about so many
 	spanLeast  = 10 * time.Second // samples do not come more often
 	rateLeast  = time.Minute      // shorter, a late sample leaves a hole
-	spanMost   = 400 * 24 * time.Hour
+	spanMost   = 2 * 366 * 24 * time.Hour
 )
 
 var spanLength = map[string]time.Duration{"15m": 15 * time.Minute, "1h": time.Hour, "6h": 6 * time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}
@@ -141,6 +142,14 @@ func stepFor(d time.Duration) time.Duration {
 		}
 	}
 	return 24 * time.Hour
+}
+
+// Longer is the span for what is kept by the hour: with a point an hour at most.
+func (s Span) Longer() Span {
+	s.Step = max(s.Step, time.Hour)
+	s.Rate = s.Step
+	s.Start, s.End = s.Start.Truncate(s.Step), s.End.Truncate(s.Step)
+	return s
 }
 
 // Expand puts the durations into an expression.

@@ -20,7 +20,7 @@ func VMCharts(id string) []Chart {
 		return sum(by, time) + " / (" + sum(by, count) + " > 0)"
 	}
 	cpus := ` / scalar(max(novacron_vm_vcpus` + of + `)) * 100`
-	return []Chart{
+	return withLong([]Chart{
 		{ID: "cpu", Title: "CPU", Kind: ChartLine, Unit: "percent", Queries: []ChartQuery{
 			query("used", "sum("+rate("cpu_seconds_total")+")"+cpus),
 			query("steal", "sum("+rate("vcpu_delay_seconds_total")+")"+cpus),
@@ -50,10 +50,13 @@ func VMCharts(id string) []Chart {
 			query("{{nic}} received", sum("nic", "network_receive_packets_total")), query("{{nic}} sent", sum("nic", "network_transmit_packets_total")),
 			query("{{nic}} lost", sum("nic", "network_receive_drops_total")+" + "+sum("nic", "network_transmit_drops_total")),
 		}},
+		{ID: "filesystems", Title: "File systems, how full", Kind: ChartLine, Unit: "percent", Queries: []ChartQuery{
+			query("{{mountpoint}}", "max by (mountpoint) (novacron_vm_filesystem_used_bytes"+of+") / max by (mountpoint) (novacron_vm_filesystem_size_bytes"+of+") * 100"),
+		}},
 		{ID: "faults", Title: "Guest paging", Kind: ChartLine, Unit: "per second", Queries: []ChartQuery{
 			query("faults from disk", "sum("+rate("memory_major_faults_total")+")"), query("other faults", "sum("+rate("memory_minor_faults_total")+")"),
 		}},
-	}
+	}, vmLong(of))
 }
 
 // HostCharts are those of one host.
@@ -66,7 +69,7 @@ func HostCharts(id, name string) []Chart {
 		last := "sum by (vm) (rate(novacron_vm_" + metric + on + "[$__rate_interval] @ end()))"
 		return expr + " and topk(8, " + last + ")"
 	}
-	return []Chart{
+	return withLong([]Chart{
 		{ID: "cpu", Title: "CPU", Kind: ChartArea, Unit: "percent", Queries: []ChartQuery{
 			query("{{mode}}", `sum by (mode) (rate(novacron_host_cpu_seconds_total{`+of+`,mode!="idle"}[$__rate_interval])) / scalar(`+gauge("cpus")+`) * 100`),
 		}},
@@ -87,18 +90,18 @@ func HostCharts(id, name string) []Chart {
 			query("{{pool}}", "100 - max by (pool) (novacron_host_pool_available_bytes{"+of+"}) / max by (pool) (novacron_host_pool_capacity_bytes{"+of+"}) * 100"),
 		}},
 		{ID: "scrape", Title: "Time to measure it", Kind: ChartLine, Unit: "seconds", Queries: []ChartQuery{query("scrape", gauge("scrape_duration_seconds"))}},
-	}
+	}, hostLong(of, on))
 }
 
 // PoolCharts are those of a pool on the hosts that have it.
 func PoolCharts(name string, hosts []string) []Chart {
 	of := `{pool=` + PromText(name) + `,host_id=~` + anyOf(hosts) + `}`
-	return []Chart{
+	return withLong([]Chart{
 		{ID: "fill", Title: "Room", Kind: ChartArea, Unit: "bytes", Queries: []ChartQuery{
 			query("used", "max(novacron_host_pool_capacity_bytes"+of+" - novacron_host_pool_available_bytes"+of+")"), query("free", "min(novacron_host_pool_available_bytes"+of+")"),
 		}},
 		{ID: "growth", Title: "How fast it fills", Kind: ChartLine, Unit: "bytes/s", Queries: []ChartQuery{query("growth", "-avg(deriv(novacron_host_pool_available_bytes"+of+"[1h]))")}},
-	}
+	}, poolLong(of))
 }
 
 // NetworkCharts are those of the VMs' cards, by their MAC addresses, on a network.

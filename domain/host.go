@@ -23,10 +23,11 @@ type Host struct {
 	URI         string
 	State       HostState
 	StateSince  time.Time
-	StateReason string // why it is away: which step failed, in words
-	StateFix    string // what to do about it
-	Maintenance bool   // no new VM is placed here
-	Accel       Accel  // what auto means here: auto (by what the CPU shows), kvm or tcg, set by hand
+	StateReason string        // why it is away: which step failed, in words
+	StateFix    string        // what to do about it
+	Maintenance bool          // no new VM is placed here
+	Accel       Accel         // what auto means here: auto (by what the CPU shows), kvm or tcg, set by hand
+	Scrape      time.Duration // between two measurements; 0: as all hosts are
 	Labels      map[string]string
 	Notes       string
 	Facts       HostFacts
@@ -83,6 +84,13 @@ func (f HostFacts) Under(a Accel) HostFacts {
 // CheckHostAccel validates a host's choice of accelerator.
 func CheckHostAccel(p *Problems, field string, a Accel) {
 	oneOf(p, field, string(a), "auto", "kvm", "tcg")
+}
+
+// CheckScrape checks how often a host is measured. Longer than two minutes, one late sample would end its series.
+func CheckScrape(p *Problems, field string, d time.Duration) {
+	if d != 0 && (d < time.Second || d > 2*time.Minute || d%time.Second != 0) {
+		p.Add(field, "A host cannot be measured every "+d.String()+".", "whole seconds from 1 to 120, or 0 for what all hosts have")
+	}
 }
 
 // Capability is a yes or no with the reason, because "no" without a reason sends people to forums.

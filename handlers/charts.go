@@ -74,10 +74,22 @@ func (s *server) emptySet(ctx context.Context, u *url.URL) (charts.Set, series.V
 // drawnChart asks for one chart. A query that cannot be answered is told in its place.
 func (s *server) drawnChart(ctx context.Context, v series.View, c domain.Chart, span domain.Span) (charts.Drawn, error) {
 	d := charts.Drawn{Chart: c}
+	if len(c.Long) > 0 {
+		gone, err := s.gone(ctx, span)
+		if err != nil {
+			return d, err
+		}
+		if gone {
+			d.Chart.Queries = c.Long
+		}
+	}
+	if d.ByHour = slices.ContainsFunc(d.Chart.Queries, func(q domain.ChartQuery) bool { return domain.ByHour(q.Expr) }); d.ByHour {
+		span = span.Longer()
+	}
 	for t := span.Start; !t.After(span.End); t = t.Add(span.Step) {
 		d.Times = append(d.Times, t.Unix())
 	}
-	for _, q := range c.Queries {
+	for _, q := range d.Chart.Queries {
 		found, more, err := s.Series.Curves(ctx, v, span.Expand(q.Expr), span.Start, span.End, span.Step, linesMost-len(d.Lines))
 		d.More += more
 		if e, ok := errors.AsType[*domain.Error](err); ok && e.Code != domain.Internal {
@@ -92,6 +104,16 @@ func (s *server) drawnChart(ctx context.Context, v series.View, c domain.Chart, 
 		}
 	}
 	return d, nil
+}
+
+// gone reports whether a time begins before the oldest sample and what is kept by the hour goes further back, so that it is to be shown.
+func (s *server) gone(ctx context.Context, span domain.Span) (bool, error) {
+	from := s.Series.Usage().From
+	if from.IsZero() || !span.Start.Before(from) {
+		return false, nil
+	}
+	u, err := s.DB.RolledUsage(ctx)
+	return err == nil && !u.From.IsZero() && u.From.Before(from.Truncate(24*time.Hour)), err
 }
 
 func lineName(q domain.ChartQuery, f series.Curve) string {
@@ -109,6 +131,11 @@ func (s *server) points(ctx context.Context, u *url.URL, of []domain.Chart) (cha
 	}
 	out := charts.Points{T: m.Span.End.Unix()}
 	for _, c := range of {
+		if gone, err := s.gone(ctx, m.Span); err != nil {
+			return out, err
+		} else if gone && len(c.Long) > 0 {
+			continue // the next hour is far
+		}
 		for _, q := range c.Queries {
 			found, err := s.Series.Now(ctx, v, m.Span.Expand(strings.ReplaceAll(q.Expr, "@ end()", "")), m.Span.End)
 			if e, ok := errors.AsType[*domain.Error](err); ok && e.Code != domain.Internal {

@@ -48,8 +48,19 @@ func queryCharts(m charts.Query) []domain.Chart {
 }
 
 func (s *server) metricList(c echo.Context) (int, templ.Component, error) {
+	ctx := c.Request().Context()
+	m := charts.Kept{Full: s.Series != nil && domain.SightOf(ctx).Full()}
+	if m.Full {
+		u := s.Series.Usage()
+		m.Bytes, m.Series, m.From, m.FullSince = u.Bytes, u.Series, u.From, s.Series.FullSince()
+		m.Keep, m.Most = s.Series.Limits()
+		var err error
+		if m.Rolled, err = s.DB.RolledUsage(ctx); err != nil {
+			return 0, nil, err
+		}
+	}
 	sh, err := s.watchShell(c, "Metrics", "")
-	return http.StatusOK, charts.MetricsPage(sh), err
+	return http.StatusOK, charts.MetricsPage(sh, m), err
 }
 
 func (s *server) boardList(c echo.Context) error {

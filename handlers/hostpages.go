@@ -340,8 +340,12 @@ func (s *server) hostEdit(c echo.Context) error {
 	}
 	form, req, err := hostForm(c)
 	notes := strings.ReplaceAll(form.Notes, "\r\n", "\n")
+	var scrape *time.Duration
 	if err == nil {
-		_, err = s.Fleet.EditHost(ctx, subject(c).Actor(), id, version, fleet.HostEdit{Name: &req.Name, Notes: &notes, Labels: &req.Labels, Accel: form.AccelEdit()})
+		scrape, err = form.ScrapeEdit()
+	}
+	if err == nil {
+		_, err = s.Fleet.EditHost(ctx, subject(c).Actor(), id, version, fleet.HostEdit{Name: &req.Name, Notes: &notes, Labels: &req.Labels, Accel: form.AccelEdit(), Scrape: scrape})
 	}
 	if err == nil {
 		return s.moveSaying(c, live.Host(id), layout.Toast{Tone: layout.ToneSuccess, Text: "Saved."})

@@ -227,6 +227,10 @@ func (s *server) overviewModel(ctx context.Context, need int64, fresh time.Durat
 			return m, err
 		}
 		m.Attention = attention(o, hosts, stuck, pools, long)
+		if s.Series != nil && !s.Series.FullSince().IsZero() {
+			m.Attention = append([]vms.Attention{{Tone: string(layout.ToneError), Text: "Nothing is kept of what is measured: the disk is full.", Detail: "Alerts do not see what happens either. Make room; measuring goes on by itself.",
+				URL: live.MetricList, Link: "Show what is kept"}}, m.Attention...)
+		}
 		return m, nil
 	})
 	return m, err

@@ -102,7 +102,7 @@ func chartPages(sh func(string, layout.Section, string, ...layout.Crumb) layout.
 		{"dashboard-form", charts.BoardFormPage(home("New dashboard", live.DashboardNew), wrong)}, {"dashboard-delete", charts.BoardDeletePage(home("Delete", "/dashboards/dash_1/delete"), board)},
 		{"dashboard-import", charts.ImportPage(home("Import from Grafana", live.DashboardImport), charts.Import{Text: "{" + evil, Err: invalid(domain.FieldError{Field: "grafana", Msg: "That is not JSON.", Want: "what Grafana exports"})})},
 		{"query", charts.QueryPage(home("Query", live.Query), charts.Query{Expr: "novacron_vm_up " + evil, Kind: "bar", Set: result})}, {"query-empty", charts.QueryPage(home("Query", live.Query), charts.Query{})},
-		{"metrics", charts.MetricsPage(home("Metrics", live.MetricList))},
+		{"metrics", charts.MetricsPage(home("Metrics", live.MetricList), charts.Kept{Full: true, Bytes: 5 << 30, Series: 45_000, From: ago(300 * time.Hour), Keep: 360 * time.Hour, Most: 20 << 30, FullSince: ago(time.Minute), Rolled: domain.RolledUsage{Series: 8000, Days: 90_000, From: ago(2000 * time.Hour), Done: ago(time.Hour)}})},
 		{"vm-monitor", vms.ShowPage(vmShell(live.MonitorTab, 0), monitor)}, {"vm-monitor-empty", vms.ShowPage(vmShell(live.MonitorTab, 1), fresh)},
 		{"overview-measured", vms.OverviewPage(sh("Overview", layout.SectionHome, "/"), dash)},
 		{"compare", charts.ComparePage(sh("Compare", layout.SectionVMs, live.Compare), charts.Compare{Set: sampleSet(live.CompareOf("vm_00", "vm_01"), domain.CompareCharts([]string{"vm_00"})), VMs: sampleVMs()[:3], More: sampleVMs()[3:]})},

@@ -61,6 +61,8 @@ const (
 	AlertHandle Permission = "alert.handle" // look after alerts, leave comments, silence
 	AlertManage Permission = "alert.manage" // write rules and receivers
 
+	MetricWrite Permission = "metric.write" // send samples of hosts, as node_exporter and its kin measure them
+
 	VMHostFiles  Permission = "vm.hostfiles" // give VMs kernels, disks and devices of the host by their path or address
 	TenantRead   Permission = "tenant.read"  // tenants with quota and usage
 	TenantManage Permission = "tenant.manage"
@@ -78,7 +80,7 @@ var All = []Permission{
 	JobRead, JobCancel, EventRead, TokenManage,
 	PoolRead, PoolManage, VolumeRead, VolumeManage, VolumeContent,
 	ImageRead, ImageManage, TemplateRead, TemplateManage,
-	NetworkRead, NetworkManage, SecGroupManage, AlertRead, AlertHandle, AlertManage,
+	NetworkRead, NetworkManage, SecGroupManage, AlertRead, AlertHandle, AlertManage, MetricWrite,
 	VMHostFiles, TenantRead, TenantManage, UserRead, UserManage, RoleRead, RoleManage, AuditRead,
 }
 

@@ -182,11 +182,17 @@ func (s *Store) labels(view View, selectors []string, start, end time.Time, ask 
 // narrowed is the store as a view shows it: every selection, also those within expressions, gets the view's matcher.
 func (s *Store) narrowed(view View) storage.Queryable {
 	only := view.matcher()
-	if only == nil {
+	if only == nil && s.long == nil {
 		return s.db
 	}
 	return storage.QueryableFunc(func(mint, maxt int64) (storage.Querier, error) {
 		q, err := s.db.Querier(mint, maxt)
+		if err == nil && s.long != nil {
+			q = far{q, s.long, mint, maxt}
+		}
+		if only == nil {
+			return q, err
+		}
 		return narrow{q, only}, err
 	})
 }

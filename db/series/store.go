@@ -25,6 +25,7 @@ type Options struct {
 	MaxBytes  int64         // the oldest go when there is more on disk; 0: 20 GiB
 	Samples   int           // the most that one query may hold in memory; 0: 5 million
 	Timeout   time.Duration // the longest that one query may take; 0: 30 s
+	Reserve   int64         // nothing is written where less is free than that; 0: 256 MiB, below 0: none
 }
 
 // late is how far behind the newest a sample may be and still be kept: a clock that was set back, or a sender that was cut off.
@@ -39,6 +40,12 @@ type Store struct {
 	engine  *promql.Engine
 	parser  parser.Parser
 	refused atomic.Int64
+	long    Long // may be nil
+	dir     string
+	opt     Options
+	room    room
+	sent    sent
+	copy    func(Batch) // may be nil
 }
 
 // Sample is one value of a series at the time of its batch. Labels include the metric's name.
@@ -67,12 +74,15 @@ func Open(dir string, log *slog.Logger, opt Options) (*Store, error) {
 	o.StripeSize = stripes
 	o.NoLockfile = true // the data directory is locked as a whole
 	quiet := slog.New(levelled{log.Handler()})
+	if opt.Reserve == 0 {
+		opt.Reserve = 256 << 20
+	}
 	d, err := tsdb.Open(dir, quiet, nil, o, nil)
 	if err != nil {
 		return nil, domain.Errorf(domain.Internal, "The samples in %s cannot be read: %w", dir, err).WithFix("Move the directory away to begin with an empty one; nothing else is lost.")
 	}
 	syntax := parser.NewParser(parser.Options{})
-	return &Store{db: d, parser: syntax, engine: promql.NewEngine(promql.EngineOpts{
+	return &Store{db: d, dir: dir, opt: opt, parser: syntax, engine: promql.NewEngine(promql.EngineOpts{
 		Logger: quiet, MaxSamples: opt.Samples, Timeout: opt.Timeout, EnableAtModifier: true, EnableNegativeOffset: true, Parser: syntax,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
 	})}, nil
@@ -84,6 +94,9 @@ func (s *Store) Close() error { return errors.Join(s.engine.Close(), s.db.Close(
 // Append keeps a batch of samples of one moment, all or none where the disk fails. Those that contradict what is kept already, or are too old, are
 // counted and left out. A disk that is full is Exhausted.
 func (s *Store) Append(ctx context.Context, at time.Time, batch []Sample) error {
+	if err := s.room.enough(s.dir, s.opt.Reserve); err != nil {
+		return err
+	}
 	app := s.db.Appender(ctx)
 	t := at.UnixMilli()
 	for _, x := range batch {
@@ -96,7 +109,12 @@ func (s *Store) Append(ctx context.Context, at time.Time, batch []Sample) error 
 			return errors.Join(edge(err), app.Rollback())
 		}
 	}
-	return edge(app.Commit())
+	err := edge(app.Commit())
+	s.room.tried(err)
+	if err == nil && s.copy != nil {
+		s.copy(Batch{at, batch})
+	}
+	return err
 }
 
 // Count tells how many series have samples in memory, and how many samples were refused since the store was opened.

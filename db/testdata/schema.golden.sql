@@ -257,7 +257,7 @@ CREATE TABLE hosts (
     last_seen      BIGINT NOT NULL,
     created_at     BIGINT NOT NULL,
     version        BIGINT NOT NULL
-, accel TEXT NOT NULL DEFAULT 'auto');
+, accel TEXT NOT NULL DEFAULT 'auto', scrape_seconds BIGINT NOT NULL DEFAULT 0);
 
 CREATE TABLE identities (
     id          TEXT   NOT NULL PRIMARY KEY,
@@ -545,6 +545,21 @@ CREATE TABLE roles (
     notes       TEXT   NOT NULL,
     permissions TEXT   NOT NULL,
     created_at  BIGINT NOT NULL
+);
+
+CREATE TABLE rollup_series (
+    id     BIGINT NOT NULL PRIMARY KEY,
+    metric TEXT   NOT NULL,
+    of_id  TEXT   NOT NULL,
+    part   TEXT   NOT NULL,
+    labels TEXT   NOT NULL
+);
+
+CREATE TABLE rollups (
+    series BIGINT NOT NULL,
+    day    BIGINT NOT NULL,
+    hours  TEXT   NOT NULL,
+    PRIMARY KEY (series, day)
 );
 
 CREATE TABLE security_groups (
@@ -893,6 +908,10 @@ CREATE INDEX plans_state ON plans (state, id);
 CREATE INDEX pools_id ON pools (id);
 
 CREATE INDEX quota_holds_tenant ON quota_holds (tenant);
+
+CREATE UNIQUE INDEX rollup_series_of ON rollup_series (metric, of_id, part);
+
+CREATE INDEX rollups_day ON rollups (day);
 
 CREATE UNIQUE INDEX security_groups_name ON security_groups (lower(name));
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"novacron/auth"
 	"novacron/auth/access"
@@ -58,6 +59,7 @@ type HostEdit struct {
 	Labels      *map[string]string `json:"labels,omitempty" doc:"Replaces all labels"`
 	Maintenance *bool              `json:"maintenance,omitempty" doc:"No new VM is placed on a host in maintenance"`
 	Accel       *domain.Accel      `json:"accel,omitempty" enum:"auto,kvm,tcg" doc:"What auto means for new VMs on this host: auto judges by the host's CPU, kvm trusts it with KVM, tcg keeps it from KVM"`
+	Scrape      *int               `json:"scrape_interval_seconds,omitempty" minimum:"0" maximum:"120" doc:"How often it is measured, in seconds; 0: as all hosts are"`
 	Version     *int64             `json:"version,omitempty" minimum:"1" doc:"The version that the edit is based on; when it is stale the answer is 409"`
 }
 
@@ -110,7 +112,7 @@ func (s *server) hosts() {
 		})
 
 	register(s, op{id: "edit-host", method: http.MethodPatch, path: "/hosts/{id}", tag: "Hosts", perm: access.HostEdit, status: 200, summary: "Change what NovaCron keeps of a host",
-		doc: "Name, notes, labels, maintenance and the accelerator. It is done when the answer comes: the host is not asked."},
+		doc: "Name, notes, labels, maintenance, the accelerator and how often it is measured. It is done when the answer comes: the host is not asked."},
 		func(ctx context.Context, in *hostPatchInput) (*hostOutput, error) {
 			base, fromHeader, err := in.base(in.Body.Version)
 			if err != nil {
@@ -124,7 +126,11 @@ func (s *server) hosts() {
 				return nil, err
 			}
 			b := in.Body
-			if h, err = s.Fleet.EditHost(ctx, actor(ctx), in.ID, base, fleet.HostEdit{Name: b.Name, Notes: b.Notes, Labels: b.Labels, Maintenance: b.Maintenance, Accel: b.Accel}); err != nil {
+			var scrape *time.Duration
+			if b.Scrape != nil {
+				scrape = new(time.Duration(*b.Scrape) * time.Second)
+			}
+			if h, err = s.Fleet.EditHost(ctx, actor(ctx), in.ID, base, fleet.HostEdit{Name: b.Name, Notes: b.Notes, Labels: b.Labels, Maintenance: b.Maintenance, Accel: b.Accel, Scrape: scrape}); err != nil {
 				return nil, err
 			}
 			return hostAnswer(h), nil

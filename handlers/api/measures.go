@@ -194,6 +194,7 @@ func (s *server) measures() {
 	})
 	s.promLabel()
 	s.promMetadata()
+	s.write()
 	s.exposition()
 	register(s, op{id: "list-metrics", method: http.MethodGet, path: "/metrics", tag: "Metrics", perm: access.VMRead, status: 200, summary: "List what is measured",
 		doc: "Every metric with its unit, its kind and its labels. The values are at /metrics and at /api/v1/query."},
@@ -287,6 +288,14 @@ func (s *server) promDo(ctx context.Context, in *promAsked, ask func(series.View
 		return nil, domain.Errorf(domain.Internal, "The answer could not be written: %w", err)
 	}
 	return &promOutput{Status: status, ContentType: "application/json", Body: body.Bytes()}, nil
+}
+
+// promTold does something that has no answer but that it was done.
+func (s *server) promTold(ctx context.Context, do func() error) (*promOutput, error) {
+	if err := do(); err != nil {
+		return s.promDo(ctx, &promAsked{}, func(series.View) (promAnswer, error) { return promAnswer{}, err })
+	}
+	return &promOutput{Status: http.StatusNoContent}, nil
 }
 
 func promError(err error) (status int, kind string) {

@@ -92,6 +92,7 @@ type Host struct {
 	Fix         string            `json:"fix" doc:"What to do about it"`
 	Maintenance bool              `json:"maintenance" doc:"No new VM is placed here"`
 	Accel       domain.Accel      `json:"accel" enum:"auto,kvm,tcg" doc:"What auto means for new VMs here; kvm and tcg were set by hand"`
+	Scrape      int               `json:"scrape_interval_seconds" doc:"How often it is measured, in seconds; 0: as all hosts are"`
 	Labels      map[string]string `json:"labels"`
 	Notes       string            `json:"notes"`
 	Facts       domain.HostFacts  `json:"facts" doc:"What the host says of itself; lists leave machine types and CPU models out"`
@@ -103,7 +104,7 @@ type Host struct {
 func hostOf(h *domain.Host, single bool) Host {
 	out := Host{
 		ID: h.ID, Name: h.Name, URI: h.URI, State: h.State, StateSince: when(h.StateSince), Reason: h.StateReason, Fix: h.StateFix,
-		Maintenance: h.Maintenance, Accel: h.Accel, Labels: h.Labels, Notes: h.Notes, Facts: h.Facts, LastSeen: when(h.LastSeen), CreatedAt: when(h.CreatedAt), Version: h.Version,
+		Maintenance: h.Maintenance, Accel: h.Accel, Scrape: int(h.Scrape / time.Second), Labels: h.Labels, Notes: h.Notes, Facts: h.Facts, LastSeen: when(h.LastSeen), CreatedAt: when(h.CreatedAt), Version: h.Version,
 	}
 	if out.Labels == nil {
 		out.Labels = map[string]string{}

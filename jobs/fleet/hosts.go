@@ -65,7 +65,7 @@ func (f *Fleet) AddHost(ctx context.Context, actor string, req AddHost) (domain.
 		})
 }
 
-// EditHost changes name, notes, labels, maintenance and the accelerator at once. version 0 means any.
+// EditHost changes name, notes, labels, maintenance, the accelerator and how often it is measured at once. version 0 means any.
 func (f *Fleet) EditHost(ctx context.Context, actor, id string, version int64, edit HostEdit) (domain.Host, error) {
 	var p domain.Problems
 	if edit.Name != nil {
@@ -79,6 +79,9 @@ func (f *Fleet) EditHost(ctx context.Context, actor, id string, version int64, e
 	}
 	if edit.Accel != nil {
 		domain.CheckHostAccel(&p, "accel", *edit.Accel)
+	}
+	if edit.Scrape != nil {
+		domain.CheckScrape(&p, "scrape_interval_seconds", *edit.Scrape)
 	}
 	if err := p.Err(); err != nil {
 		return domain.Host{}, err
@@ -108,6 +111,9 @@ func (f *Fleet) EditHost(ctx context.Context, actor, id string, version int64, e
 		if edit.Accel != nil {
 			h.Accel = *edit.Accel
 		}
+		if edit.Scrape != nil {
+			h.Scrape = *edit.Scrape
+		}
 		if h, err = tx.UpdateHost(h); err != nil {
 			return err
 		}
@@ -126,6 +132,10 @@ func editSentence(old, h domain.Host) string {
 		return h.Name + " chooses the accelerator of new VMs by what its CPU shows."
 	case old.Accel != h.Accel:
 		return fmt.Sprintf("New VMs on %s run under %s unless they ask for something else.", h.Name, strings.ToUpper(string(h.Accel)))
+	case old.Scrape != h.Scrape && h.Scrape == 0:
+		return h.Name + " is measured as often as all hosts are."
+	case old.Scrape != h.Scrape:
+		return fmt.Sprintf("%s is measured every %s.", h.Name, h.Scrape)
 	case old.Name != h.Name:
 		return fmt.Sprintf("%s is now called %s.", old.Name, h.Name)
 	}

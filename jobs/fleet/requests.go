@@ -97,5 +97,6 @@ type HostEdit struct {
 	Notes       *string
 	Labels      *map[string]string
 	Maintenance *bool
-	Accel       *domain.Accel // what auto means on this host
+	Accel       *domain.Accel  // what auto means on this host
+	Scrape      *time.Duration // between two measurements; 0: as all hosts are
 }

@@ -33,6 +33,8 @@ type CollectorOptions struct {
 	Answers time.Duration // between questions to an agent that answers; 0: 60 s
 	Silent  time.Duration // the longest pause between questions to one that does not; 0: 5 min
 	Limit   time.Duration // of one question; 0: 45 s
+	// Told is given what an agent told; may be nil.
+	Told func(ctx context.Context, vm domain.VM, facts domain.GuestFacts) error
 }
 
 // plan is when a guest is asked next.
@@ -137,6 +139,9 @@ func (c *Collector) one(ctx context.Context, vm domain.VM) error {
 	err = c.db.Write(ctx, func(tx *db.Tx) error { return store(tx, on, rec) })
 	if domain.Is(err, domain.Conflict) || domain.Is(err, domain.NotFound) {
 		return nil // the VM went meanwhile
+	}
+	if err == nil && rec.Answers() && c.opt.Told != nil {
+		err = c.opt.Told(ctx, vm, rec.Facts)
 	}
 	return err
 }

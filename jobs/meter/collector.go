@@ -5,10 +5,12 @@
 package meter
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"novacron/db"
@@ -24,6 +26,8 @@ type Options struct {
 	Tick     time.Duration // how often it looks who is due; 0: 500 ms
 	// Expiry tells when the server's certificate ends; nil where it has none.
 	Expiry func() (time.Time, bool)
+	// Remote gives figures of what is sent on to another server, by metric; nil where there is none.
+	Remote func() map[string]float64
 }
 
 // Collector scrapes every host of the fleet.
@@ -46,6 +50,7 @@ type Collector struct {
 // watch is one host's state between scrapes.
 type watch struct {
 	next time.Time
+	late atomic.Int64 // scrapes that were due while the one before was not over
 
 	mu     sync.Mutex // held by a scrape
 	missed int
@@ -93,6 +98,7 @@ func (c *Collector) Run(ctx context.Context) error {
 			w := c.hosts[h.ID]
 			work.Go(func() {
 				if !w.mu.TryLock() { // the scrape before is not over: this one is late, and left out
+					w.late.Add(1)
 					return
 				}
 				defer w.mu.Unlock()
@@ -128,7 +134,7 @@ func (c *Collector) due(ctx context.Context) ([]domain.Host, error) {
 		for _, h := range hosts {
 			here[h.ID] = true
 			if c.hosts[h.ID] == nil {
-				c.hosts[h.ID] = &watch{next: now.Add(phase(h.ID, c.opt.Interval)), series: map[domain.Reading]*kept{}}
+				c.hosts[h.ID] = &watch{next: now.Add(phase(h.ID, c.every(h))), series: map[domain.Reading]*kept{}}
 			}
 		}
 		for id := range c.hosts {
@@ -146,13 +152,16 @@ func (c *Collector) due(ctx context.Context) ([]domain.Host, error) {
 		if w == nil || now.Before(w.next) {
 			continue
 		}
-		for !now.Before(w.next) {
-			w.next = w.next.Add(c.opt.Interval)
+		for every := c.every(h); !now.Before(w.next); {
+			w.next = w.next.Add(every)
 		}
 		due = append(due, h)
 	}
 	return due, nil
 }
+
+// every is how often a host is measured.
+func (c *Collector) every(h domain.Host) time.Duration { return cmp.Or(h.Scrape, c.opt.Interval) }
 
 // phase spreads the hosts over the interval, the same way each time.
 func phase(id string, interval time.Duration) time.Duration {
@@ -175,7 +184,7 @@ func (c *Collector) Scrape(ctx context.Context, h domain.Host) error {
 
 func (c *Collector) scrape(ctx context.Context, h domain.Host, w *watch) error {
 	began := c.clock()
-	told, err := c.ask(ctx, h.ID)
+	told, err := c.ask(ctx, h)
 	if err != nil && ctx.Err() != nil {
 		return nil
 	}
@@ -189,11 +198,12 @@ func (c *Collector) scrape(ctx context.Context, h domain.Host, w *watch) error {
 	}
 	if up == 1 {
 		own("novacron_host_scrape_duration_seconds", c.clock().Sub(began).Seconds())
-		own("novacron_host_scrape_samples", float64(len(told)+3))
+		own("novacron_host_scrape_samples", float64(len(told)+5))
 		own("novacron_host_cpus", float64(h.Facts.CPUs))
 	}
 	own("novacron_host_up", up)
 	own("novacron_host_scrapes_missed_total", float64(w.missed))
+	own("novacron_host_scrapes_late_total", float64(w.late.Load()))
 	pools := began.Sub(w.pools) >= c.opt.Pools
 	if pools {
 		w.pools = began
@@ -220,12 +230,12 @@ func (c *Collector) scrape(ctx context.Context, h domain.Host, w *watch) error {
 	return c.store.Append(ctx, began, w.samples(h, vms, told, pools))
 }
 
-func (c *Collector) ask(ctx context.Context, id string) ([]domain.Reading, error) {
-	host, err := c.fleet.Host(id)
+func (c *Collector) ask(ctx context.Context, h domain.Host) ([]domain.Reading, error) {
+	host, err := c.fleet.Host(h.ID)
 	if err != nil {
 		return nil, err
 	}
-	asking, cancel := context.WithTimeout(ctx, c.opt.Interval)
+	asking, cancel := context.WithTimeout(ctx, c.every(h))
 	defer cancel()
 	return host.Readings(asking)
 }

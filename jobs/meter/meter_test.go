@@ -161,3 +161,63 @@ func TestRunScrapesEveryHost(t *testing.T) {
 		return err == nil && strings.Contains(string(b), `"2"]`)
 	})
 }
+
+// What a guest's agent tells becomes series, and a file system that it does not tell any more has ended.
+func TestGuestsTell(t *testing.T) {
+	w := newWorld(t)
+	w.Host(t, "a", hvtest.FakeOptions{})
+	vm := w.Make(t, fleettest.Spec("web"), true)
+	g := meter.NewGuests(w.DB, w.store, w.now)
+	facts := domain.GuestFacts{Load: []float64{0.5, 0.25, 0.125}, Clock: w.now(), Skew: -90 * time.Second,
+		FileSystems: []domain.GuestFileSystem{{Mount: "/", TotalBytes: 1000, UsedBytes: 400}, {Mount: "/data", TotalBytes: 10, UsedBytes: 9}, {Mount: "/data", TotalBytes: 10, UsedBytes: 9}, {Mount: "/dev"}}}
+	tell := func() {
+		t.Helper()
+		w.add(time.Minute)
+		if err := g.Tell(t.Context(), vm, facts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell()
+	if got := w.ask(t, `novacron_vm_filesystem_used_bytes{mountpoint="/data"} / novacron_vm_filesystem_size_bytes`); !strings.Contains(got, `"0.9"`) || !strings.Contains(got, `"vm_id":"`+vm.ID+`"`) || !strings.Contains(got, `"host":"a"`) {
+		t.Error(got)
+	}
+	if got := w.ask(t, `novacron_vm_load{minutes="15"} * 8 + on(vm_id) novacron_vm_clock_skew_seconds`); !strings.Contains(got, `"-89"`) {
+		t.Error(got)
+	}
+	facts.FileSystems = facts.FileSystems[:1]
+	tell()
+	if got := w.ask(t, `count(novacron_vm_filesystem_size_bytes)`); !strings.Contains(got, `"1"]`) {
+		t.Error(got)
+	}
+}
+
+// A host has a pace of its own, and what came too late for it is counted.
+func TestAHostsOwnPace(t *testing.T) {
+	w := newWorld(t)
+	_, h := w.Host(t, "a", hvtest.FakeOptions{})
+	w.Host(t, "b", hvtest.FakeOptions{})
+	second := time.Second
+	if _, err := w.Fleet.EditHost(t.Context(), fleettest.Actor, h.ID, 0, fleet.HostEdit{Scrape: &second}); err != nil {
+		t.Fatal(err)
+	}
+	long := 3 * time.Minute
+	if _, err := w.Fleet.EditHost(t.Context(), fleettest.Actor, h.ID, 0, fleet.HostEdit{Scrape: &long}); !domain.Is(err, domain.Invalid) {
+		t.Errorf("%v", err)
+	}
+	c := meter.New(w.DB, w.store, w.Pool, slog.New(slog.NewTextHandler(t.Output(), nil)), time.Now, meter.Options{Interval: time.Minute, Tick: 5 * time.Millisecond})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := c.Run(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(wg.Wait)
+	w.Until(t, "three samples of the host that is measured each second", func() bool {
+		res, err := w.store.Query(t.Context(), series.View{All: true}, `count_over_time(novacron_host_up{host="a"}[5m]) >= 3 and on(host) novacron_host_scrapes_late_total >= 0`, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(res.Value)
+		return err == nil && strings.Contains(string(b), `"host":"a"`)
+	})
+}

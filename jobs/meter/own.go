@@ -49,6 +49,11 @@ func (c *Collector) ownFigures(ctx context.Context, now time.Time) error {
 			delete(c.own, key)
 		}
 	}
+	if c.opt.Remote != nil {
+		for metric, v := range c.opt.Remote() {
+			batch = append(batch, series.Sample{Labels: series.Of(metric), Value: v})
+		}
+	}
 	if c.opt.Expiry != nil {
 		if at, ok := c.opt.Expiry(); ok {
 			batch = append(batch, series.Sample{Labels: series.Of("novacron_certificate_expiry_timestamp_seconds"), Value: float64(at.Unix())})

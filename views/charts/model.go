@@ -36,11 +36,12 @@ type Set struct {
 
 // Drawn is a chart with its numbers.
 type Drawn struct {
-	Chart domain.Chart
-	Times []int64 // seconds since 1970
-	Lines []Line
-	More  int // lines that were left out
-	Wrong string
+	Chart  domain.Chart
+	Times  []int64 // seconds since 1970
+	Lines  []Line
+	More   int // lines that were left out
+	Wrong  string
+	ByHour bool // it is of what is kept by the hour
 }
 
 // Line is one series: a value for each time, NaN where there is none.

@@ -2,7 +2,9 @@ package charts
 
 import (
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"novacron/domain"
 	"novacron/views/live"
@@ -175,4 +177,42 @@ func tryIt(m domain.Metric) string {
 		return "rate(" + m.Name + "[$__rate_interval])"
 	}
 	return m.Name
+}
+
+// Kept is what is kept of what was measured.
+type Kept struct {
+	Full      bool // the person sees the whole estate
+	Bytes     int64
+	Series    uint64
+	From      time.Time
+	Keep      time.Duration
+	Most      int64
+	FullSince time.Time // the disk is full; zero: it is not
+	Rolled    domain.RolledUsage
+}
+
+func (m Kept) samples() string {
+	return domain.FormatBytes(m.Bytes) + " of " + ui.Plural(int(m.Series), "series", "series") + " in memory"
+}
+
+func (m Kept) limits() string {
+	return days(m.Keep) + " or " + domain.FormatBytes(m.Most) + ", the oldest go first"
+}
+
+func (m Kept) hours() string {
+	if m.Rolled.From.IsZero() {
+		return "none yet"
+	}
+	return "about " + domain.FormatBytes(m.Rolled.Bytes()) + " of " + ui.Plural(m.Rolled.Series, "series", "series") + " since " + m.Rolled.From.Format("2 January 2006")
+}
+
+func days(d time.Duration) string {
+	if d >= 48*time.Hour {
+		return ui.Plural(int(d/(24*time.Hour)), "day", "days")
+	}
+	return d.String()
+}
+
+func rolled(metric string) bool {
+	return slices.ContainsFunc(domain.RolledMetrics, func(r domain.Rolled) bool { return r.Metric == metric })
 }

@@ -4,7 +4,9 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"novacron/domain"
 	"novacron/views/ui"
@@ -15,21 +17,21 @@ type Form struct {
 	Name, URI, Labels, Notes                          string
 	CACert, ClientCert, ClientKey, SSHKey, KnownHosts string
 	Key                                               string
-	Version, Accel                                    string
+	Version, Accel, Scrape                            string
 }
 
 // Decode reads the form back.
 func Decode(v url.Values) Form {
 	get := func(k string) string { return strings.TrimSpace(v.Get(k)) }
 	return Form{
-		Name: get("name"), URI: get("uri"), Labels: get("labels"), Notes: v.Get("notes"), Key: get("key"), Version: get("version"), Accel: get("accel"),
+		Name: get("name"), URI: get("uri"), Labels: get("labels"), Notes: v.Get("notes"), Key: get("key"), Version: get("version"), Accel: get("accel"), Scrape: get("scrape_interval_seconds"),
 		CACert: get("ca_cert"), ClientCert: get("client_cert"), ClientKey: get("client_key"), SSHKey: get("ssh_key"), KnownHosts: get("known_hosts"),
 	}
 }
 
 // Filled is the edit form of a host as it is.
 func Filled(h domain.Host) Form {
-	return Form{Name: h.Name, URI: h.URI, Labels: labelText(h.Labels), Notes: h.Notes, Accel: string(h.Accel)}
+	return Form{Name: h.Name, URI: h.URI, Labels: labelText(h.Labels), Notes: h.Notes, Accel: string(h.Accel), Scrape: strconv.Itoa(int(h.Scrape / time.Second))}
 }
 
 // Credentials gives the credentials part. Keys end with a line break, which parsers of PEM and OpenSSH files want.
@@ -66,6 +68,32 @@ func (f Form) AccelEdit() *domain.Accel {
 	}
 	a := domain.Accel(f.Accel)
 	return &a
+}
+
+// ScrapeEdit gives how often the host is to be measured; nil when the form had none.
+func (f Form) ScrapeEdit() (*time.Duration, error) {
+	if f.Scrape == "" {
+		return nil, nil
+	}
+	n, err := strconv.Atoi(f.Scrape)
+	if err != nil {
+		return nil, domain.InvalidField("scrape_interval_seconds", "“"+f.Scrape+"” is not a number of seconds.", "one of the list")
+	}
+	return new(time.Duration(n) * time.Second), nil
+}
+
+// scrapeOptions are the paces that are offered, with the one that is set by other means.
+func scrapeOptions(now string) []ui.Option {
+	out := []ui.Option{{Value: "0", Label: "As all hosts"}}
+	seen := now == "" || now == "0"
+	for _, n := range []string{"5", "10", "15", "30", "60"} {
+		out = append(out, ui.Option{Value: n, Label: "Every " + n + " seconds"})
+		seen = seen || n == now
+	}
+	if !seen {
+		out = append(out, ui.Option{Value: now, Label: "Every " + now + " seconds"})
+	}
+	return out
 }
 
 func accelOptions(f domain.HostFacts) []ui.Option {

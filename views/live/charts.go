@@ -16,8 +16,8 @@ const (
 	PatDashboardAct = "/dashboards/:id/:action" // GET edit: form, delete: dialog; POST delete
 	OnCharts        = "charts"                  // what the stream is told of a page that has charts only
 	Estate          = "estate"
-	CompareAction   = "compare" // of VMBulk: puts the selection side by side
-	CompareMost     = 20        // VMs that are put side by side
+	CompareAction   = "compare"      // of VMBulk: puts the selection side by side
+	CompareMost     = 20             // VMs that are put side by side
 	ChartPoints     = "chart-points" // the element whose value is what was measured last
 	DashboardForm   = "dashboard"
 )
