@@ -181,3 +181,28 @@ func TestDashboardPages(t *testing.T) {
 		t.Errorf("it is there still: %d", got.StatusCode)
 	}
 }
+
+// A time whose samples are gone is drawn from what is kept by the hour, and the page of metrics says what that is.
+func TestChartsOfLongAgo(t *testing.T) {
+	w := newWorld(t)
+	w.series.UseLong(w.db)
+	b := w.admin()
+	host, vms := w.estate("h1", 1)
+	w.measure(vms[0], host)
+	b.get(live.MetricList).want(t, 200, "What is kept", "none yet", "15 days or 20 GiB")
+	first := time.Now().UTC().Add(-60 * 24 * time.Hour).Truncate(time.Hour)
+	for i := range 48 {
+		hour := first.Add(time.Duration(i) * time.Hour)
+		err := w.db.RollUp(t.Context(), hour, []domain.RolledSeries{{
+			Metric: "novacron_vm_memory_resident_bytes", Of: vms[0].ID, Labels: map[string]string{"vm": vms[0].Name, "vm_id": vms[0].ID, "host": host.Name},
+			Hours: map[time.Time]domain.RolledHour{hour: {Min: 1 << 30, Mean: 2 << 30, Max: 5 << 30, P95: 4 << 30, Count: 360}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := live.VMTab(vms[0].ID, live.MonitorTab) + "?from=" + first.Format("2006-01-02T15:04") + "&to=" + first.Add(40*time.Hour).Format("2006-01-02T15:04")
+	b.get(at).want(t, 200, "by the hour", "on the host 95 %", "4 GiB", "5 GiB")
+	b.get(live.VMTab(vms[0].ID, live.MonitorTab)).want(t, 200, "balloon leaves")
+	b.get(live.MetricList).want(t, 200, "of 1 series since", "Kept by the hour.")
+}

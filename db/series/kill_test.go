@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -56,9 +55,8 @@ func TestKilledWhileItCompacts(t *testing.T) {
 	kept := map[int64]bool{}
 	during := 0
 	for round := range 10 {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledWhileItCompacts$")
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledWhileItCompacts$")
 		cmd.Env = append(os.Environ(), killedIn+"="+dir, killedIn+"_FROM="+strconv.FormatInt(at.UnixMilli(), 10))
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
 		if err != nil {

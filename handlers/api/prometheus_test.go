@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -78,24 +77,75 @@ func TestPromtoolTakesOurRules(t *testing.T) {
 	}
 }
 
+// prometheus runs one until the test ends, and gives its address. Somebody else may take a port that was free: then it tries another one.
+func prometheus(t *testing.T, dir string, config func(at string) string) string {
+	t.Helper()
+	said := filepath.Join(dir, "log")
+	for range 5 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := l.Addr().String()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, "prometheus.yml")
+		if err := os.WriteFile(file, []byte(config(at)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := os.Create(said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), tool(t, "prometheus"), "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+at)
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_ = cmd.Wait() // it is killed when the test ends
+			out.Close()
+		}()
+		t.Cleanup(func() { <-ended })
+		for up := false; !up; {
+			resp, err := http.Get("http://" + at + "/-/ready")
+			if err == nil {
+				up = resp.StatusCode == http.StatusOK
+				resp.Body.Close()
+			}
+			select {
+			case <-ended:
+				up = true
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+		select {
+		case <-ended:
+		default:
+			return at
+		}
+	}
+	text, err := os.ReadFile(said)
+	t.Fatalf("prometheus does not run (%v):\n%s", err, text)
+	return ""
+}
+
 // Debian's Prometheus scrapes /metrics with a token, gives on what it has by federation, asks our query API by promtool, and writes what it measures itself to us.
 func TestARealPrometheus(t *testing.T) {
 	w := newWorld(t)
 	w.hostNamed(t, "host_1", "b1")
 	w.measured(t)
 	dir := t.TempDir()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().String()
-	l.Close()
 	ours, err := url.Parse(w.url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := fmt.Sprintf(`
-global: {scrape_interval: 1s, scrape_timeout: 1s, external_labels: {host: b1}}
+	config := func(at string) string {
+		return fmt.Sprintf(`
+global: {scrape_interval: 2s, scrape_timeout: 2s, external_labels: {host: b1}}
 scrape_configs:
 - job_name: novacron
   honor_labels: true
@@ -111,31 +161,8 @@ remote_write:
   queue_config: {batch_send_deadline: 1s}
   write_relabel_configs: [{source_labels: [job, __name__], regex: self;(up|prometheus_build_info), action: keep}]
 `, w.viewer, ours.Host, at, w.url, w.admin)
-	file := filepath.Join(dir, "prometheus.yml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
 	}
-	said, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer said.Close()
-	cmd := exec.Command(tool(t, "prometheus"), "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+at, "--storage.tsdb.no-lockfile", "--web.enable-lifecycle")
-	cmd.Stdout, cmd.Stderr = said, said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cmd.Process.Kill(); err != nil {
-			t.Error(err)
-		}
-		_ = cmd.Wait() // it was killed
-		if t.Failed() {
-			text, err := os.ReadFile(said.Name())
-			t.Logf("prometheus said (%v):\n%s", err, text)
-		}
-	})
+	at := prometheus(t, dir, config)
 	theirs := func(path string) string {
 		resp, err := http.Get("http://" + at + path)
 		if err != nil {
