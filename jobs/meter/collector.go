@@ -43,6 +43,7 @@ type Collector struct {
 	listed time.Time         // when the hosts were listed
 	known  []domain.Host
 
+	full  atomic.Bool // the disk is, and it was said
 	names names
 	own   map[string]series.Labels // of the server's own figures by kind or receiver, as they were told last
 }
@@ -92,7 +93,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	for {
 		due, err := c.due(ctx)
 		if err != nil && ctx.Err() == nil {
-			c.log.Error("the hosts to measure could not be listed", "error", err)
+			c.complain("the hosts to measure could not be listed", err)
 		}
 		for _, h := range due {
 			w := c.hosts[h.ID]
@@ -108,8 +109,11 @@ func (c *Collector) Run(ctx context.Context) error {
 				case <-ctx.Done():
 					return
 				}
-				if err := c.scrape(ctx, h, w); err != nil && ctx.Err() == nil {
-					c.log.Error("what a host told could not be kept", "host", h.Name, "error", err)
+				switch err := c.scrape(ctx, h, w); {
+				case err == nil:
+					c.full.Store(false)
+				case ctx.Err() == nil:
+					c.complain("what a host told could not be kept", err, "host", h.Name)
 				}
 			})
 		}
@@ -119,6 +123,14 @@ func (c *Collector) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// complain logs what went wrong; that the disk is full once, until something is kept again.
+func (c *Collector) complain(text string, err error, more ...any) {
+	if domain.Is(err, domain.Exhausted) && c.full.Swap(true) {
+		return
+	}
+	c.log.Error(text, append(more, "error", err)...)
 }
 
 // due lists the hosts whose time has come, and sets their next.
