@@ -109,7 +109,7 @@ func (s *server) drawnChart(ctx context.Context, v series.View, c domain.Chart, 
 // gone reports whether a time begins before the oldest sample and what is kept by the hour goes further back, so that it is to be shown.
 func (s *server) gone(ctx context.Context, span domain.Span) (bool, error) {
 	from := s.Series.Usage().From
-	if from.IsZero() || !span.Start.Before(from) {
+	if from.IsZero() || !span.Start.Before(from) || span.End.After(from) && span.End.Sub(span.Start) < 24*time.Hour { // a few hours have a few points only
 		return false, nil
 	}
 	u, err := s.DB.RolledUsage(ctx)
