@@ -52,7 +52,7 @@ func sampleSet(path string, of []domain.Chart) charts.Set {
 
 func sampleEstate() charts.Estate {
 	u, _ := url.Parse("/?range=1h")
-	e := charts.Estate{At: u, Now: now, Hosts: true, MayJobs: true, States: overview().VMs, Changed: sampleEvents(), Jobs: sampleJobs()[:2],
+	e := charts.Estate{At: u, Now: now, Hosts: true, MayJobs: true, MayWatch: true, Fires: 3, Firing: []domain.Alert{sampleAlert()}, States: overview().VMs, Changed: sampleEvents(), Jobs: sampleJobs()[:2],
 		Capacity: []charts.Capacity{{Label: "CPU", Used: 157, Allocated: 412, Total: 384, Known: true, Unit: "CPUs", URL: "/hosts"}, {Label: "Memory", Used: 1.1e12, Allocated: 1.5e12, Total: 2.2e12, Known: true, Unit: "bytes", URL: "/hosts"},
 			{Label: "Storage", Used: 26e12, Allocated: 39e12, Total: 46e12, Known: true, Unit: "bytes", URL: "/storage"}}}
 	for h, name := range []string{"hv-ams-01", "hv-ams-02", "hv-fra-01", "hv-fra-02"} {
