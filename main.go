@@ -42,6 +42,7 @@ import (
 	"novacron/domain/compliance"
 	"novacron/handlers"
 	"novacron/handlers/cert"
+	"novacron/handlers/cli"
 	"novacron/hv/libvirt"
 	"novacron/hv/pool"
 	"novacron/jobs"
@@ -74,8 +75,7 @@ func main() {
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
 	root := commands()
 	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "novacron: "+explain(err))
-		os.Exit(1)
+		os.Exit(cli.Report(os.Stderr, err))
 	}
 }
 
@@ -625,12 +625,12 @@ Start it with "novacron serve" and open the address that it prints.`,
 		return domain.Errorf(domain.Invalid, "%s", err.Error()).WithFix("See %s --help.", cmd.CommandPath())
 	})
 	root.SetVersionTemplate("novacron {{.Version}}\n")
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(offline.Commands(openOffline, dataFlags)...)
 	root.AddCommand(serveCommand(), secretsCommand(), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "novacron "+buildVersion()) },
 	})
+	cli.Add(root, cli.System(buildVersion()))
 	return root
 }
 
