@@ -49,12 +49,12 @@ func (c CloudInit) Empty() bool {
 }
 
 var (
-	hostnameRE = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
-	userRE     = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,30}[$]?$`)
-	packageRE  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+._:~=/@-]{0,127}$`)
-	hashRE     = regexp.MustCompile(`^\$[0-9a-z]{1,5}\$[A-Za-z0-9./$=,]{8,500}$`)
+	hostnameRE = lazily(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
+	userRE     = lazily(`^[a-z_][a-z0-9_-]{0,30}[$]?$`)
+	packageRE  = lazily(`^[A-Za-z0-9][A-Za-z0-9+._:~=/@-]{0,127}$`)
+	hashRE     = lazily(`^\$[0-9a-z]{1,5}\$[A-Za-z0-9./$=,]{8,500}$`)
 	timezoneRE = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$`)
-	cardNameRE = regexp.MustCompile(`^[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,30}$`)
+	cardNameRE = lazily(`^[A-Za-z0-9*?][A-Za-z0-9._*?-]{0,30}$`)
 	keyTypeRE  = regexp.MustCompile(`^(ssh-(rsa|ed25519|dss)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)$`)
 )
 

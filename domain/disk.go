@@ -2,7 +2,6 @@ package domain
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -67,7 +66,7 @@ func (t DiskTune) validate(p *Problems, at string) {
 // maxIOThread is the highest number of an I/O thread that is made for the asking.
 const maxIOThread = 64
 
-var serialRE = regexp.MustCompile(`^[A-Za-z0-9 _.+-]{1,36}$`)
+var serialRE = lazily(`^[A-Za-z0-9 _.+-]{1,36}$`)
 
 // options validates what a disk has besides what it shows.
 func (d Disk) options(p *Problems, at string) {

@@ -136,8 +136,8 @@ var (
 	cpuSetRE  = regexp.MustCompile(`^\^?\d{1,4}(-\d{1,4})?(,\^?\d{1,4}(-\d{1,4})?)*$`)
 	pciRE     = regexp.MustCompile(`^[0-9a-f]{4}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$`)
 	usbRE     = regexp.MustCompile(`^(\d{1,3}:\d{1,3}|[0-9a-f]{4}:[0-9a-f]{4})$`)
-	nodeDevRE = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,200}$`)
-	fsTagRE   = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,36}$`)
+	nodeDevRE = lazily(`^[A-Za-z0-9_.:-]{1,200}$`)
+	fsTagRE   = lazily(`^[A-Za-z0-9_.:-]{1,36}$`)
 )
 
 // NormalPCI writes a PCI address in full: "3:0.0" means "0000:03:00.0".

@@ -2,7 +2,6 @@ package domain
 
 import (
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -117,8 +116,8 @@ type HostCredentials struct {
 }
 
 var (
-	hostNameRE = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
-	labelKeyRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$`)
+	hostNameRE = lazily(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+	labelKeyRE = lazily(`^[a-z0-9]([a-z0-9._/-]{0,61}[a-z0-9])?$`)
 )
 
 // Transports that a host URI may name; "" is the local unix socket.

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -198,9 +197,9 @@ type BaseDisk struct {
 }
 
 var (
-	imageNameRE    = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$`)
-	imageVersionRE = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._+-]{0,61}[A-Za-z0-9])?$`)
-	archRE         = regexp.MustCompile(`^[a-z0-9_]{2,20}$`)
+	imageNameRE    = lazily(`^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$`)
+	imageVersionRE = lazily(`^[A-Za-z0-9]([A-Za-z0-9._+-]{0,61}[A-Za-z0-9])?$`)
+	archRE         = lazily(`^[a-z0-9_]{2,20}$`)
 )
 
 // CheckImageName validates the name of an image or template.

@@ -9,10 +9,10 @@ import (
 )
 
 var (
-	netNameRE  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$`)
+	netNameRE  = lazily(`^[A-Za-z0-9][A-Za-z0-9._-]{0,49}$`)
 	ifNameRE   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
-	dnsNameRE  = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
-	serviceRE  = regexp.MustCompile(`^[A-Za-z0-9-]{1,15}$`)
+	dnsNameRE  = lazily(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*$`)
+	serviceRE  = lazily(`^[A-Za-z0-9-]{1,15}$`)
 	maxStatics = 1024
 )
 

@@ -78,10 +78,10 @@ func PoolHoldsVolumes(kind string) bool {
 }
 
 var (
-	poolNameRE = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._+-]{0,62}[A-Za-z0-9_])?$`)
+	poolNameRE = lazily(`^[A-Za-z0-9_]([A-Za-z0-9._+-]{0,62}[A-Za-z0-9_])?$`)
 	iqnRE      = regexp.MustCompile(`^iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-zA-Z0-9.-]+(:[^\s,]+)?$`)
-	hostRE     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?$`)
-	vgRE       = regexp.MustCompile(`^[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}$`)
+	hostRE     = lazily(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?$`)
+	vgRE       = lazily(`^[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}$`)
 	zfsRE      = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.:-]*(/[A-Za-z0-9_.:-]+)*$`)
 	shareRE    = regexp.MustCompile(`^/?[A-Za-z0-9_.+\\'<>/%$-]+$`)
 )

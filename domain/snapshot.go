@@ -3,7 +3,6 @@ package domain
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -71,7 +70,7 @@ type SnapshotSpec struct {
 	Quiesce bool         `json:"quiesce"`
 }
 
-var snapshotNameRE = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._ +@:-]{0,61}[A-Za-z0-9_])?$`)
+var snapshotNameRE = lazily(`^[A-Za-z0-9_]([A-Za-z0-9._ +@:-]{0,61}[A-Za-z0-9_])?$`)
 
 const maxSnapshotNotes = 16 << 10
 

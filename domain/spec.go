@@ -3,7 +3,6 @@ package domain
 import (
 	"fmt"
 	"net"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -116,10 +115,10 @@ type NIC struct {
 }
 
 var (
-	vmNameRE  = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._ +@:-]{0,61}[A-Za-z0-9_])?$`)
-	machineRE = regexp.MustCompile(`^[A-Za-z0-9._+-]{1,64}$`)
-	wordRE    = regexp.MustCompile(`^[A-Za-z0-9._+-]{1,64}$`)
-	tagRE     = regexp.MustCompile(`^[\pL\pN][\pL\pN._:/-]{0,62}$`)
+	vmNameRE  = lazily(`^[A-Za-z0-9_]([A-Za-z0-9._ +@:-]{0,61}[A-Za-z0-9_])?$`)
+	machineRE = lazily(`^[A-Za-z0-9._+-]{1,64}$`)
+	wordRE    = lazily(`^[A-Za-z0-9._+-]{1,64}$`)
+	tagRE     = lazily(`^[\pL\pN][\pL\pN._:/-]{0,62}$`)
 )
 
 const (

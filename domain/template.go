@@ -83,7 +83,7 @@ type VMTemplate struct {
 	Pinned     bool // roll-outs leave it out
 }
 
-var paramRE = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
+var paramRE = lazily(`^[a-z][a-z0-9_]{0,31}$`)
 
 // Validate checks a version before it is written.
 func (v TemplateVersion) Validate() error {

@@ -127,7 +127,7 @@ func (q Quota) Admit(tenant string, used, more Usage) error {
 	return e
 }
 
-var slugRE = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`)
+var slugRE = lazily(`^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$`)
 
 // Slug reports whether s can be an id that people write: of a tenant or a role.
 func Slug(s string) bool { return slugRE.MatchString(s) }

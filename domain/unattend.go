@@ -19,7 +19,7 @@ type Unattend struct {
 }
 
 var (
-	computerRE   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,13}[A-Za-z0-9])?$`)
+	computerRE   = lazily(`^[A-Za-z0-9]([A-Za-z0-9-]{0,13}[A-Za-z0-9])?$`)
 	productKeyRE = regexp.MustCompile(`^[A-Z0-9]{5}(-[A-Z0-9]{5}){4}$`)
 	localeRE     = regexp.MustCompile(`^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$`)
 	driverRE     = regexp.MustCompile(`^[A-Za-z0-9._-]+([\\/][A-Za-z0-9._-]+)*$`)

@@ -1,7 +1,6 @@
 package domain
 
 import (
-	"regexp"
 	"strings"
 )
 
@@ -30,7 +29,7 @@ func CheckVolumeName(p *Problems, field, name string) {
 	}
 }
 
-var volumeNameRE = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$`)
+var volumeNameRE = lazily(`^[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}$`)
 
 // CheckVolumeFormat validates the format of a new volume for a kind of pool.
 func CheckVolumeFormat(p *Problems, field, format, poolType string) {
