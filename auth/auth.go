@@ -51,6 +51,10 @@ type Auth struct {
 	local    bool
 	server   compliance.Server
 	mail     mailer
+
+	devices     terminals
+	deviceAsks  *limiter // by address
+	deviceTries *limiter // by who types codes
 }
 
 // New makes an Auth on a database.
@@ -66,6 +70,10 @@ func New(d *db.DB, log *slog.Logger, clock func() time.Time, opt Options) *Auth 
 		hasher:   newHasher(opt.CheapHashing),
 		accounts: newLimiter(clock, 5, time.Minute),
 		addrs:    newLimiter(clock, 20, 15*time.Minute),
+
+		deviceAsks:  newLimiter(clock, 20, 5*time.Minute),
+		deviceTries: newLimiter(clock, 10, 5*time.Minute),
+
 		sessions: newSessions(d.Sessions(), clock, opt),
 		touched:  newTouches(),
 		newest:   newTouches(),

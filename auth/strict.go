@@ -150,6 +150,9 @@ var destroys = []string{"delete", "remove", "wipe", "revert", "rollback", "fence
 // Dangerous reports whether a request is one that asks again who it is: it deletes, restores over something or changes rights. route is the path as the
 // table writes it and action what a path's or form's field “action” says.
 func Dangerous(method, route string, p access.Permission, action string) bool {
+	if method == http.MethodPost && route == DeviceRoute && action == DeviceApprove {
+		return true // a terminal gets all rights of the person, for months
+	}
 	if method == http.MethodGet || method == http.MethodHead || p == access.Public || p == access.AccountSelf {
 		return false
 	}

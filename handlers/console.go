@@ -125,6 +125,26 @@ func (s *server) consoleSocket(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return s.carryConsole(c, tk, func() bool {
+		sub, err := s.Auth.SessionAlive(r)
+		return err == nil && sub.Known() && sub.Can(access.VMConsole)
+	})
+}
+
+// apiConsole is the same for a program that shows a token instead of a ticket.
+func (s *server) apiConsole(c echo.Context, vmID, kind string, alive func() bool) error {
+	vm, err := s.DB.VM(c.Request().Context(), vmID)
+	if err != nil {
+		return err
+	}
+	if err := consoleOpen(vm, kind); err != nil {
+		return err
+	}
+	return s.carryConsole(c, ticket{vmID: vm.ID, kind: kind}, alive)
+}
+
+func (s *server) carryConsole(c echo.Context, tk ticket, alive func() bool) error {
+	r := c.Request()
 	ctx, cancel := s.streamContext(c)
 	defer cancel()
 	ws, err := websocket.Accept(c.Response(), r, &websocket.AcceptOptions{Subprotocols: []string{"binary"}, CompressionMode: websocket.CompressionDisabled})
@@ -142,10 +162,7 @@ func (s *server) consoleSocket(c echo.Context) error {
 		_ = ws.Close(websocket.StatusTryAgainLater, closingWords(e.Msg))
 		return nil
 	}
-	p := &proxy{ws: ws, stream: stream, every: consolePing, alive: func() bool {
-		sub, err := s.Auth.SessionAlive(r)
-		return err == nil && sub.Known() && sub.Can(access.VMConsole)
-	}}
+	p := &proxy{ws: ws, stream: stream, every: consolePing, alive: alive}
 	p.run(ctx)
 	return nil
 }
@@ -298,11 +315,7 @@ func (s *server) screenshot(c echo.Context) error {
 	if err := vm.State.Can(domain.ActConsole); err != nil {
 		return err
 	}
-	pic, _, err := s.shots.m.Get(ctx, vm.ID, 1, shotFresh, func(ctx context.Context) (shot, error) {
-		png, err := s.Console.Screenshot(ctx, vm.ID)
-		sum := sha256.Sum256(png)
-		return shot{png, `"` + hex.EncodeToString(sum[:8]) + `"`}, err
-	})
+	pic, err := s.shoot(ctx, vm.ID)
 	if err != nil {
 		return err
 	}
@@ -314,4 +327,22 @@ func (s *server) screenshot(c echo.Context) error {
 		return c.NoContent(http.StatusNotModified)
 	}
 	return c.Blob(http.StatusOK, "image/png", pic.png)
+}
+
+// shoot takes a picture, or the one that was taken just now.
+func (s *server) shoot(ctx context.Context, vmID string) (shot, error) {
+	pic, _, err := s.shots.m.Get(ctx, vmID, 1, shotFresh, func(ctx context.Context) (shot, error) {
+		png, err := s.Console.Screenshot(ctx, vmID)
+		sum := sha256.Sum256(png)
+		return shot{png, `"` + hex.EncodeToString(sum[:8]) + `"`}, err
+	})
+	return pic, err
+}
+
+// apiScreenshot is the same for the API.
+func (s *server) apiScreenshot(ctx context.Context, vmID string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, shotTimeout)
+	defer cancel()
+	pic, err := s.shoot(ctx, vmID)
+	return pic.png, err
 }

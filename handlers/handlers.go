@@ -103,7 +103,8 @@ func build(d Deps) (*server, *echo.Echo) {
 	for _, r := range s.routes {
 		e.Add(r.method, r.path, s.guard(r))
 	}
-	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing, Series: d.Series, Alerts: d.Alerts})
+	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing, Series: d.Series, Alerts: d.Alerts,
+		Console: s.apiConsole, Screenshot: s.apiScreenshot})
 	for _, op := range s.apiOps {
 		if op.Packs {
 			s.lists[op.Path] = true

@@ -129,7 +129,7 @@ func logPath(p string) string {
 
 // streams are the paths whose answer lasts.
 func streams(p string) bool {
-	return p == live.Live || strings.HasPrefix(p, "/ws/") || p == "/api/v1/events"
+	return p == live.Live || strings.HasPrefix(p, "/ws/") || p == "/api/v1/events" || strings.HasPrefix(p, "/api/v1/vms/") && strings.Contains(p, "/console/")
 }
 
 // packsItself leaves alone what packs itself (pages, static files, lists of the API) and what is not to be packed: only the API's other answers are.

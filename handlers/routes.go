@@ -335,6 +335,8 @@ func (s *server) table() []route {
 		{post, live.PatMFARemove, access.AccountSelf, s.mfaRemove},
 		{post, live.PatSessEnd, access.AccountSelf, s.sessionEnd},
 		{post, live.SessEndAll, access.AccountSelf, s.sessionsEnd},
+		{get, live.Device, access.AccountSelf, s.deviceSignIn},
+		{post, live.Device, access.AccountSelf, s.deviceDecide},
 		{post, live.Tokens, access.TokenManage, s.tokenCreate},
 		{post, live.PatTokenRevoke, access.TokenManage, s.tokenRevoke},
 	}

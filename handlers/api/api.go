@@ -45,6 +45,10 @@ type Deps struct {
 	Series *series.Store
 	// Alerts is where rules, silences and receivers are changed.
 	Alerts *alerts.Desk
+	// Console carries a console's bytes over a websocket that the request opens, while alive says so; Screenshot is a still picture of a screen.
+	// Without them there are no consoles.
+	Console    func(c echo.Context, vmID, kind string, alive func() bool) error
+	Screenshot func(ctx context.Context, vmID string) (png []byte, err error)
 }
 
 // Operation is one route with what is needed to use it.
@@ -120,6 +124,8 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.storage()
 	s.people()
 	s.signIns()
+	s.terminals()
+	s.consoles()
 	s.rights()
 	s.folders()
 	s.audit()

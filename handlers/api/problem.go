@@ -256,6 +256,12 @@ func sentence(s string) string {
 
 // fail logs what is our fault and makes the answer.
 func (s *server) fail(ctx context.Context, op string, err error) error {
+	if _, ready := err.(*DeviceProblem); ready {
+		return err
+	}
+	if _, ready := err.(huma.HeadersError); ready {
+		return err
+	}
 	p := ProblemOf(err)
 	if p.Status == http.StatusInternalServerError && ctx.Err() == nil {
 		detail := err.Error()

@@ -87,7 +87,7 @@ func TestOpenAPIListsEveryOperation(t *testing.T) {
 			if !access.Valid(o.Permission) {
 				t.Errorf("%s %s names the permission %q, which does not exist", o.Method, o.Path, o.Permission)
 			}
-			if o.Permission != access.Public {
+			if o.Permission != access.Public || strings.HasPrefix(o.Path, "/api/v1/") {
 				mounted = append(mounted, o.Method+" "+o.Path+" "+string(o.Permission))
 			}
 		}

@@ -3,10 +3,13 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,9 +104,14 @@ func named(field string) *resource {
 	return nil
 }
 
+var saysID = regexp.MustCompile(`\bids?\b`)
+
 // byID are the fields that the API takes ids in, and no names.
 func byID(f client.Field) bool {
-	return f.Name != "tenant" && f.Name != "folder" && f.Name != "role" && strings.Contains(f.Doc, "id") && !strings.Contains(f.Doc, "name")
+	if f.Name == "host" || f.Name == "vm" || f.Name == "host_id" || f.Name == "vm_id" {
+		return true
+	}
+	return f.Name != "folder" && f.Name != "role" && saysID.MatchString(f.Doc) && !strings.Contains(f.Doc, "name")
 }
 
 // value reads what was written for a field as what the API wants.
@@ -143,7 +151,11 @@ func (r *run) value(f client.Field, kind, text string) (any, error) {
 		return free(text), nil
 	}
 	if res := named(f.Name); kind == client.Text && res != nil && byID(f) && text != "any" && text != "" && !res.isID(text) {
-		return r.id(res, text, nil)
+		id, err := r.id(res, text, nil)
+		if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusForbidden { // who may not list them may know an id
+			return text, nil
+		}
+		return id, err
 	}
 	return text, nil
 }

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bufio"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -140,6 +142,9 @@ func (a *app) changeCommand(res *resource, op *client.Operation, v verb) *cobra.
 	if op.Job() {
 		waitFlag(cmd)
 	}
+	if op.Method == http.MethodDelete {
+		cmd.Flags().BoolP("yes", "y", false, "do not ask at a terminal whether that is meant")
+	}
 	cmd.RunE = a.with(func(r *run, args []string) error {
 		form, err := r.form(asTable, asJSON, asYAML, asName)
 		if err != nil {
@@ -148,6 +153,9 @@ func (a *app) changeCommand(res *resource, op *client.Operation, v verb) *cobra.
 		wait, err := r.waits()
 		if err != nil {
 			return err
+		}
+		if v.op == "exec-in-guest" && !cmd.Flags().Changed("wait") {
+			wait.on = true // its output is what it is for
 		}
 		return r.change(res, op, v, args, form, wait)
 	})
@@ -206,7 +214,32 @@ func (r *run) change(res *resource, op *client.Operation, v verb, args []string,
 			calls[i].Body = body
 		}
 	}
+	if err := r.sure(op, res, targets); err != nil {
+		return err
+	}
 	return r.send(res, calls, form, wait)
+}
+
+// sure asks the person at a terminal before something is taken away; a script is believed.
+func (r *run) sure(op *client.Operation, res *resource, targets [][]string) error {
+	_, in := terminal(r.In)
+	_, out := terminal(r.Err)
+	if op.Method != http.MethodDelete || !in || !out || flag(r.cmd, "yes") == "true" {
+		return nil
+	}
+	var names []string
+	for _, t := range targets {
+		names = append(names, t[len(t)-1])
+	}
+	fmt.Fprintf(r.Err, "%s: %s %s. Go on? [y/N] ", op.Summary, res.name, clean(strings.Join(names, ", "), false))
+	line, err := bufio.NewReader(r.In).ReadString('\n')
+	if err != nil && line == "" {
+		return context.Canceled
+	}
+	if a := strings.ToLower(strings.TrimSpace(line)); a != "y" && a != "yes" {
+		return &client.UsageError{Msg: "Nothing was done."}
+	}
+	return nil
 }
 
 // atOnce is how many requests are under way at a time.
@@ -232,7 +265,7 @@ func (r *run) send(res *resource, calls []client.Call, form string, wait waiting
 				return
 			}
 			outcomes[i].body = answer.Body
-			if answer.Job() && wait.on {
+			if wait.on && (answer.Job() || call.Op == "get-job") {
 				outcomes[i].body, outcomes[i].err = r.follow(answer.Body, bars, wait)
 			}
 		})
@@ -270,7 +303,7 @@ func (r *run) told(res *resource, raw json.RawMessage, form string, wait waiting
 	if err != nil {
 		return err
 	}
-	_, isJob := o["steps"]
+	_, isJob := o.get("steps")
 	switch {
 	case form == asJSON || form == asYAML:
 		return r.show(raw, form, res.name)
@@ -278,9 +311,10 @@ func (r *run) told(res *resource, raw json.RawMessage, form string, wait waiting
 		fmt.Fprintln(r.Out, "job/"+o.text("id"))
 	case form == asName:
 		fmt.Fprintln(r.Out, res.name+"/"+clean(o.title(res), false))
+	case isJob && o.text("kind") == "guest.exec" && wait.on:
+		return r.execResult(o.at("result"))
 	case isJob && (wait.on || o.text("state") == "succeeded"):
 		fmt.Fprintln(r.Out, clean(o.text("title"), false)+": done.")
-		return r.result(o)
 	case isJob:
 		fmt.Fprintln(r.Out, clean(o.text("title"), false)+": begun as "+o.text("id")+".")
 	case o.text("token") != "": // shown this once; alone, so that a script can take it

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -115,7 +116,12 @@ func (a *app) with(do func(r *run, args []string) error) func(*cobra.Command, []
 	}
 }
 
+// memory is how much a command may take before it collects.
+const memory = 128 << 20
+
 func (a *app) start(cmd *cobra.Command) (*run, func(), error) {
+	debug.SetGCPercent(-1) // a command ends before collecting pays, unless it follows something
+	debug.SetMemoryLimit(memory)
 	r := &run{app: a, cmd: cmd, ctx: cmd.Context()}
 	end := func() {}
 	if limit, err := cmd.Flags().GetDuration("timeout"); err == nil && limit > 0 {
@@ -240,11 +246,7 @@ func Report(w io.Writer, err error) int {
 		return code
 	}
 	if !errors.Is(err, errSaid) {
-		text := clean(strings.Join(lines(err), "\n"), true)
-		if usage, ok := errors.AsType[*client.UsageError](err); !ok && code == exitUsage && !strings.Contains(text, "--help") && usage == nil {
-			text = strings.TrimSuffix(text, ".")
-		}
-		fmt.Fprintln(w, "novacron: "+text)
+		fmt.Fprintln(w, "novacron: "+clean(strings.Join(lines(err), "\n"), true))
 	}
 	return code
 }

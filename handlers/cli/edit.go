@@ -45,7 +45,7 @@ func (r *run) edit(res *resource, op *client.Operation, args []string, form stri
 	before := map[string]any{}
 	var text bytes.Buffer
 	for _, f := range client.Fields(op.Body) {
-		raw, ok := was[f.Name]
+		raw, ok := was.get(f.Name)
 		if !ok || f.Name == "version" {
 			continue
 		}

@@ -27,10 +27,18 @@ func (a *app) either(online, local *cobra.Command) *cobra.Command {
 		return args(cmd, given)
 	}
 	online.RunE = func(cmd *cobra.Command, given []string) error {
+		var err error
 		if !a.offline(cmd) {
+			cmd.Flags().Visit(func(f *pflag.Flag) {
+				if local.Flags().Lookup(f.Name) == f && err == nil { // the server's command has none of that name
+					err = usage(cmd, "--%s is for work on a data directory; give --data with it.", f.Name)
+				}
+			})
+			if err != nil {
+				return err
+			}
 			return ask(cmd, given)
 		}
-		var err error
 		cmd.Flags().Visit(func(f *pflag.Flag) {
 			if own := local.Flags().Lookup(f.Name); own != nil && own != f && err == nil {
 				err = local.Flags().Set(f.Name, f.Value.String())
@@ -70,4 +78,18 @@ func (a *app) offline(cmd *cobra.Command) bool {
 	}
 	_, ok := b.find("", "")
 	return !ok
+}
+
+// merge keeps what works on a data directory below a command of the same name.
+func (a *app) merge(cmd, old *cobra.Command) {
+	for _, o := range old.Commands() {
+		old.RemoveCommand(o)
+		for _, c := range cmd.Commands() {
+			if c.Name() == o.Name() {
+				cmd.RemoveCommand(c)
+				o = a.either(c, o)
+			}
+		}
+		cmd.AddCommand(o)
+	}
 }

@@ -83,6 +83,9 @@ func (r *run) list(res *resource, op *client.Operation, args []string) error {
 	if err != nil {
 		return err
 	}
+	if op.ID == res.list && op.Takes("fields") && form != asJSON && form != asYAML {
+		query.Set("fields", strings.Join(shown(res, columns), ","))
+	}
 	var items []json.RawMessage
 	var rows [][]string
 	err = r.client.Each(r.ctx, client.Call{Op: op.ID, Path: path, Query: query}, most, func(item json.RawMessage) error {
@@ -93,7 +96,7 @@ func (r *run) list(res *resource, op *client.Operation, args []string) error {
 			items = append(items, item)
 			return nil
 		}
-		o, err := objectOf(item)
+		o, err := split(item)
 		if err != nil {
 			return err
 		}
@@ -142,6 +145,18 @@ func (r *run) list(res *resource, op *client.Operation, args []string) error {
 	}
 	t.quiet = form == asName || flag(r.cmd, "no-headers") == "true"
 	return t.flush()
+}
+
+// shown are the fields that columns need: a server that can leave the others out is asked to.
+func shown(res *resource, columns []column) []string {
+	out := []string{"id"}
+	for _, c := range append(slices.Clone(columns), column{path: res.by}) {
+		name, _, _ := strings.Cut(c.path, ".")
+		if name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func matching(cmd *cobra.Command) string {

@@ -20,6 +20,9 @@ func (a *app) loginCommand() *cobra.Command {
 		Use: "login [SERVER]", Short: "Sign in to a server and remember it",
 		Long: `Sign in to a server and remember it as a context.
 
+Without --token this terminal shows a code and an address: open it in a browser in which you are
+signed in, compare the code, and let the terminal in. It then has a token of yours for 90 days.
+
 The token is kept in the system's keyring where there is one, else in a file that only you can
 read (` + "contexts.json" + ` in the configuration directory).`,
 		Example: "  novacron login https://novacron.example.org\n  novacron login --token < token.txt https://novacron.example.org",
@@ -27,6 +30,7 @@ read (` + "contexts.json" + ` in the configuration directory).`,
 	}
 	f := cmd.Flags()
 	f.Bool("token", false, "take an API token from the standard input")
+	f.Bool("no-browser", false, "only print the address, and open no browser here")
 	f.String("name", "", "what to call this server; otherwise its address")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.login(cmd, args) }
 	return cmd
@@ -51,7 +55,12 @@ func (a *app) login(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	token, err := a.readToken()
+	var token string
+	if flag(cmd, "token") == "true" {
+		token, err = a.readToken()
+	} else {
+		token, err = a.byBrowser(cmd, k)
+	}
 	if err != nil {
 		return err
 	}
@@ -148,6 +157,14 @@ func (a *app) logoutCommand() *cobra.Command {
 		if !ok {
 			return &notFoundError{"There is no such context.", "novacron context list names those that there are."}
 		}
+		said := "This terminal knows no token for " + k.Name + " any more."
+		if token, err := a.tokenOf(k); err == nil && token != "" {
+			if err := a.revoke(cmd, k, token); err != nil {
+				said += " The token itself could not be revoked (" + strings.TrimSuffix(err.Error(), ".") + "): it is valid until somebody does or it expires."
+			} else {
+				said += " The token is revoked."
+			}
+		}
 		if err := a.forget(k); err != nil {
 			return err
 		}
@@ -156,10 +173,40 @@ func (a *app) logoutCommand() *cobra.Command {
 		if err := a.write(b); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Out, "This terminal knows no token for %s any more. The token itself is valid until it is revoked or expires.\n", k.Name)
+		_, err = fmt.Fprintln(a.Out, said)
 		return err
 	}
 	return cmd
+}
+
+// tokenShown is how much of a token the list of tokens shows.
+const tokenShown = 10
+
+// revoke takes back the token that is used, which is found by how it begins.
+func (a *app) revoke(cmd *cobra.Command, k known, token string) error {
+	c, err := client.New(client.Options{Server: k.Server, Token: token, CA: k.CA})
+	if err != nil {
+		return err
+	}
+	all, err := c.All(cmd.Context(), client.Call{Op: "list-tokens"})
+	if err != nil {
+		return err
+	}
+	var mine []string
+	for _, raw := range all {
+		o, err := objectOf(raw)
+		if err != nil {
+			return err
+		}
+		if p := o.text("prefix"); len(p) >= tokenShown && strings.HasPrefix(token, p) {
+			mine = append(mine, o.text("id"))
+		}
+	}
+	if len(mine) != 1 {
+		return &notFoundError{"It is not in the list of tokens that it may see.", ""}
+	}
+	_, err = c.Do(cmd.Context(), client.Call{Op: "revoke-token", Path: mine})
+	return err
 }
 
 // execResult prints what a command in a guest said, and ends as it ended.

@@ -87,7 +87,7 @@ func (r *run) id(res *resource, name string, parents []string) (string, error) {
 	find := func(query url.Values) ([]object, error) {
 		var found []object
 		err := r.client.Each(r.ctx, client.Call{Op: op.ID, Path: parents, Query: query}, 0, func(item json.RawMessage) error {
-			o, err := objectOf(item)
+			o, err := split(item)
 			if err == nil && (o.text(res.by) == name || o.text("id") == name) {
 				found = append(found, o)
 			}
@@ -142,7 +142,7 @@ func (a *app) completeNames(cmd *cobra.Command, res *resource, parents, taken []
 	var out []string
 	full := errors.New("enough")
 	err = r.client.Each(r.ctx, client.Call{Op: op.ID, Path: parents}, 0, func(item json.RawMessage) error {
-		o, err := objectOf(item)
+		o, err := split(item)
 		if err != nil {
 			return err
 		}

@@ -52,32 +52,6 @@ type column struct {
 	wide       bool // only with -o wide
 }
 
-// object is a thing as the API gives it; what is in it is decoded where it is looked at.
-type object map[string]json.RawMessage
-
-func objectOf(raw json.RawMessage) (object, error) {
-	var o object
-	err := json.Unmarshal(raw, &o)
-	return o, err
-}
-
-// at gives what is at a dotted path.
-func (o object) at(path string) json.RawMessage {
-	name, rest, deeper := strings.Cut(path, ".")
-	raw := o[name]
-	if !deeper {
-		return raw
-	}
-	inner, err := objectOf(raw)
-	if err != nil {
-		return nil
-	}
-	return inner.at(rest)
-}
-
-// text gives a string at a path, or what stands there.
-func (o object) text(path string) string { return plain(o.at(path)) }
-
 // plain shows a value as it is.
 func plain(raw json.RawMessage) string {
 	if len(raw) == 0 || string(raw) == "null" {
@@ -99,7 +73,7 @@ func plain(raw json.RawMessage) string {
 			return strings.Join(parts, ",")
 		}
 	case '{':
-		o, err := objectOf(raw)
+		o, err := split(raw)
 		if err != nil {
 			return string(raw)
 		}
@@ -107,8 +81,8 @@ func plain(raw json.RawMessage) string {
 			return name
 		}
 		parts := make([]string, 0, len(o))
-		for k, v := range o {
-			parts = append(parts, k+"="+plain(v))
+		for _, p := range o {
+			parts = append(parts, string(p.name)+"="+plain(p.raw))
 		}
 		slices.Sort(parts)
 		return strings.Join(parts, ",")

@@ -190,16 +190,3 @@ func (b *bars) done() {
 		b.p.Wait()
 	}
 }
-
-// result prints what a job made or found, where that is for people.
-func (r *run) result(job object) error {
-	raw := job.at("result")
-	if len(raw) == 0 || string(raw) == "null" || string(raw) == "{}" {
-		return nil
-	}
-	switch job.text("kind") {
-	case "guest.exec":
-		return r.execResult(raw)
-	}
-	return nil
-}

@@ -64,3 +64,16 @@ type Account struct {
 	HasWord   bool              // there is a password to be asked for
 	Rules     bool              // may say how everybody signs in
 }
+
+// Device is the page that signs a terminal in. Without a name nobody has been found yet.
+type Device struct {
+	Code    string // as typed, or as found
+	Name    string // what the terminal calls itself
+	User    string // as whom
+	Address string
+	Agent   string
+	AskedAt time.Time
+	Err     *domain.Error
+	Done    string // what was decided
+	Note    string
+}

@@ -26,6 +26,7 @@ const (
 	Prefs             = "/account/preferences" // POST theme, density, table + columns (repeated)
 	AccountPwd        = "/account/password"    // POST current, password, again
 	Tokens            = "/account/tokens"      // POST name, days
+	Device            = "/device"              // GET code; POST code, action (approve or deny; without it the answer shows who asks)
 )
 
 // Patterns in echo's notation for the URLs that carry an id.

@@ -137,6 +137,9 @@ func (c *Client) Do(ctx context.Context, call Call) (*Answer, error) {
 	if err != nil {
 		return nil, c.unreachable(ctx, err)
 	}
+	if op := Find(call.Op); op.Answer != "" && len(body) > 0 && !strings.Contains(res.Header.Get("Content-Type"), "json") {
+		return nil, &UnreachableError{c.Server(), errors.New("what answers there is not NovaCron's API")}
+	}
 	return &Answer{Status: res.StatusCode, Header: res.Header, Body: body}, nil
 }
 

@@ -7,6 +7,7 @@ var operations = []Operation{
 	{ID: "act-on-vms", Method: "POST", Path: "/vms/actions", Summary: "Do the same to many VMs", Doc: "One job with a child for each VM; what fails for one does not stop the others. delete needs the permission to delete as well.", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Body: "VMBulk", Media: "application/json", Answer: "Job", Status: 202},
 	{ID: "add-host", Method: "POST", Path: "/hosts", Summary: "Add a host", Doc: "The job connects, reads what the host is and saves it; when a step fails nothing is saved and the job's error says which and what to do. Nothing is installed on the host.", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Body: "HostCreate", Media: "application/json", Answer: "Job", Status: 202},
 	{ID: "approve-plan", Method: "POST", Path: "/plans/{id}/approve", Summary: "Approve a maintenance plan", Doc: "It may be started then, or begins at its time.", Answer: "Plan", Status: 200},
+	{ID: "ask-device-code", Method: "POST", Path: "/device/code", Summary: "Begin to sign a terminal in by a browser", Doc: "RFC 8628, with JSON. The code is good for ten minutes; how often one address may ask is limited.", Body: "DeviceAskBody", Media: "application/json", Answer: "DeviceCode", Status: 200},
 	{ID: "attach-disk", Method: "POST", Path: "/vms/{id}/disks", Summary: "Attach a disk", Doc: "An existing volume, or a new one. A volume that another VM has is refused unless both share it.", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Body: "DiskAttach", Media: "application/json", Answer: "Job", Status: 202},
 	{ID: "attach-nic", Method: "POST", Path: "/vms/{id}/nics", Summary: "Attach a network card", Doc: "While the VM runs, too. A MAC address that another VM of the estate has is refused, naming it.", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Body: "NIC", Media: "application/json", Answer: "Job", Status: 202},
 	{ID: "cancel-job", Method: "POST", Path: "/jobs/{id}/cancel", Summary: "Cancel a job", Doc: "What it has done is taken back. A job past its point of no return is not cancelled.", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s"}}, Answer: "Job", Status: 202},
@@ -134,6 +135,7 @@ var operations = []Operation{
 	{ID: "get-pool", Method: "GET", Path: "/pools/{id}", Summary: "Show a storage pool", Answer: "StoragePool", Status: 200},
 	{ID: "get-receiver", Method: "GET", Path: "/receivers/{id}", Summary: "Show a receiver of alerts", Answer: "Receiver", Status: 200},
 	{ID: "get-role", Method: "GET", Path: "/roles/{id}", Summary: "Show a role", Answer: "Role", Status: 200},
+	{ID: "get-screenshot", Method: "GET", Path: "/vms/{id}/screenshot", Summary: "Show a still picture of a VM's screen", Status: 200},
 	{ID: "get-security-group", Method: "GET", Path: "/security-groups/{id}", Summary: "Show a security group", Answer: "SecurityGroup", Status: 200},
 	{ID: "get-sign-in-policy", Method: "GET", Path: "/sign-in-policy", Summary: "Show how strictly people are asked who they are", Answer: "SignInPolicy", Status: 200},
 	{ID: "get-silence", Method: "GET", Path: "/silences/{id}", Summary: "Show a silence", Answer: "Silence", Status: 200},
@@ -207,6 +209,7 @@ var operations = []Operation{
 	{ID: "make-vm-template", Method: "POST", Path: "/vms/{id}/template", Summary: "Make a template of a VM", Doc: "The VM may run: what is on its first disk now becomes a published image of the template's name, and the template's VMs begin as that, with hardware like the VM's; further disks begin empty. It needs image.manage as well. The job's resource is the template, which is there when the job is done.", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Body: "Make-vm-templateRequest", Media: "application/json", Answer: "Job", Status: 202},
 	{ID: "migrate-vm", Method: "POST", Path: "/vms/{id}/migrate", Summary: "Move a VM to another host", Doc: "Live when it runs: the daemons move it between themselves. A move that would fail is refused with the failed checks before a byte moves. While it runs the job can be cancelled.", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Body: "VMMigrate", Media: "application/json", Answer: "Job", Status: 202},
 	{ID: "move-volume", Method: "POST", Path: "/volumes/{id}/move", Summary: "Move a volume to another pool", Doc: "While its VM runs, if it does: the disk is copied and the VM turns to the copy. The old volume is deleted then. Until it turns, the job can be cancelled.", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Body: "VolumeMove", Media: "application/json", Answer: "Job", Status: 202},
+	{ID: "open-console", Method: "GET", Path: "/vms/{id}/console/{kind}", Summary: "Open a console as a websocket", Doc: "serial is the guest's serial port, vnc its screen (RFB). Who asks is looked at again every 20 s: the connection ends with the token or its rights.", Status: 101},
 	{ID: "pause-vm", Method: "POST", Path: "/vms/{id}/pause", Summary: "Pause a VM", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Answer: "Job", Status: 202},
 	{ID: "pin-vm", Method: "PUT", Path: "/vms/{id}/template/pinned", Summary: "Keep a VM out of its template's roll-outs", Media: "application/json", Status: 204},
 	{ID: "place-image-version", Method: "POST", Path: "/images/{id}/versions/{v}/place", Summary: "Copy a version to a host", Doc: "Before anything there needs it, so that the first VM is as fast as the later ones.", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Body: "Place-image-versionRequest", Media: "application/json", Answer: "Job", Status: 202},
@@ -260,6 +263,7 @@ var operations = []Operation{
 	{ID: "stop-pool", Method: "POST", Path: "/pools/{id}/stop", Summary: "Stop a storage pool", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Answer: "Job", Status: 202},
 	{ID: "stop-vm", Method: "POST", Path: "/vms/{id}/stop", Summary: "Power a VM off", Doc: "Like pulling the plug; shutdown asks the guest.", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Answer: "Job", Status: 202},
 	{ID: "sync-guest-time", Method: "POST", Path: "/vms/{id}/guest/time-sync", Summary: "Set a guest's clock to the server's", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Answer: "Job", Status: 202},
+	{ID: "take-device-token", Method: "POST", Path: "/device/token", Summary: "Take the token of a terminal that was let in", Doc: "To be asked every interval until a person has decided. The token stands for that person, is given once, and is in the list of tokens.", Body: "Take-device-tokenRequest", Media: "application/json", Answer: "TokenMade", Status: 200},
 	{ID: "take-from-tenant", Method: "POST", Path: "/tenants/{id}/take", Summary: "Take things from a tenant", Doc: "Volumes, images, networks and templates become the tenant's own, or the estate's again. Hosts and pools are given for use, to one tenant or to several: from then on only those use them, and a tenant that was given some uses no others. A VM is given by its own field tenant.", Body: "Take-from-tenantRequest", Media: "application/json", Answer: "Tenant", Status: 200},
 	{ID: "test-receiver", Method: "POST", Path: "/receivers/{id}/test", Summary: "Send a receiver a test", Doc: "Answers when the other side has taken it, or says why it has not.", Status: 204},
 	{ID: "thaw-guest", Method: "POST", Path: "/vms/{id}/guest/thaw", Summary: "Thaw a guest's file systems", Query: []Field{{Name: "wait", Kind: "string", Doc: "Wait this long for the job to end, at most 120s; the answer has the job as it is then"}}, Answer: "Job", Status: 202},
@@ -466,6 +470,9 @@ var schemas = []schema{
 		{Name: "name", Kind: "string", Need: true},
 		{Name: "shared", Kind: "boolean", Doc: "Everybody who has its address may look at it; each sees the series that are theirs to see"},
 		{Name: "version", Kind: "integer", Doc: "When changing: the version that was read"},
+	}},
+	{"DeviceAskBody", []Field{
+		{Name: "name", Kind: "string", Need: true, Doc: "What the terminal calls itself; its token is called so"},
 	}},
 	{"Disk", []Field{
 		{Name: "bus", Kind: "string"},
@@ -1066,6 +1073,9 @@ var schemas = []schema{
 	{"Subnet", []Field{
 		{Name: "address", Kind: "string", Need: true},
 		{Name: "dhcp", Kind: "object", Of: "DHCP"},
+	}},
+	{"Take-device-tokenRequest", []Field{
+		{Name: "device_code", Kind: "string", Need: true},
 	}},
 	{"Take-from-tenantRequest", []Field{
 		{Name: "ids", Kind: "array", Of: "string", Need: true, Doc: "Of hosts, pools, volumes, images, networks and templates"},

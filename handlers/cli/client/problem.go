@@ -14,6 +14,7 @@ type Problem struct {
 	Detail  string         `json:"detail"`
 	Fix     string         `json:"fix"`
 	Needs   string         `json:"needs"`
+	Name    string         `json:"error"` // what RFC 8628 calls it
 	Holder  string         `json:"holder"`
 	Errors  []ProblemField `json:"errors"`
 	Reasons []Reason       `json:"reasons"`
