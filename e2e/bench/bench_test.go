@@ -12,6 +12,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,6 +163,18 @@ func BenchmarkScale(b *testing.B) {
 			b.ReportMetric(ms(quantile(times, 0.99)), strings.TrimPrefix(path, "/")+"-p99-ms")
 			b.Logf("%s: p50 %.1f ms, p99 %.1f ms with %d readers", path, ms(quantile(times, 0.5)), ms(quantile(times, 0.99)), readers)
 		}
+		var runs []time.Duration
+		for range 15 {
+			cmd := exec.Command(server.Binary(b), "vm", "list")
+			cmd.Env = append(os.Environ(), "NOVACRON_SERVER="+s.URL, "NOVACRON_TOKEN="+s.Token)
+			runs = append(runs, timed(func() {
+				if out, err := cmd.Output(); err != nil || strings.Count(string(out), "\n") != hosts*guests+1 {
+					b.Errorf("novacron vm list: %d lines, %v", strings.Count(string(out), "\n"), err)
+				}
+			}))
+		}
+		b.ReportMetric(ms(quantile(runs, 0.5)), "cli-vm-list-ms")
+		b.Logf("novacron vm list: p50 %.0f ms, p99 %.0f ms of wall", ms(quantile(runs, 0.5)), ms(quantile(runs, 0.99)))
 		// Every page another one: nothing that was kept is of use.
 		times := load(b, readers, reads, func(n int) *http.Request { return get(b, fmt.Sprintf("%s/vms?n=%d", s.URL, n), "", cookies) })
 		b.ReportMetric(ms(quantile(times, 0.99)), "vms-unkept-p99-ms")
