@@ -306,17 +306,31 @@ func (c config) logger(w io.Writer) (*slog.Logger, error) {
 
 // openDatabase opens it with the seal key of the environment, or with the one beside the file. A key is no flag: command lines are seen by everybody.
 func openDatabase(ctx context.Context, cfg config, log *slog.Logger) (*db.DB, error) {
-	var box *seal.Box
-	var err error
-	if cfg.SealKeyCommand != "" {
-		box, err = seal.FromCommand(ctx, cfg.SealKeyCommand)
-	} else {
-		box, err = seal.Load(cfg.Data, os.Getenv(envName("seal-key")))
-	}
+	box, err := sealBox(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return db.Open(ctx, databaseFile(cfg.Data), log, time.Now, db.Seal(box))
+}
+
+func sealBox(ctx context.Context, cfg config) (*seal.Box, error) {
+	if cfg.SealKeyCommand != "" {
+		return seal.FromCommand(ctx, cfg.SealKeyCommand)
+	}
+	return seal.Load(cfg.Data, os.Getenv(envName("seal-key")))
+}
+
+// place is where a command's flags say the data is, and its key. Only a key that is there is taken; none is made.
+func place(cmd *cobra.Command) (offline.Place, error) {
+	cfg, _, err := load(cmd)
+	return offline.Place{Data: cfg.Data, Key: func(ctx context.Context) (*seal.Box, bool, error) {
+		outside := cfg.SealKeyCommand != "" || os.Getenv(envName("seal-key")) != ""
+		if _, err := os.Stat(filepath.Join(cfg.Data, seal.KeyFile)); err != nil && !outside {
+			return nil, false, nil
+		}
+		box, err := sealBox(ctx, cfg)
+		return box, outside, err
+	}}, err
 }
 
 // databaseFile is the one file of a data directory (SQLite keeps its -wal and -shm beside it).
@@ -626,7 +640,7 @@ Start it with "novacron serve" and open the address that it prints.`,
 	})
 	root.SetVersionTemplate("novacron {{.Version}}\n")
 	root.AddCommand(offline.Commands(openOffline, dataFlags)...)
-	root.AddCommand(serveCommand(), secretsCommand(), &cobra.Command{
+	root.AddCommand(serveCommand(), secretsCommand(), offline.BackupCommand(place, dataFlags, version), &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "novacron "+buildVersion()) },
 	})

@@ -153,7 +153,11 @@ func (d *DB) migrate(ctx context.Context) error {
 func dsn(path string, opts ...string) string {
 	// busy_timeout comes first: the pragmas after it may have to wait for another process already.
 	pragmas := []string{"_pragma=busy_timeout(5000)", "_pragma=journal_mode(wal)", "_pragma=foreign_keys(1)", "_pragma=journal_size_limit(67108864)", "_pragma=temp_store(memory)"}
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: strings.Join(append(pragmas, opts...), "&")}
+	return dsnPlain(path, append(pragmas, opts...)...)
+}
+
+func dsnPlain(path string, opts ...string) string {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: strings.Join(opts, "&")}
 	return u.String()
 }
 
