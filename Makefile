@@ -70,6 +70,12 @@ cloud-test: run-deps test-deps build debian-image ## a real Debian guest boots a
 xml-roundtrip: test-deps ## edit each field of every domain XML under DIR, nothing else may differ (make xml-roundtrip DIR=/etc/libvirt/qemu)
 	$(GO) test ./hv/libvirt/domxml -run '^TestXMLRoundTrip$$' -count 1 -v -args $(if $(DIR),-corpus '$(abspath $(DIR))')
 
+release: static ## static binaries, .deb and .rpm, completions, man pages, SBOM and checksums in dist/
+	.packaging/release $(VERSION) dist
+
+release-check: static ## make a release twice, from two places: equal bytes, and packages that hold what they should (20 min)
+	.packaging/release check $(VERSION)
+
 ##@ Parts
 deps: run-deps test-deps node_modules/.package-lock.json ## install every apt package and the browser's files
 
@@ -104,10 +110,10 @@ $(DEBIAN): .ci/debian-image
 	-@.ci/deps as-root virsh -q -c qemu:///system pool-refresh default >/dev/null 2>&1 </dev/null
 
 clean: ## remove what was built and fetched; data and installed packages stay
-	rm -rf novacron node_modules cover.out
+	rm -rf novacron node_modules cover.out dist
 	find static/vendor -mindepth 1 ! -name .keep -delete
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build lab test check cover bench chaos fuzz xml-roundtrip deps run-deps test-deps generate static demo debian-image cloud-test clean help
+.PHONY: run build lab test check cover bench chaos fuzz xml-roundtrip deps run-deps test-deps generate static demo debian-image cloud-test clean help release release-check

@@ -282,7 +282,7 @@ func (r *reader) scalar(n *yaml.Node, t reflect.Type, name string) any {
 		return json.Number(strconv.FormatInt(b, 10))
 	}
 	var i int64
-	if n.Tag != "!!int" || n.Decode(&i) != nil || reflect.Zero(t).OverflowInt(i) {
+	if n.Tag != "!!int" || n.Decode(&i) != nil || t.Kind() >= reflect.Int && t.Kind() <= reflect.Int64 && reflect.Zero(t).OverflowInt(i) || t.Kind() > reflect.Int64 && i < 0 {
 		return r.wrong(n, fmt.Sprintf("%s is “%s”, and a whole number is needed.", name, n.Value), "a whole number")
 	}
 	return json.Number(strconv.FormatInt(i, 10))

@@ -121,8 +121,8 @@ var kept = map[string]string{
 	"libvirt.org/go/libvirtxml":          "hv/libvirt",
 	"github.com/a-h/templ":               "views",
 	"github.com/alexedwards/argon2id":    "auth",
-	"go.yaml.in/yaml/v3":                 "domain/cloudinit handlers/cli", // what people write for cloud-init, and files of commands
-	"github.com/diskfs/go-diskfs":        "jobs/guest",                    // makes the ISO of a seed
+	"go.yaml.in/yaml/v3":                 "domain/cloudinit domain/desired handlers/cli", // what people write for cloud-init and for an estate, and files of commands
+	"github.com/diskfs/go-diskfs":        "jobs/guest",                                   // makes the ISO of a seed
 }
 
 func at(p pkg) string { return strings.TrimPrefix(p.ImportPath, module+"/") }

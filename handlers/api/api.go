@@ -132,6 +132,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.compliance()
 	s.measures()
 	s.alerts()
+	s.desired()
 	s.document(e)
 	return s.ops
 }

@@ -15,6 +15,7 @@ import (
 	"novacron/jobs/blocks"
 	"novacron/jobs/bulk"
 	"novacron/jobs/cpus"
+	"novacron/jobs/declare"
 	"novacron/jobs/guest"
 	"novacron/jobs/hosts"
 	"novacron/jobs/images"
@@ -61,6 +62,7 @@ func (f *Fleet) Register(p *pool.Pool, dialer hv.Dialer, rec *reconcile.Reconcil
 	f.engine.Register(nets.Kinds(networks)...)
 	f.engine.Register(images.Kinds(shelf)...)
 	f.engine.Register(rollout.Kinds(f.db)...)
+	f.engine.Register(declare.Kinds(f.declared())...)
 	f.engine.Register(hosts.Kinds(hosts.Deps{DB: f.db, Pool: p, Dialer: dialer, Reconciler: rec, Trials: f.trials})...)
 	f.engine.Register(migrate.Kinds(migrate.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror, Clock: f.clock, Look: f.lookAgain})...)
 	f.engine.Register(snapshot.Kinds(snapshot.Deps{DB: f.db, Hosts: rec.Hosts(p), Mirror: rec.Mirror})...)
