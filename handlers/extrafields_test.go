@@ -240,6 +240,8 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	p.send(b, live.PatPlanEdit, form("version", "1", "title", "Firmware", "parallel", "1", "gate", "none", "vm", vm.ID, "host", "", "order", "1"), ":id", plan)
 	p.send(b, live.PatPlanAct, form("version", "2"), ":id", plan, ":act", "approve")
 
+	p.send(b, live.PatDriftAct, form("key", "k"), ":kind", "vm", ":name", "nobody", ":act", "adopt")
+
 	// Folders and dashboards.
 	p.send(b, live.Folders, form("name", "web", "place", ""))
 	folders, err := p.db.Folders(ctx)

@@ -149,6 +149,8 @@ func (s *server) table() []route {
 		{get, live.PatMigrationTune, access.VMMigrate, s.tunePage},
 		{post, live.PatMigrationTune, access.VMMigrate, s.tune},
 
+		{get, live.Drift, access.HostMaintain, s.driftList},
+		{post, live.PatDriftAct, access.VMEdit, s.driftAct},
 		{get, live.Plans, access.HostMaintain, s.planList},
 		{post, live.Plans, access.HostMaintain, s.planMake},
 		{get, live.PlanNew, access.HostMaintain, s.planNew},

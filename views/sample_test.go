@@ -9,6 +9,7 @@ import (
 
 	"novacron/domain"
 	"novacron/views/account"
+	"novacron/views/drift"
 	"novacron/views/errors"
 	"novacron/views/events"
 	"novacron/views/hosts"
@@ -269,6 +270,8 @@ func pages() []page {
 			{Name: "keep-target", Label: "Keep it on hv-ams-02", Does: "db-prod-01 stays on hv-ams-02 as it is there (running). " + evil}}})}, page{"policies", migrate.PoliciesPage(sh("Migration policies", layout.SectionTasks, "/migrations/policies"), samplePolicies())},
 		page{"policies-none", migrate.PoliciesPage(sh("Migration policies", layout.SectionTasks, "/migrations/policies"), migrate.Policies{})},
 		page{"policy", migrate.PolicyPage(sh("Migration policy of all VMs", layout.SectionTasks, "/migrations/policies/estate/all"), samplePolicy())}, page{"tune", tasks.TunePage(sh("Tune", layout.SectionTasks, "/migrations/job_move/tune"), tasks.Tune{Job: sampleMoving(), Bandwidth: "x", Err: domain.InvalidField("bandwidth", "“x” is not a bandwidth.", "a whole number of MiB/s from 1"), Key: "k"})},
+		page{"drift", drift.ListPage(sh("Drift", layout.SectionTasks, "/drift"), sampleDrift())},
+		page{"drift-none", drift.ListPage(sh("Drift", layout.SectionTasks, "/drift"), drift.Page{})},
 		page{"plans", plans.ListPage(sh("Maintenance", layout.SectionHosts, "/plans"), plans.List{Items: []domain.Plan{samplePlan().Plan}})},
 		page{"plans-none", plans.ListPage(sh("Maintenance", layout.SectionHosts, "/plans"), plans.List{})},
 		page{"plan", plans.ShowPage(sh("Maintenance", layout.SectionHosts, "/plans"), samplePlan())},

@@ -109,6 +109,11 @@ func newSides(k Kind, last, live, wanted json.RawMessage) (s sides, err error) {
 	if k != KindVM {
 		return s, nil
 	}
+	for _, doc := range []map[string]any{s.last, s.live, s.wanted} { // in which order tags stand means nothing
+		if tags, ok := doc["tags"].([]any); ok {
+			slices.SortFunc(tags, func(a, b any) int { return strings.Compare(show(a), show(b)) })
+		}
+	}
 	for _, l := range lists {
 		have := items(s.live[l.name])
 		known := map[string]any{}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"novacron/auth/access"
 	"novacron/domain"
 	"novacron/domain/desired"
@@ -12,6 +14,9 @@ import (
 )
 
 const desiredTag = "Desired state"
+
+// large lets the files of an estate be larger than other requests.
+func large(o *huma.Operation) { o.MaxBodyBytes = 32 << 20 }
 
 // DesiredFile is one file of what is wanted.
 type DesiredFile struct {
@@ -63,8 +68,8 @@ func (p DriftPath) key() (desired.Kind, string) {
 }
 
 func (s *server) desired() {
-	register(s, op{id: "plan-estate", method: http.MethodPost, path: "/plan", tag: desiredTag, perm: access.VMRead, status: 200, summary: "Say what an apply would do",
-		doc: "Compares three sides: what was applied last, what is, and what the files want. Nothing is changed. It needs roles in the whole estate."},
+	registerWith(s, op{id: "plan-estate", method: http.MethodPost, path: "/plan", tag: desiredTag, perm: access.VMRead, status: 200, summary: "Say what an apply would do",
+		doc: "Compares three sides: what was applied last, what is, and what the files want. Nothing is changed. It needs roles in the whole estate."}, large,
 		func(ctx context.Context, in *struct{ Body DesiredWrite }) (*struct{ Body DesiredPlan }, error) {
 			p, err := s.Fleet.PlanDesired(ctx, in.Body.request())
 			if err != nil {
@@ -76,8 +81,8 @@ func (s *server) desired() {
 			}
 			return out, nil
 		})
-	register(s, op{id: "apply-estate", method: http.MethodPost, path: "/apply", tag: desiredTag, perm: access.VMEdit, status: 202, summary: "Make the estate as files say",
-		doc: "Every change is the job that a person would have made for it, in the order of what needs what. A plan with an object that cannot be applied, such as one of another owner, is refused as a whole."},
+	registerWith(s, op{id: "apply-estate", method: http.MethodPost, path: "/apply", tag: desiredTag, perm: access.VMEdit, status: 202, summary: "Make the estate as files say",
+		doc: "Every change is the job that a person would have made for it, in the order of what needs what. A plan with an object that cannot be applied, such as one of another owner, is refused as a whole."}, large,
 		func(ctx context.Context, in *struct {
 			ChangeParams
 			Body DesiredWrite

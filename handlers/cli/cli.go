@@ -63,6 +63,9 @@ func Add(root *cobra.Command, o Options) {
 	for i := range resources {
 		a.mount(root, a.resourceCommand(&resources[i]), resources[i].group)
 	}
+	for _, c := range a.estateCommands() {
+		a.mount(root, c, groupEstate)
+	}
 	for _, c := range a.clientCommands() {
 		a.mount(root, c, groupClient)
 	}
