@@ -143,12 +143,30 @@ func unpackFile(t io.Reader, path string, h *tar.Header) (f File, err error) {
 	if err != nil {
 		return bad(err)
 	}
-	sum := sha256.New()
-	n, err := io.Copy(io.MultiWriter(out, sum), t)
-	if err := errors.Join(err, out.Sync(), out.Close()); err != nil {
+	sum, in := sha256.New(), &reading{r: t}
+	n, err := io.Copy(io.MultiWriter(out, sum), in)
+	err = errors.Join(err, out.Sync(), out.Close())
+	if in.err != nil {
+		return f, damaged("it ends too early, or was altered (%v)", in.err)
+	}
+	if err != nil {
 		return bad(err)
 	}
 	return File{Name: h.Name, Bytes: n, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// reading remembers why a reader failed: that is the backup's fault, and not the disk's that is written to.
+type reading struct {
+	r   io.Reader
+	err error
+}
+
+func (r *reading) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
 }
 
 // Into says how a backup becomes a data directory.
@@ -238,7 +256,7 @@ func Restore(ctx context.Context, file, data string, in Into) (r Restored, err e
 		return r, domain.Errorf(domain.Internal, "The unpacked backup cannot be finished: %w", err)
 	}
 	if empty {
-		err = os.Rename(stage, target) // an empty directory may be renamed over
+		err = unix.Rename(stage, target) // over an empty directory, too, which os.Rename refuses
 	} else {
 		err = unix.Renameat2(unix.AT_FDCWD, stage, unix.AT_FDCWD, target, unix.RENAME_EXCHANGE)
 	}
