@@ -257,7 +257,6 @@ func pages() []page {
 	pg = append(pg, networkPages()...)
 	pg = append(pg, secGroupPages()...)
 	pg = append(pg, accessPages()...)
-	pg = append(pg, folderPages()...)
 	pg = append(pg, signInPages()...)
 	pg = append(pg, alertPages()...)
 	pg = append(pg, page{"vm-cards", vms.ShowPage(vmShell("hardware", 1), withCards(vmPage("hardware", 1)))}, page{"vm-addresses", vms.ShowPage(vmShell("", 1), withCards(vmPage("summary", 1)))})
