@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"novacron/db"
 	"novacron/domain"
 )
 
@@ -58,4 +59,75 @@ func TestFolderPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.post("/folders/"+prod.ID, url.Values{"do": {"delete"}}).wantMove(t, "/folders")
+}
+
+// Who makes something chooses whose it is and, for a VM, its folder; a copy may go into another folder of the tenant.
+func TestFormsAskWhoseItIs(t *testing.T) {
+	w := newWorld(t)
+	b := w.admin()
+	host := w.host(b, "hv-1")
+	b.get("/vms/new").want(t, 200, `name="name"`)
+	if strings.Contains(b.get("/vms/new").text, `name="tenant"`) {
+		t.Error("the form asks for a tenant where there is none")
+	}
+	b.post("/access/tenants", url.Values{"name": {"team-a"}}).want(t, 303)
+	b.post("/folders", url.Values{"name": {"web"}, "place": {"tenant:team-a"}}).wantMove(t, "/folders")
+	b.post("/folders", url.Values{"name": {"shop"}, "place": {"tenant:team-a"}}).wantMove(t, "/folders")
+	all, err := w.db.Folders(t.Context())
+	if err != nil || len(all) != 2 {
+		t.Fatal(all, err)
+	}
+	web, shop := all[0], all[1]
+	if web.Name != "web" {
+		web, shop = shop, web
+	}
+	pool, _ := w.poolNamed("default")
+	for _, page := range []string{"/vms/new", "/images/new", "/templates/new", "/networks/new", "/storage/volumes/new", "/storage/volumes/upload"} {
+		if a := b.get(page); a.StatusCode != 200 || !strings.Contains(a.text, `name="tenant"`) || !strings.Contains(a.text, "none: it is the estate&#39;s own") {
+			t.Errorf("%s: %d asks for no tenant", page, a.StatusCode)
+		}
+	}
+	b.get("/vms/new").want(t, 200, `name="folder"`, "team-a: web")
+	owner := func(id string) {
+		t.Helper()
+		if tenant, err := w.db.OwnerOfThing(t.Context(), id); err != nil || tenant != "team-a" {
+			t.Errorf("%s is %q's: %v", id, tenant, err)
+		}
+	}
+
+	f := createForm("web-1")
+	f.Set("tenant", "nobody")
+	b.post("/vms", f).want(t, 422, "There is no tenant")
+	f.Set("tenant", "team-a")
+	f.Set("folder", web.ID)
+	b.post("/vms", f).want(t, 303)
+	w.job(w.newest("vm.create").ID)
+	vm := w.vmNamed("web-1")
+	if vm.Tenant != "team-a" || vm.Folder != web.ID {
+		t.Fatalf("%+v", vm)
+	}
+	b.get("/vms/"+vm.ID+"/clone").want(t, 200, `name="folder"`)
+	b.post("/vms/"+vm.ID+"/clone", url.Values{"name": {"web-2"}, "kind": {"full"}, "folder": {"fold_nothing"}}).want(t, 422, "There is no folder")
+	b.post("/vms/"+vm.ID+"/clone", url.Values{"name": {"web-2"}, "kind": {"full"}, "folder": {shop.ID}}).want(t, 303)
+	w.job(w.newest("vm.clone").ID)
+	if vm := w.vmNamed("web-2"); vm.Tenant != "team-a" || vm.Folder != shop.ID {
+		t.Errorf("%+v", vm)
+	}
+
+	b.post("/storage/volumes", url.Values{"pool": {pool.ID}, "name": {"a.qcow2"}, "size_bytes": {"1 GiB"}, "format": {"qcow2"}, "tenant": {"team-a"}}).want(t, 303)
+	w.job(w.newest("volume.create").ID)
+	if v, ok := w.volumeNamed("a.qcow2"); ok {
+		owner(v.ID)
+	}
+	b.post("/networks", w.netForm(host, "lan-a", "tenant", "team-a")).want(t, 303)
+	owner(domain.NetworkID(host.ID, "lan-a"))
+	at := b.post("/templates", url.Values{"name": {"shop"}, "spec.vcpus": {"1"}, "spec.memory_bytes": {"256 MiB"}, "tenant": {"team-a"}}).want(t, 303).location()
+	owner(strings.TrimPrefix(at, "/templates/"))
+	b.post("/images", url.Values{"from": {"upload"}, "name": {"debian"}, "version": {"12"}, "tenant": {"team-a"}}).want(t, 303)
+	images, err := w.db.Images(t.Context(), db.ImageQuery{})
+	if err != nil || len(images.Items) != 1 {
+		t.Fatal(images, err)
+	}
+	owner(images.Items[0].ID)
+	b.get("/migrations/policies").want(t, 200, "Tenant team-a")
 }
