@@ -144,12 +144,9 @@ func (b *box) words() string {
 }
 
 func (b *box) label() string {
-	out := b.word + " " + b.name
+	out := b.short() + " " + b.words() // what can be read on it comes first
 	if b.tone != "" {
 		out += ", an alert fires"
-	}
-	if b.cause {
-		out += ", the probable cause"
 	}
 	return out
 }
