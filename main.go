@@ -57,6 +57,7 @@ import (
 	"novacron/jobs/rollup"
 	"novacron/jobs/snapshot"
 	"novacron/jobs/syslog"
+	"novacron/jobs/webhooks"
 	"novacron/static"
 )
 
@@ -119,10 +120,12 @@ type config struct {
 	RemoteWrite    string        `koanf:"remote-write"`
 	// AlertEvery is the time between two evaluations of the rules of alerts.
 	AlertEvery time.Duration `koanf:"alert-interval"`
-	FetchLocal bool          `koanf:"fetch-local"`
-	URL        string        `koanf:"url"`
-	SMTP       string        `koanf:"smtp"`
-	MailFrom   string        `koanf:"mail-from"`
+	// APIRate is how many requests a minute one token may send.
+	APIRate    int    `koanf:"api-rate"`
+	FetchLocal bool   `koanf:"fetch-local"`
+	URL        string `koanf:"url"`
+	SMTP       string `koanf:"smtp"`
+	MailFrom   string `koanf:"mail-from"`
 
 	SealKeyCommand string `koanf:"seal-key-command"`
 
@@ -138,7 +141,7 @@ type config struct {
 
 var defaults = config{
 	Data: "./data", Listen: ":8080", LocalHost: true, DemoDir: "/var/lib/libvirt/images/novacron-demo", LogLevel: "info", LogFormat: "text", Retention: 90 * 24 * time.Hour,
-	AuditRetention: 2 * 365 * 24 * time.Hour, Metrics: 15 * 24 * time.Hour, MetricsSize: "20 GiB", MetricsReserve: "256 MiB", Rollups: 2 * 365 * 24 * time.Hour, AlertEvery: 15 * time.Second,
+	AuditRetention: 2 * 365 * 24 * time.Hour, Metrics: 15 * 24 * time.Hour, MetricsSize: "20 GiB", MetricsReserve: "256 MiB", Rollups: 2 * 365 * 24 * time.Hour, AlertEvery: 15 * time.Second, APIRate: 60_000,
 }
 
 const envPrefix = "NOVACRON_"
@@ -370,6 +373,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	if cfg.Retention < time.Hour {
 		return domain.Errorf(domain.Invalid, "%s is too short to keep events and tasks.", cfg.Retention).WithFix("Set retention to at least 1h; 2160h are 90 days.")
 	}
+	if cfg.APIRate < 0 {
+		return domain.Errorf(domain.Invalid, "%d is not a number of requests.", cfg.APIRate).WithFix("Set api-rate to the requests that one token may send in a minute, or to 0 for any number.")
+	}
 	if cfg.AlertEvery < time.Second {
 		return domain.Errorf(domain.Invalid, "%s is too short between two evaluations of the rules of alerts.", cfg.AlertEvery).WithFix("Set alert-interval to at least 1s; 15s is usual.")
 	}
@@ -455,12 +461,13 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	if authn.Mails() {
 		mail = authn.Mail
 	}
+	hooks := webhooks.New(d, log, time.Now, cfg.URL, cfg.FetchLocal)
 	teller := alerts.NewSender(d, log, time.Now, mail, cfg.URL, cfg.FetchLocal)
 	closing := make(chan struct{})
 	site, err := handlers.New(handlers.Deps{
 		DB: d, Engine: engine, Fleet: front, Auth: authn, Console: fleet.NewConsole(d, hosts), Log: log, Clock: time.Now, Static: static.Files(), Version: version,
 		TrustedProxies: proxies, Guests: cfg.guests(), Closing: closing, Series: measured,
-		Alerts: alerts.NewDesk(d, measured, time.Now, teller, cfg.FetchLocal),
+		Alerts: alerts.NewDesk(d, measured, time.Now, teller, cfg.FetchLocal), Webhooks: hooks, APIRate: cfg.APIRate, Site: cfg.URL,
 	})
 	if err != nil {
 		return err
@@ -481,7 +488,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	g.Go(func() error { return hosts.Run(work) })
 	g.Go(func() error { return rec.Run(work, hosts) })
 	for _, run := range []func(context.Context) error{
-		authn.RunMail, engine.Run, teller.Run, onward.Run,
+		authn.RunMail, engine.Run, teller.Run, onward.Run, hooks.Run,
 		nets.NewWatch(d, hosts, engine, log, time.Now, nets.WatchOptions{}).Run,
 		guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{Told: meter.NewGuests(d, measured, time.Now).Tell}).Run,
 		meter.New(d, measured, hosts, log, time.Now, meter.Options{Expiry: expiry, Remote: onward.Figures}).Run,
@@ -717,6 +724,7 @@ Logs go to standard error; the address and the first password to standard output
 	f.String("metrics-reserve", defaults.MetricsReserve, set("metrics-reserve", "room on the disk that samples leave free: below it nothing is kept of what is measured; 0: none"))
 	f.Duration("rollup-retention", defaults.Rollups, set("rollup-retention", "how long hours of samples are kept"))
 	f.String("remote-write", "", set("remote-write", "address that what is measured is sent on to by Prometheus' remote write, such as https://metrics.example.org/api/v1/write; its bearer token is "+envName("remote-write-token")))
+	f.Int("api-rate", defaults.APIRate, set("api-rate", "requests to the API that one token may send in a minute; 0: any number"))
 	f.Duration("alert-interval", defaults.AlertEvery, set("alert-interval", "time between two evaluations of the rules of alerts"))
 	f.Duration("audit-retention", defaults.AuditRetention, set("audit-retention", "how long rows of the audit log are kept; 0: for good"))
 	f.StringSlice("audit-syslog", nil, set("audit-syslog", "where the audit log is sent to as it grows, as syslog: udp://, tcp:// or tls:// with host:port; may be given several times"))

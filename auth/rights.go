@@ -24,7 +24,7 @@ func (a *Auth) Policy(ctx context.Context) (*access.Policy, error) {
 	}
 	a.rights.mu.Lock()
 	defer a.rights.mu.Unlock()
-	if a.rights.policy != nil && a.rights.version == version {
+	if a.rights.policy != nil && a.rights.version == version && !db.Trying(ctx) {
 		return a.rights.policy, nil
 	}
 	var f access.Facts
@@ -43,8 +43,11 @@ func (a *Auth) Policy(ctx context.Context) (*access.Policy, error) {
 	if f.Folders, err = a.db.AllFolders(ctx); err != nil {
 		return nil, err
 	}
-	a.rights.version, a.rights.policy = version, access.Compile(f)
-	return a.rights.policy, nil
+	policy := access.Compile(f)
+	if !db.Trying(ctx) { // else it is the policy of a change that is taken back
+		a.rights.version, a.rights.policy = version, policy
+	}
+	return policy, nil
 }
 
 // circumstances are what conditions look at: now, from where, and how long ago a second factor was shown.

@@ -202,6 +202,7 @@ type Tx struct {
 	tx     *sqlx.Tx
 	seq    int64
 	events []domain.Event
+	jobs   []domain.Job          // that were put in
 	stmts  map[string]*sqlx.Stmt // nil: run once, unprepared
 	shows  bool                  // wrote something that a memo may keep
 	before string                // how something was, for the audit log
@@ -211,6 +212,10 @@ type Tx struct {
 // Write runs fn in a write transaction and commits it, or rolls it back when fn fails. It waits for its turn as long as ctx allows;
 // once begun it is short and is not interrupted, so that the outcome is never in doubt.
 func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
+	if t := trialOf(ctx); t != nil {
+		return t.write(ctx, d, fn)
+	}
+	terms := termsOf(ctx)
 	select {
 	case <-d.turn:
 	case <-ctx.Done():
@@ -218,6 +223,9 @@ func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	}
 	defer func() { d.turn <- struct{}{} }()
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := terms.hold(ctx); err != nil {
 		return err
 	}
 	tx := &Tx{d: d, ctx: context.WithoutCancel(ctx), stmts: map[string]*sqlx.Stmt{}}
@@ -234,10 +242,14 @@ func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	if err := fn(tx); err != nil {
 		return edge(err, "record")
 	}
+	if err := terms.note(tx); err != nil {
+		return edge(err, "record")
+	}
 	if err := tx.tx.Commit(); err != nil {
 		return edge(err, "record")
 	}
 	committed = true
+	terms.kept()
 	if tx.shows {
 		d.generation.Add(1)
 	}

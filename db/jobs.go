@@ -242,6 +242,7 @@ func (tx *Tx) InsertJob(j domain.Job, key string) error {
 	if key != "" {
 		once = &key
 	}
+	tx.jobs = append(tx.jobs, j)
 	_, err = tx.exec("INSERT INTO jobs ("+jobColumns+", job_key) VALUES ("+strings.Repeat("?, ", 24)+"?)",
 		j.ID, j.Kind, j.Title, string(j.State), j.Resource.Kind, j.Resource.ID, j.Resource.Name, t.locks, parent, string(j.Input), string(j.Data), string(j.Result), t.steps,
 		j.Progress.Percent, j.Progress.Text, t.err, j.Help, j.Actor, j.Tenant, flag(j.CancelAsk), ms(j.CreatedAt), ms(j.StartedAt), ms(j.EndedAt), j.Attempts, once)

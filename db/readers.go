@@ -65,6 +65,9 @@ func (p *readPool) stmt(ctx context.Context, query string) (*sqlx.Stmt, error) {
 
 // GetContext reads one row into dest.
 func (p *readPool) GetContext(ctx context.Context, dest any, query string, args ...any) error {
+	if t := trialOf(ctx); t != nil {
+		return t.reader().GetContext(ctx, dest, query, args...)
+	}
 	ctx, err := p.enter(ctx)
 	if err != nil {
 		return err
@@ -82,6 +85,9 @@ func (p *readPool) GetContext(ctx context.Context, dest any, query string, args 
 
 // SelectContext reads all rows into dest.
 func (p *readPool) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
+	if t := trialOf(ctx); t != nil {
+		return t.reader().SelectContext(ctx, dest, query, args...)
+	}
 	ctx, err := p.enter(ctx)
 	if err != nil {
 		return err
@@ -99,6 +105,9 @@ func (p *readPool) SelectContext(ctx context.Context, dest any, query string, ar
 
 // each calls scan for every row; scan must not read from the database.
 func (p *readPool) each(ctx context.Context, scan func(rows *sql.Rows) error, query string, args ...any) error {
+	if t := trialOf(ctx); t != nil {
+		return t.reader().each(ctx, scan, query, args...)
+	}
 	ctx, err := p.enter(ctx)
 	if err != nil {
 		return err

@@ -92,6 +92,8 @@ var sealedColumns = []struct {
 	{"SELECT id AS a, user_id AS b, secret AS text FROM factors", "UPDATE factors SET secret = ? WHERE id = ? AND user_id = ?", func(a, b string) string { return factorContext(domain.Factor{ID: a, UserID: b}) }},
 	{"SELECT id AS a, '' AS b, secret AS text FROM providers WHERE secret <> ''", "UPDATE providers SET secret = ? WHERE id = ? AND ? = ''", func(a, _ string) string { return providerContext(a) }},
 	{"SELECT id AS a, '' AS b, secret AS text FROM receivers WHERE secret <> ''", "UPDATE receivers SET secret = ? WHERE id = ? AND ? = ''", func(a, _ string) string { return receiverContext(a) }},
+	{"SELECT id AS a, '' AS b, secret AS text FROM webhooks", "UPDATE webhooks SET secret = ? WHERE id = ? AND ? = ''", func(a, _ string) string { return webhookContext(a) }},
+	{"SELECT who AS a, idem_key AS b, answer AS text FROM idempotency WHERE answer <> ''", "UPDATE idempotency SET answer = ? WHERE who = ? AND idem_key = ?", onceContext},
 	{"SELECT vm_id AS a, '' AS b, sealed AS text FROM guest_seeds", "UPDATE guest_seeds SET sealed = ? WHERE vm_id = ? AND ? = ''", func(a, _ string) string { return seedContext(a) }},
 	{"SELECT vm_id AS a, '' AS b, next AS text FROM guest_seeds WHERE next <> ''", "UPDATE guest_seeds SET next = ? WHERE vm_id = ? AND ? = ''", func(a, _ string) string { return seedContext(a) }},
 }

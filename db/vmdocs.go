@@ -83,7 +83,9 @@ func (d *DB) attach(ctx context.Context, vms []domain.VM, revs []int64) error {
 			if err != nil {
 				return err
 			}
-			d.docs.put(r.ID, doc)
+			if !Trying(ctx) { // the next write would be of the same revision
+				d.docs.put(r.ID, doc)
+			}
 			vm := &vms[where[r.ID]]
 			vm.Config, vm.Live, vm.Pending = doc.config, doc.live, doc.pending
 		}

@@ -132,7 +132,7 @@ func (s *server) writeError(c echo.Context, status int, e *domain.Error, err err
 // wantsProblem: programs get problem+json, people pages.
 func wantsProblem(r *http.Request) bool {
 	p := r.URL.Path
-	if strings.HasPrefix(p, "/api/") || p == "/openapi.json" || p == "/metrics" || strings.HasPrefix(p, "/ws/") || strings.HasSuffix(p, ".png") || p == live.Live ||
+	if apiPath(p) || p == "/openapi.json" || p == "/metrics" || strings.HasPrefix(p, "/ws/") || strings.HasSuffix(p, ".png") || p == live.Live ||
 		r.Method == http.MethodPost && strings.Contains(p, "/console/") {
 		return true
 	}

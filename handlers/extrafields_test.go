@@ -300,6 +300,11 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	p.send(b, live.PatReceiverDo, form("x", ""), ":id", recv, ":act", "delete")
 	p.send(b, live.PatAlertRuleDo, form("x", ""), ":id", arule, ":act", "delete")
 
+	hook := last(p.send(b, live.Webhooks, form("name", "ci", "url", "https://ci.example.org/hook", "secret", "whsec_MDEyMzQ1Njc4OWFiY2RlZg==", "kinds", "vm.*", "object", "", "tenant", "", "disabled", "")), "/events/webhooks/")
+	p.send(b, live.PatWebhook, form("name", "ci", "url", "https://ci.example.org/hook", "secret", "", "kinds", "", "object", "", "tenant", "", "disabled", "1", "version", "1"), id(hook)...)
+	p.send(b, live.PatRedeliver, form("x", ""), ":id", hook, ":delivery", "dlv_none")
+	p.send(b, live.PatWebhookDo, form("x", ""), ":id", hook, ":act", "delete")
+
 	p.send(b, live.PatTaskAction, form("x", ""), ":id", p.newest("vm.create").ID, ":action", "dismiss")
 	p.send(b, live.PatVMDelete, form("disks", "1", "confirm", "not its name"), at()...)
 	p.send(b, live.PatHostRemove, form("x", ""), id("host_none")...)

@@ -27,6 +27,8 @@ import (
 	"novacron/jobs"
 	"novacron/jobs/alerts"
 	"novacron/jobs/fleet"
+	"novacron/jobs/webhooks"
+	"novacron/views/apidocs"
 )
 
 // Deps is what the handlers stand on. Everything is needed but the fields marked optional.
@@ -52,6 +54,12 @@ type Deps struct {
 	Series *series.Store
 	// Alerts is where rules, silences and receivers of alerts are changed.
 	Alerts *alerts.Desk
+	// Webhooks is where webhooks are changed and called.
+	Webhooks *webhooks.Desk
+	// APIRate is how many requests a minute a token may send to the API; 0: any number.
+	APIRate int
+	// Site is where people and programs find this server; empty: not known.
+	Site string
 }
 
 // Guest is a kernel with an initial file system on the server's own disk, offered in the create form for hosts that run here.
@@ -69,6 +77,7 @@ type server struct {
 	sheets  *memo.Memo[sheetKey, sheet]
 	routes  []route
 	apiOps  []api.Operation
+	docs    []apidocs.Group // the API's reference
 	lists   map[string]bool // addresses of the API that pack their answers themselves
 }
 
@@ -103,8 +112,13 @@ func build(d Deps) (*server, *echo.Echo) {
 	for _, r := range s.routes {
 		e.Add(r.method, r.path, s.guard(r))
 	}
-	s.apiOps = api.Register(e, api.Deps{DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing, Series: d.Series, Alerts: d.Alerts,
-		Console: s.apiConsole, Screenshot: s.apiScreenshot})
+	var spec []byte
+	var err error
+	s.apiOps = api.Register(e, api.Deps{Described: func(doc []byte) { spec = doc }, DB: d.DB, Engine: d.Engine, Fleet: d.Fleet, Auth: d.Auth, Log: d.Log, Clock: d.Clock, Closing: d.Closing, Series: d.Series, Alerts: d.Alerts, Console: s.apiConsole, Screenshot: s.apiScreenshot,
+		Webhooks: d.Webhooks, Rate: func() int { return d.APIRate }, Site: d.Site})
+	if s.docs, err = reference(spec); err != nil {
+		panic(err) // the document is made of types alone
+	}
 	for _, op := range s.apiOps {
 		if op.Packs {
 			s.lists[op.Path] = true

@@ -135,7 +135,7 @@ func streams(p string) bool {
 // packsItself leaves alone what packs itself (pages, static files, lists of the API) and what is not to be packed: only the API's other answers are.
 func (s *server) packsItself(c echo.Context) bool {
 	p := c.Request().URL.Path
-	return s.lists[p] && c.Request().Method == http.MethodGet || streams(p) || strings.HasSuffix(p, "/content") || !strings.HasPrefix(p, "/api/") && !strings.HasPrefix(p, "/openapi")
+	return s.lists[p] && c.Request().Method == http.MethodGet || streams(p) || strings.HasSuffix(p, "/content") || !apiPath(p) && !strings.HasPrefix(p, "/openapi")
 }
 
 // recoverPanics turns a panic into an internal error with the stack in the log.
@@ -202,7 +202,7 @@ func (s *server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		find := s.Auth.SessionSubject
-		if streams(r.URL.Path) || strings.HasPrefix(r.URL.Path, "/api/") || strings.HasSuffix(r.URL.Path, ".png") {
+		if streams(r.URL.Path) || apiPath(r.URL.Path) || strings.HasSuffix(r.URL.Path, ".png") {
 			find = s.Auth.SessionGlance
 		}
 		sub, err := find(ctx)
@@ -210,7 +210,7 @@ func (s *server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		// A page that is opened takes a new cookie along when its person's rights were changed; its parts and streams go on with that one.
-		if opened := r.Method == http.MethodGet && !isHTMX(c) && r.Header.Get("Sec-Fetch-Dest") != "empty"; opened && !streams(r.URL.Path) && !strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasSuffix(r.URL.Path, ".png") {
+		if opened := r.Method == http.MethodGet && !isHTMX(c) && r.Header.Get("Sec-Fetch-Dest") != "empty"; opened && !streams(r.URL.Path) && !apiPath(r.URL.Path) && !strings.HasSuffix(r.URL.Path, ".png") {
 			if err := s.Auth.Rotate(ctx, sub); err != nil {
 				return err
 			}
@@ -225,4 +225,9 @@ func (s *server) loadSession(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		return next(c)
 	}
+}
+
+// apiPath reports whether a path is the API's; its reference is pages.
+func apiPath(p string) bool {
+	return strings.HasPrefix(p, "/api/") && p != live.APIDocs && !strings.HasPrefix(p, live.APIDocs+"/")
 }

@@ -33,6 +33,7 @@ import (
 	"novacron/jobs/fleet"
 	"novacron/jobs/images"
 	"novacron/jobs/reconcile"
+	"novacron/jobs/webhooks"
 	"novacron/static"
 )
 
@@ -116,6 +117,7 @@ func newWorld(t testing.TB) *world {
 	}
 	deps.Alerts = alerts.NewDesk(d, w.series, time.Now, alerts.NewSender(d, log, time.Now, nil, "", true), true)
 	w.judge = alerts.New(d, w.series, log, time.Now, alerts.Options{})
+	deps.Webhooks = webhooks.New(d, log, time.Now, "", true)
 	if _, err := New(deps); err != nil {
 		t.Fatal(err)
 	}

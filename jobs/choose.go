@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"novacron/db"
 	"novacron/domain"
 )
 
@@ -51,7 +52,7 @@ func (e *Engine) Choose(ctx context.Context, id, name, actor string) error {
 		now.Data = offered[i].Data
 		return nil
 	})
-	if err == nil {
+	if err == nil && !db.Trying(ctx) {
 		e.push(id)
 	}
 	return err

@@ -279,7 +279,7 @@ func stoppable(steps []Step, job domain.Job) bool {
 // Retry has a stuck job go on where it stopped.
 func (e *Engine) Retry(ctx context.Context, id, actor string) error {
 	err := e.resolve(ctx, id, actor, domain.JobQueued, "tried again by "+actor+".", nil)
-	if err == nil {
+	if err == nil && !db.Trying(ctx) {
 		e.push(id)
 	}
 	return err

@@ -188,7 +188,7 @@ func (e *Engine) Enqueue(ctx context.Context, req Request, also ...func(tx *db.T
 	if err != nil {
 		return domain.Job{}, err
 	}
-	if !repeated {
+	if !repeated && !db.Trying(ctx) {
 		e.push(job.ID)
 	}
 	return job, nil

@@ -63,6 +63,8 @@ const (
 
 	MetricWrite Permission = "metric.write" // send samples of hosts, as node_exporter and its kin measure them
 
+	WebhookManage Permission = "webhook.manage" // send what happens to other systems, and see where it went
+
 	VMHostFiles  Permission = "vm.hostfiles" // give VMs kernels, disks and devices of the host by their path or address
 	TenantRead   Permission = "tenant.read"  // tenants with quota and usage
 	TenantManage Permission = "tenant.manage"
@@ -80,7 +82,7 @@ var All = []Permission{
 	JobRead, JobCancel, EventRead, TokenManage,
 	PoolRead, PoolManage, VolumeRead, VolumeManage, VolumeContent,
 	ImageRead, ImageManage, TemplateRead, TemplateManage,
-	NetworkRead, NetworkManage, SecGroupManage, AlertRead, AlertHandle, AlertManage, MetricWrite,
+	NetworkRead, NetworkManage, SecGroupManage, AlertRead, AlertHandle, AlertManage, MetricWrite, WebhookManage,
 	VMHostFiles, TenantRead, TenantManage, UserRead, UserManage, RoleRead, RoleManage, AuditRead,
 }
 

@@ -259,6 +259,17 @@ CREATE TABLE hosts (
     version        BIGINT NOT NULL
 , accel TEXT NOT NULL DEFAULT 'auto', scrape_seconds BIGINT NOT NULL DEFAULT 0);
 
+CREATE TABLE idempotency (
+    who        TEXT   NOT NULL,
+    idem_key   TEXT   NOT NULL,
+    asked      TEXT   NOT NULL,
+    job_id     TEXT   NOT NULL,
+    status     BIGINT NOT NULL,
+    answer     TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (who, idem_key)
+);
+
 CREATE TABLE identities (
     id          TEXT   NOT NULL PRIMARY KEY,
     provider_id TEXT   NOT NULL REFERENCES providers (id) ON DELETE CASCADE,
@@ -793,6 +804,32 @@ CREATE TABLE volumes (
     PRIMARY KEY (host_id, pool, name)
 );
 
+CREATE TABLE webhook_deliveries (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    webhook_id TEXT   NOT NULL,
+    seq        BIGINT NOT NULL,
+    kind       TEXT   NOT NULL,
+    state      TEXT   NOT NULL,
+    attempts   BIGINT NOT NULL,
+    status     BIGINT NOT NULL,
+    next_at    BIGINT NOT NULL,
+    sent_at    BIGINT NOT NULL,
+    error      TEXT   NOT NULL,
+    event      TEXT   NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE webhooks (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    disabled   BIGINT NOT NULL,
+    doc        TEXT   NOT NULL,
+    secret     TEXT   NOT NULL,
+    cursor     BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
+);
+
 CREATE INDEX alert_rules_name ON alert_rules (name);
 
 CREATE INDEX alerts_incident ON alerts (incident_id);
@@ -846,6 +883,8 @@ CREATE INDEX group_members_user ON group_members (user_id);
 CREATE UNIQUE INDEX hosts_name ON hosts (lower(name));
 
 CREATE UNIQUE INDEX hosts_uri ON hosts (uri);
+
+CREATE INDEX idempotency_age ON idempotency (created_at);
 
 CREATE UNIQUE INDEX identities_subject ON identities (provider_id, subject);
 
@@ -970,3 +1009,9 @@ CREATE INDEX volumes_name ON volumes (name, id);
 CREATE INDEX volumes_path ON volumes (host_id, path);
 
 CREATE INDEX volumes_pool ON volumes (pool_id, name);
+
+CREATE INDEX webhook_deliveries_age ON webhook_deliveries (created_at);
+
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (state, next_at);
+
+CREATE INDEX webhook_deliveries_of ON webhook_deliveries (webhook_id, id);

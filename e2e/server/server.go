@@ -113,7 +113,7 @@ func (s *Server) Up() {
 	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	args := append([]string{"serve", "--data", s.Data, "--listen", s.addr, "--local-host=false"}, s.args...)
+	args := append([]string{"serve", "--data", s.Data, "--listen", s.addr, "--local-host=false", "--api-rate=0"}, s.args...)
 	s.cmd = exec.Command(s.bin, args...)
 	s.out = &output{changed: make(chan struct{})}
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out

@@ -10,10 +10,12 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -26,9 +28,11 @@ import (
 	"novacron/db/series"
 	"novacron/domain"
 	"novacron/handlers/memo"
+	"novacron/handlers/narrow"
 	"novacron/jobs"
 	"novacron/jobs/alerts"
 	"novacron/jobs/fleet"
+	"novacron/jobs/webhooks"
 )
 
 // Deps is what the API stands on.
@@ -43,6 +47,14 @@ type Deps struct {
 	Closing <-chan struct{}
 	// Series is what was measured; without it the operations about it answer that nothing is.
 	Series *series.Store
+	// Described is given the OpenAPI document; optional.
+	Described func(spec []byte)
+	// Webhooks is where webhooks are changed and called.
+	Webhooks *webhooks.Desk
+	// Site is where people and programs find this server; empty: not known.
+	Site string
+	// Rate is how many requests a minute a token may send; 0, or no function: any number.
+	Rate func() int
 	// Alerts is where rules, silences and receivers are changed.
 	Alerts *alerts.Desk
 	// Console carries a console's bytes over a websocket that the request opens, while alive says so; Screenshot is a still picture of a screen.
@@ -75,6 +87,12 @@ type server struct {
 	api   huma.API
 	ops   []Operation
 	pages *memo.Memo[pageKey, pageOutput]
+
+	ones     map[string]func(ctx context.Context, path map[string]string) (etag string, err error) // by path: the things that can be read alone
+	watchers watchers
+
+	onces sync.Map // Idempotency-Keys at work
+	rates rates
 }
 
 // Register mounts every operation and the OpenAPI document on e, and lists them.
@@ -99,7 +117,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 		DefaultFormat:                "application/json",
 		RejectUnknownQueryParameters: true,
 	}
-	s := &server{Deps: deps, log: deps.Log, api: humaecho.New(e, cfg)}
+	s := &server{Deps: deps, log: deps.Log, api: humaecho.New(e, cfg), ones: map[string]func(context.Context, map[string]string) (string, error){}}
 	s.pages = memo.New[pageKey, pageOutput](deps.DB.Generation, deps.Clock, pagesMost)
 	s.api.UseMiddleware(s.authorise)
 	s.hosts()
@@ -133,6 +151,8 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.measures()
 	s.alerts()
 	s.desired()
+	s.webhooks()
+	s.describe()
 	s.document(e)
 	return s.ops
 }
@@ -146,6 +166,9 @@ func (s *server) document(e *echo.Echo) {
 	v30, err := s.api.OpenAPI().Downgrade()
 	if err != nil {
 		panic(err)
+	}
+	if s.Described != nil {
+		s.Described(v31)
 	}
 	for path, doc := range map[string][]byte{"/openapi.json": v31, "/openapi-3.0.json": v30} {
 		e.GET(path, func(c echo.Context) error {
@@ -162,6 +185,7 @@ type op struct {
 	perm                                access.Permission
 	status                              int
 	packs                               bool // set by registerPage
+	items                               *narrow.Shape
 }
 
 // register adds an operation: huma checks the request, authorise the person, and fail turns an error into an answer.
@@ -171,21 +195,31 @@ func register[I, O any](s *server, o op, h func(ctx context.Context, in *I) (*O,
 
 // registerWith lets an operation say more of itself than its types do.
 func registerWith[I, O any](s *server, o op, more func(*huma.Operation), h func(ctx context.Context, in *I) (*O, error)) {
+	t := traitsOf[I, O](o)
+	if t.packs = o.packs; o.packs {
+		t.list, t.one = o.items, false
+	}
 	s.ops = append(s.ops, Operation{o.method, echoPath(prefix + o.path), o.perm, o.packs})
 	hop := huma.Operation{
 		OperationID: o.id, Method: o.method, Path: prefix + o.path, Summary: o.summary, Description: o.doc, Tags: []string{o.tag}, DefaultStatus: o.status,
 		BodyReadTimeout: bodyTimeout,
-		Metadata:        map[string]any{"permission": o.perm},
+		Metadata:        map[string]any{"permission": o.perm, "traits": t},
 		Extensions:      map[string]any{"x-permission": string(o.perm)},
 	}
 	if more(&hop); hop.Responses != nil { // huma adds the error answer only where the answers are left to it
 		hop.Responses["default"] = &huma.Response{Description: "Error", Content: map[string]*huma.MediaType{ProblemContentType: {Schema: schemaOf[Problem](s.api.OpenAPI().Components.Schemas)}}}
 	}
+	if t.one {
+		onesOf(s, o, h)
+	}
 	huma.Register(s.api, hop, func(ctx context.Context, in *I) (*O, error) {
 		if read, ok := ctx.Value(bodyRead{}).(func()); ok {
 			read()
 		}
-		out, err := h(ctx, in)
+		out, err := promised(s, o, t, ctx, in, h)
+		if ready, ok := errors.AsType[*readyAnswer](err); ok {
+			return nil, ready
+		}
 		if err != nil {
 			return nil, s.fail(ctx, o.id, err)
 		}
@@ -213,7 +247,7 @@ func (s *server) accepted(ctx context.Context, in ChangeParams, start func(key s
 	if err != nil {
 		return nil, err
 	}
-	if wait > 0 && !job.State.Ended() {
+	if wait > 0 && !job.State.Ended() && !db.Trying(ctx) {
 		open, end := s.whileOpen(ctx)
 		defer end()
 		until, cancel := context.WithTimeout(open, wait)

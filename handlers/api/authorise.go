@@ -30,6 +30,10 @@ func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 	}
 	ec := humaecho.Unwrap(ctx)
 	subject, err := s.subject(ec.Request())
+	if err := s.rates.take(s, ec, subject); err != nil {
+		s.refuse(ctx, err)
+		return
+	}
 	with := subject.With(ctx.Context())
 	if err == nil {
 		cause := domain.CauseOf(with)
@@ -40,7 +44,11 @@ func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 		cause.Actor, cause.Subject, cause.Proof = subject.Actor(), cmp.Or(subject.TokenID, subject.UserID), subject.Proof
 		// On echo's request and not only on huma's context, so that the access log names who asked.
 		ec.SetRequest(ec.Request().WithContext(with))
-		if err = s.allowed(with, subject, s.ask(ec, perm)); err == nil {
+		var ask auth.Ask
+		if ask, err = s.ask(ec, perm); err == nil {
+			err = s.allowed(with, subject, ask)
+		}
+		if err == nil {
 			err = s.step(ec, subject, perm)
 		}
 	}
@@ -48,7 +56,13 @@ func (s *server) authorise(ctx huma.Context, next func(huma.Context)) {
 		s.refuse(ctx, err)
 		return
 	}
+	promises, err := s.asked(ctx)
+	if err != nil {
+		s.refuse(ctx, err)
+		return
+	}
 	ctx = huma.WithValue(huma.WithContext(ctx, with), takesPacked{}, packed.Taken(ec.Request()))
+	ctx = huma.WithValue(ctx, askedKey{}, promises)
 	ctl := http.NewResponseController(ec.Response())
 	lift := func() {
 		if err := ctl.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -98,22 +112,55 @@ func (s *server) step(c echo.Context, subject auth.Subject, perm access.Permissi
 }
 
 // ask is what the request wants: its operation's permission and everything that it names. A body of JSON is read for it, and put back.
-func (s *server) ask(c echo.Context, perm access.Permission) auth.Ask {
+func (s *server) ask(c echo.Context, perm access.Permission) (auth.Ask, error) {
 	r := c.Request()
 	ask := auth.Ask{Permission: perm, Route: r.Method + " " + c.Path(), Path: c.ParamValues(), Named: auth.IDs(r.URL.RawQuery)}
 	if strings.HasSuffix(c.Path(), "/label/:name/values") {
 		ask.Path = nil // a label's name is nobody's; the values are narrowed where they are read
 	}
-	if r.Body == nil || r.Method == http.MethodGet || strings.HasSuffix(c.Path(), "/content") || !strings.Contains(r.Header.Get("Content-Type"), "json") {
-		return ask
+	if r.Body == nil || r.Method == http.MethodGet || strings.HasSuffix(c.Path(), "/content") {
+		return ask, nil
 	}
-	body, err := io.ReadAll(r.Body)
+	if ct := r.Header.Get("Content-Type"); ct != "" && !strings.Contains(ct, "json") { // without a type huma takes it for JSON
+		return ask, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, bodyMost+1))
+	if deep(body) {
+		return ask, domain.Errorf(domain.Invalid, "The body is nested deeper than %d levels.", depthMost).WithFix("Send what /openapi.json describes.")
+	}
 	r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
 	ask.Named = append(ask.Named, auth.IDs(string(body))...)
 	if cause := domain.CauseOf(r.Context()); cause != nil {
 		cause.Detail = auth.Redacted(body)
 	}
-	return ask
+	return ask, nil
+}
+
+// A body of JSON may be so long and so deep. Huma refuses what is longer.
+const (
+	bodyMost  = 1 << 20
+	depthMost = 64
+)
+
+// deep reports whether JSON is nested deeper than anything here is.
+func deep(body []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > depthMost {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
 }
 
 // failing ends a body as its own reading ended.
@@ -128,6 +175,11 @@ func (f failing) Read([]byte) (int, error) {
 
 func (s *server) refuse(ctx huma.Context, err error) {
 	err = s.fail(ctx.Context(), ctx.Operation().OperationID, err)
+	if with, ok := errors.AsType[huma.HeadersError](err); ok {
+		for k, values := range with.GetHeaders() {
+			ctx.SetHeader(k, values[0])
+		}
+	}
 	p := ProblemOf(err)
 	if p.Status == http.StatusUnauthorized {
 		ctx.SetHeader("WWW-Authenticate", challenge)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
@@ -93,8 +95,10 @@ func TestEventsComeInOrderAndResume(t *testing.T) {
 		if !ok || m.id != seq || m.kind != "vm.changed" {
 			t.Fatalf("wanted %d, got %+v %v", seq, m, ok)
 		}
-		var ev domain.Event
-		if err := json.Unmarshal([]byte(m.data), &ev); err != nil || ev.Seq != seq || ev.Resource != ref || ev.Message == "" {
+		var ce domain.CloudEvent
+		err := json.Unmarshal([]byte(m.data), &ce)
+		if ev := ce.Data; err != nil || ev.Seq != seq || ev.Resource != ref || ev.Message == "" || ce.SpecVersion != "1.0" || ce.ID != strconv.FormatInt(seq, 10) || ce.Type != "novacron.vm.changed" ||
+			ce.Subject != ref.ID || ce.Source != "/api/v1/events" || !ce.Time.Equal(ev.At) || ce.DataContentType != "application/json" {
 			t.Fatalf("%s: %v", m.data, err)
 		}
 		seen = m
@@ -158,8 +162,8 @@ func TestEventsThatAreGoneAreAGap(t *testing.T) {
 	}
 	next, _ = w.watch("?after=1")
 	m, ok := next()
-	var g Gap
-	if err := json.Unmarshal([]byte(m.data), &g); !ok || err != nil || m.kind != "gap" || g.After != 1 || g.Next != fresh {
+	var g GapEvent
+	if err := json.Unmarshal([]byte(m.data), &g); !ok || err != nil || m.kind != "gap" || g.Type != "novacron.gap" || g.Data.After != 1 || g.Data.Next != fresh {
 		t.Fatalf("wanted a gap up to %d, got %+v", fresh, m)
 	}
 	if m, ok := next(); !ok || m.id != fresh {
@@ -185,5 +189,53 @@ func TestAStreamEndsWithItsRightAndWithTheServer(t *testing.T) {
 	close(w.closing)
 	if m, ok := next(); ok {
 		t.Errorf("the stream of a closing server goes on: %+v", m)
+	}
+}
+
+// socketOf opens the stream over WebSocket; next reads one message, or says that the stream has ended and how.
+func (w *world) socketOf(query, bearer string) (next func() (domain.CloudEvent, error)) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ws, _, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(w.url, "http")+"/api/v1/events"+query, &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + bearer}}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { ws.CloseNow(); cancel() })
+	return func() (ev domain.CloudEvent, err error) {
+		_, b, err := ws.Read(ctx)
+		if err == nil {
+			err = json.Unmarshal(b, &ev)
+		}
+		return ev, err
+	}
+}
+
+func TestEventsOverWebSocketAreTheSame(t *testing.T) {
+	w := newWorld(t)
+	from := w.db.Feed().Last()
+	w.emit(1, domain.Ref{Kind: "vm", ID: "vm_1"})
+	wanted := w.emit(1, domain.Ref{Kind: "vm", ID: "vm_2"})
+	at := "?after=" + strconv.FormatInt(from, 10)
+	if ev, err := w.socketOf(at+"&object=vm_2&kind=vm.*", w.admin)(); err != nil || ev.Data.Seq != wanted || ev.Type != "novacron.vm.changed" {
+		t.Errorf("%+v %v", ev, err)
+	}
+	stream, _ := w.watch(at + "&object=vm_2&kind=host.changed,vm.changed")
+	m, _ := stream()
+	ev, err := w.socketOf(at+"&object=vm_2", w.admin)()
+	if b, _ := json.Marshal(ev); err != nil || string(b) != m.data {
+		t.Errorf("over WebSocket %s, as server-sent event %s", b, m.data)
+	}
+	refused(t, w.do("GET", "/api/v1/events?kind=VM%20changed", nil), 422, "kind")
+
+	text, tok, err := w.auth.CreateToken(context.Background(), "watcher", "test", access.Viewer, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := w.socketOf("?object=nothing", text)
+	if err := w.auth.RevokeToken(context.Background(), tok.ID, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if ev, err := next(); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		t.Errorf("a revoked token: %+v %v", ev, err)
 	}
 }

@@ -3,9 +3,12 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"novacron/handlers/narrow"
 	"novacron/handlers/packed"
 )
 
@@ -18,6 +21,7 @@ type pageKey struct {
 	in any // the operation's input, a comparable struct
 
 	packed bool
+	view   view
 }
 
 // takesPacked is the context's key for whether who asks takes gzip.
@@ -40,21 +44,31 @@ func registerPage[I comparable, T any](s *server, o op, read func(ctx context.Co
 		page := schemaOf[Page[T]](s.api.OpenAPI().Components.Schemas)
 		h.Responses = map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: page}}}}
 	}
-	o.packs = true
+	o.packs, o.items = true, narrow.Of(reflect.TypeFor[T]())
 	registerWith(s, o, more, func(ctx context.Context, in *I) (*pageOutput, error) {
 		takes, _ := ctx.Value(takesPacked{}).(bool)
-		out, _, err := s.pages.Get(ctx, pageKey{o.id, *in, takes}, s.DB.Generation(), 0, func(ctx context.Context) (pageOutput, error) {
-			page, err := read(ctx, in)
-			if err != nil {
-				return pageOutput{}, err
+		v := askedOf(ctx).view
+		load := func(ctx context.Context) (out pageOutput, err error) {
+			out = pageOutput{ContentType: "application/json", Vary: "Accept-Encoding"}
+			if v.any() {
+				out.Body, err = viewed(ctx, o.items, v, in, s.Clock(), func(ctx context.Context, in *I) (any, error) { return read(ctx, in) })
+			} else {
+				var page Page[T]
+				if page, err = read(ctx, in); err == nil {
+					out.Body, err = json.Marshal(page)
+				}
 			}
-			out := pageOutput{ContentType: "application/json", Vary: "Accept-Encoding"}
-			if out.Body, err = json.Marshal(page); err == nil && takes && len(out.Body) >= packed.NotWorth {
+			if err == nil && takes && len(out.Body) >= packed.NotWorth {
 				out.ContentEncoding = "gzip"
 				out.Body, err = packed.Gzip(out.Body)
 			}
 			return out, err
-		})
+		}
+		if strings.Contains(v.filter, "now") { // it changes with the time
+			out, err := load(ctx)
+			return &out, err
+		}
+		out, _, err := s.pages.Get(ctx, pageKey{o.id, *in, takes, v}, s.DB.Generation(), 0, load)
 		if err != nil {
 			return nil, err
 		}

@@ -42,6 +42,8 @@ type Page[T any] struct {
 	Items []T     `json:"items" nullable:"false"`
 	Next  *string `json:"next" doc:"Cursor of the next page; null at the end"`
 	Total int     `json:"total" doc:"How many match in all"`
+	// Partial is set where only a part of a very long list could be looked at.
+	Partial bool `json:"partial,omitempty" doc:"The list is so long that the filter did not look at all of it: narrow it by its other parameters too"`
 }
 
 func pageOf[S, T any](items []S, next string, total int, show func(*S) T) Page[T] {

@@ -41,6 +41,7 @@ type Problem struct {
 type ProblemField struct {
 	Field    string `json:"field" doc:"Dotted name" example:"disks.0.size_bytes"`
 	Location string `json:"location" doc:"body, query, path or header" example:"body"`
+	Pointer  string `json:"pointer,omitempty" doc:"Where it is in the body, as a JSON pointer" example:"#/disks/0/size_bytes"`
 	Message  string `json:"message" doc:"What is wrong with it"`
 	Want     string `json:"want,omitempty" doc:"What would be right"`
 }
@@ -93,7 +94,18 @@ func ProblemOf(err error) *Problem {
 	for _, f := range e.Fields {
 		p.Errors = append(p.Errors, ProblemField{Field: fieldName(f.Field), Location: locate(f.Field), Message: f.Msg, Want: f.Want})
 	}
+	point(p.Errors)
 	return p
+}
+
+// point adds the pointers of RFC 9457 to what is wrong in the body.
+func point(fields []ProblemField) {
+	escape := strings.NewReplacer("~", "~0", "/", "~1")
+	for i, f := range fields {
+		if f.Location == "body" && f.Field != "" {
+			fields[i].Pointer = "#/" + strings.ReplaceAll(escape.Replace(f.Field), ".", "/")
+		}
+	}
 }
 
 // asSent names the fields of an error as the request's body did: what begins with from begins with to.
@@ -114,7 +126,7 @@ func asSent(err error, from, to string) error {
 }
 
 // queryFields are the names that only a query string has, so that a domain error can be located.
-var queryFields = map[string]bool{"filter": true, "sort": true, "cursor": true, "after": true, "limit": true, "wait": true}
+var queryFields = map[string]bool{"filter": true, "sort": true, "cursor": true, "after": true, "limit": true, "wait": true, "fields": true}
 
 func locate(field string) string {
 	if queryFields[field] {
@@ -178,6 +190,7 @@ func refusal(status int, msg string, errs []error) *Problem {
 		}
 		p.Errors = append(p.Errors, fieldOf(d.ErrorDetail()))
 	}
+	point(p.Errors)
 	switch {
 	case len(p.Errors) == 1 && p.Errors[0].Field == "":
 		p.Detail = p.Errors[0].Message

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"novacron/jobs/fleet"
 	"novacron/jobs/images"
 	"novacron/jobs/reconcile"
+	"novacron/jobs/webhooks"
 )
 
 // world is a whole server below the API, on a fake host instead of libvirt.
@@ -46,6 +48,22 @@ type world struct {
 	series  *series.Store
 	desk    *alerts.Desk
 	judge   *alerts.Judge
+	limit   atomic.Int64 // requests a minute
+}
+
+// rate sets how many requests a minute a token may send.
+func (w *world) rate(n int) { w.limit.Store(int64(n)) }
+
+// until reads a level again until it is reached.
+func (w *world) until(reached func() bool) {
+	w.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); !reached(); <-tick.C {
+		if time.Now().After(end) {
+			w.t.Fatal("it does not come")
+		}
+	}
 }
 
 func newWorld(t testing.TB) *world {
@@ -57,6 +75,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, db: d, fake: hvtest.NewFake(hvtest.FakeOptions{Name: "fake"}), auth: auth.New(d, log, time.Now, auth.Options{CheapHashing: true}), closing: make(chan struct{})}
+	w.limit.Store(100_000)
 	rec := reconcile.New(d, log, time.Now, reconcile.Options{})
 	w.pool = pool.New(w.fake, log, time.Now, rec.Hooks())
 	w.engine = jobs.NewEngine(d, log, time.Now, jobs.Options{})
@@ -78,12 +97,14 @@ func newWorld(t testing.TB) *world {
 	t.Cleanup(func() { w.series.Close() })
 	e := echo.New()
 	w.desk = alerts.NewDesk(d, w.series, time.Now, alerts.NewSender(d, log, time.Now, nil, "", true), true)
+	hooks := webhooks.New(d, log, time.Now, "", true)
 	w.judge = alerts.New(d, w.series, log, time.Now, alerts.Options{})
-	w.ops = Register(e, Deps{Alerts: w.desk, DB: d, Engine: w.engine, Fleet: front, Auth: w.auth, Log: log, Clock: time.Now, Closing: w.closing, Series: w.series})
+	w.ops = Register(e, Deps{Webhooks: hooks, Alerts: w.desk, DB: d, Engine: w.engine, Fleet: front, Auth: w.auth, Log: log, Clock: time.Now, Closing: w.closing, Series: w.series, Rate: func() int { return int(w.limit.Load()) }})
 	srv := httptest.NewServer(e)
 	w.url = srv.URL
 
-	ended := make(chan error, 3)
+	ended := make(chan error, 4)
+	go func() { ended <- hooks.Run(ctx) }()
 	go func() { ended <- w.pool.Run(ctx) }()
 	go func() { ended <- rec.Run(ctx, w.pool) }()
 	go func() { ended <- w.engine.Run(ctx) }()

@@ -56,8 +56,10 @@ func (f *Fleet) CreateVM(ctx context.Context, actor string, req CreateVM) (domai
 	if err != nil {
 		return domain.Job{}, err
 	}
-	f.placing.Lock()
-	defer f.placing.Unlock()
+	if !db.Trying(ctx) { // a trial has the turn to write already, so it is alone; who holds the lock waits for that turn
+		f.placing.Lock()
+		defer f.placing.Unlock()
+	}
 	d, on, err := f.place(domain.WithOwner(ctx, tenant), req.Spec, req.Tags, req.Host)
 	if err != nil {
 		return domain.Job{}, err
