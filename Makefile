@@ -48,6 +48,7 @@ check: build ## what CI runs: format, vet, staticcheck, generated files, tests, 
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	.ci/check generated
+	node .ci/lint-spec.mjs
 	.ci/check tests $(RACE)
 
 cover: ## coverage of domain, jobs, hv, db and auth, by package and in all
@@ -63,6 +64,9 @@ fuzz: ## the parsers of tokens, cookies, sealed states, conditions and addresses
 	for f in auth:FuzzToken auth:FuzzCookie auth:FuzzSealed auth:FuzzSessionRecord auth/access:FuzzCondition handlers:FuzzSafeNext; do \
 		$(GO) test -run '^$$' -fuzz "^$${f#*:}$$" -fuzztime $(or $(FUZZTIME),1m) ./$${f%%:*} || exit 1; \
 	done
+
+contract: ## requests made from the OpenAPI document against the server, five minutes (make contract SEED=2)
+	NOVACRON_CONTRACT=5m NOVACRON_SEED=$(or $(SEED),1) $(GO) test -tags contract ./handlers/api -run '^TestTheServerKeepsItsDocument$$' -count 1 -timeout 20m -v
 
 cloud-test: run-deps test-deps build debian-image ## a real Debian guest boots and takes its cloud-init, seen from inside (10 min without KVM)
 	NOVACRON_DEBIAN=$(DEBIAN) $(GO) test -exec "$(CURDIR)/.ci/deps as-root" -tags debian -run '^TestDebian' -count 1 -timeout 50m -v ./e2e
@@ -116,4 +120,4 @@ clean: ## remove what was built and fetched; data and installed packages stay
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build lab test check cover bench chaos fuzz xml-roundtrip deps run-deps test-deps generate static demo debian-image cloud-test clean help release release-check
+.PHONY: run build lab test check cover bench chaos fuzz contract xml-roundtrip deps run-deps test-deps generate static demo debian-image cloud-test clean help release release-check

@@ -116,6 +116,8 @@ func (a *Auth) mayOn(ctx context.Context, s Subject, p access.Permission, id str
 		read = access.NetworkRead
 	case "folder":
 		read = access.VMRead
+	case "webhook":
+		read = p // who may not manage them does not see that there are any
 	}
 	if s.On(read, o) || !access.Valid(read) {
 		return domain.Errorf(domain.Denied, "Your roles do not allow this here (it needs %s).", p).WithFix("Ask an administrator to do it or to give you a role that may.")

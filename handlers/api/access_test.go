@@ -74,6 +74,8 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 				body = `{"name":"x"}`
 			case o.Method == http.MethodPost && o.Path == "/api/v1/templates/:id/versions":
 				body = `{"spec":{"vcpus":1,"memory_bytes":1073741824}}`
+			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/webhooks"):
+				body = `{"name":"x"}`
 			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/pools"):
 				body = `{"autostart":true}`
 			case o.Method == http.MethodPatch && strings.HasPrefix(o.Path, "/api/v1/volumes"):

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"reflect"
 	"slices"
@@ -42,8 +43,14 @@ func (s *server) describe() {
 			}
 		}
 		res := &huma.Response{Description: r.doc, Content: map[string]*huma.MediaType{ProblemContentType: {Schema: problems, Example: problemExample(status, code)}}}
+		if status == http.StatusTooManyRequests {
+			res.Headers = map[string]*huma.Param{"RateLimit-Limit": {Ref: "#/components/headers/RateLimit-Limit"}, "RateLimit-Remaining": {Ref: "#/components/headers/RateLimit-Remaining"}}
+		}
 		if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
-			res.Headers = map[string]*huma.Param{"Retry-After": {Description: "Seconds", Schema: &huma.Schema{Type: huma.TypeInteger}}}
+			if res.Headers == nil {
+				res.Headers = map[string]*huma.Param{}
+			}
+			res.Headers["Retry-After"] = &huma.Param{Description: "Seconds", Schema: &huma.Schema{Type: huma.TypeInteger}}
 		}
 		doc.Components.Responses[r.name] = res
 	}
@@ -72,7 +79,7 @@ func (s *server) describe() {
 	}
 	doc.Tags = nil
 	for tag := range tags {
-		doc.Tags = append(doc.Tags, &huma.Tag{Name: tag, Description: tagDocs[tag]})
+		doc.Tags = append(doc.Tags, &huma.Tag{Name: tag, Description: cmp.Or(tagDocs[tag], "What is about "+strings.ToLower(tag)+".")})
 	}
 	slices.SortFunc(doc.Tags, func(a, b *huma.Tag) int { return strings.Compare(a.Name, b.Name) })
 	doc.Servers = []*huma.Server{{URL: "/", Description: "This server"}}
@@ -298,5 +305,5 @@ var tagDocs = map[string]string{
 	"Jobs": "Every change is a job: its steps, its progress, its end.", "Events": "What happens, as it happens.", "Webhooks": "What happens, sent to other systems.",
 	"Networks": "Virtual networks, their leases, and security groups.", "Access": "Accounts, groups, roles, tokens, tenants, the audit log.", "Metrics": "What was measured, in Prometheus' own API.",
 	"Alerts": "Rules, alerts, silences, receivers and incidents.", "Images": "The library of disk images.", "Templates": "What VMs are made from.", "Snapshots": "Snapshots and their schedules.",
-	"Storage": "Pools and volumes.", "Volumes": "Disk images on hosts.", "Migration": "Moving VMs and planning it.", "Guest": "What is inside a VM, through its agent.", "Dashboards": "Charts put together.", "Folders": "Where VMs are kept.",
+	"Storage": "Pools and volumes.", "Volumes": "Disk images on hosts.", "Migration": "Moving VMs and planning it.", "Guests": "What is inside a VM, through its agent.", "Devices": "Devices of hosts that VMs can be given.", "Maintenance": "Plans that empty hosts in turn.", "Placement": "What may run beside what.", "Dashboards": "Charts put together.", "Folders": "Where VMs are kept.",
 }

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/labstack/echo/v4"
 
 	"novacron/auth"
@@ -57,7 +56,8 @@ func (r *rates) take(s *server, c echo.Context, sub auth.Subject) error {
 	p := problem(http.StatusTooManyRequests, domain.Unavailable, "There were more than "+strconv.Itoa(limit)+" requests in a minute.")
 	p.Title, p.Type, p.Code = "Too many requests", "urn:novacron:problem:rate", "rate"
 	p.Fix = "Send the next one in " + seconds + " s; wait for jobs with ?wait and follow /api/v1/events instead of asking again and again."
-	return huma.ErrorWithHeaders(p, http.Header{"Retry-After": {seconds}})
+	h.Set("Retry-After", seconds)
+	return p
 }
 
 // spend takes one from a bucket that holds limit and fills in a minute; wait is how long until there is one, where there was none.
