@@ -118,6 +118,18 @@ CREATE TABLE dashboards (
     version    BIGINT  NOT NULL
 );
 
+CREATE TABLE desired (
+    kind       TEXT   NOT NULL,
+    name       TEXT   NOT NULL,
+    owner      TEXT   NOT NULL,
+    last       TEXT   NOT NULL,
+    object_id  TEXT   NOT NULL,
+    ignored    TEXT   NOT NULL,
+    applied_at BIGINT NOT NULL,
+    applied_by TEXT   NOT NULL,
+    PRIMARY KEY (kind, name)
+);
+
 CREATE TABLE devices (
     host_id TEXT NOT NULL REFERENCES hosts (id) ON DELETE CASCADE,
     name    TEXT NOT NULL,
@@ -855,6 +867,8 @@ CREATE UNIQUE INDEX bindings_same ON bindings (subject_kind, subject_id, role, s
 CREATE INDEX card_uses_bridge ON card_uses (bridge) WHERE bridge <> '';
 
 CREATE INDEX card_uses_network ON card_uses (network);
+
+CREATE INDEX desired_owner ON desired (owner);
 
 CREATE INDEX disk_uses_path ON disk_uses (host_id, path);
 
