@@ -80,24 +80,6 @@ func main() {
 	}
 }
 
-// explain prints an error for a person at a terminal: what, why, what to do.
-func explain(err error) string {
-	e, ok := errors.AsType[*domain.Error](err)
-	if !ok {
-		return err.Error()
-	}
-	out := []string{e.Detail()}
-	for _, f := range e.Fields {
-		if f.Want != "" {
-			out = append(out, "  "+f.Field+": right would be "+f.Want)
-		}
-	}
-	if e.Fix != "" {
-		out = append(out, "  "+e.Fix)
-	}
-	return strings.Join(out, "\n")
-}
-
 // config is all that can be set. The names are the flags', the file's and, in capitals after NOVACRON_, the environment's.
 type config struct {
 	Data          string        `koanf:"data"`
@@ -313,7 +295,7 @@ func openDatabase(ctx context.Context, cfg config, log *slog.Logger) (*db.DB, er
 	if err != nil {
 		return nil, err
 	}
-	return db.Open(ctx, databaseFile(cfg.Data), log, time.Now, db.Seal(box))
+	return db.Open(ctx, db.File(cfg.Data), log, time.Now, db.Seal(box))
 }
 
 func sealBox(ctx context.Context, cfg config) (*seal.Box, error) {
@@ -334,34 +316,6 @@ func place(cmd *cobra.Command) (offline.Place, error) {
 		box, err := sealBox(ctx, cfg)
 		return box, outside, err
 	}}, err
-}
-
-// databaseFile is the one file of a data directory (SQLite keeps its -wal and -shm beside it).
-func databaseFile(data string) string { return filepath.Join(data, "novacron.db") }
-
-// lockData makes the data directory, for its owner only, and keeps a second server out of it. The lock is on the directory itself and goes with the process.
-func lockData(data string) (unlock func(), err error) {
-	entries, err := os.ReadDir(data)
-	others := slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-		return !strings.HasPrefix(e.Name(), seal.KeyFile) && !strings.HasPrefix(e.Name(), filepath.Base(databaseFile("")))
-	})
-	if errors.Is(err, os.ErrNotExist) || err == nil && !others { // never close a directory that others use too, such as /tmp
-		if err = os.MkdirAll(data, 0o700); err == nil {
-			err = os.Chmod(data, 0o700)
-		}
-		if err != nil {
-			return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be made: %w", data, err).WithFix("Name another one with --data.")
-		}
-	}
-	dir, err := os.Open(data)
-	if err != nil {
-		return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be opened: %w", data, err)
-	}
-	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		dir.Close()
-		return nil, domain.Errorf(domain.Conflict, "Another NovaCron is running on the data directory %s.", data).WithFix("Stop it first, or name another directory with --data.")
-	}
-	return func() { dir.Close() }, nil
 }
 
 // serve runs the server until ctx ends.
@@ -387,7 +341,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	unlock, err := lockData(cfg.Data)
+	unlock, err := db.LockData(cfg.Data)
 	if err != nil {
 		return err
 	}
@@ -603,7 +557,7 @@ func addLocalHost(ctx context.Context, d *db.DB, engine *jobs.Engine, front *fle
 	case ctx.Err() != nil:
 		return nil
 	case err != nil:
-		fmt.Fprintf(out, "This machine could not be added as a host: %s\n", explain(err))
+		fmt.Fprintf(out, "This machine could not be added as a host: %s\n", strings.Join(cli.Lines(err), "\n"))
 		return nil
 	case job.State != domain.JobSucceeded:
 		why, fix := "the job is "+string(job.State), "See the task for the reason."
@@ -744,7 +698,7 @@ func openOffline(cmd *cobra.Command, mayMake bool, do func(ctx context.Context, 
 	if err != nil {
 		return err
 	}
-	path := databaseFile(cfg.Data)
+	path := db.File(cfg.Data)
 	if _, err := os.Stat(path); err != nil && !mayMake {
 		return domain.Errorf(domain.NotFound, "There is no NovaCron data in %s.", cfg.Data).WithFix("Name the server's directory with --data.")
 	}
@@ -778,11 +732,11 @@ the old one is kept, then start the server. The server must be stopped.`,
 		if err != nil {
 			return err
 		}
-		path := databaseFile(cfg.Data)
+		path := db.File(cfg.Data)
 		if _, err := os.Stat(path); err != nil {
 			return domain.Errorf(domain.NotFound, "There is no NovaCron data in %s.", cfg.Data).WithFix("Name the server's directory with --data.")
 		}
-		unlock, err := lockData(cfg.Data)
+		unlock, err := db.LockData(cfg.Data)
 		if err != nil {
 			return err
 		}

@@ -132,9 +132,9 @@ func TestBodiesThatAreDeepOrGrow(t *testing.T) {
 		t.Errorf("%s: %d instead of %v: %.500s", what, a.StatusCode, status, a.text)
 	}
 	const vm = `"name":"n1","vcpus":1,"memory_bytes":268435456`
-	problem("a deep list", post("/api/v1/vms", js, deep("[", "", "]", 400_000)), 400)
-	problem("a deep object", post("/api/v1/vms", js, deep(`{"a":`, "1", "}", 150_000)), 400)
-	problem("a deep list that does not end", post("/api/v1/vms", js, strings.Repeat("[", 900_000)), 400)
+	problem("a deep list", post("/api/v1/vms", js, deep("[", "", "]", 400_000)), 422)
+	problem("a deep object", post("/api/v1/vms", js, deep(`{"a":`, "1", "}", 150_000)), 422)
+	problem("a deep list that does not end", post("/api/v1/vms", js, strings.Repeat("[", 900_000)), 422)
 	problem("a deep list in a field", post("/api/v1/vms", js, `{`+vm+`,"disks":`+deep("[", "", "]", 9_000)+`}`), 422)
 	problem("a field many times", post("/api/v1/vms", js, `{"vcpus":1`+strings.Repeat(`,"name":1`, 100_000)+`}`), 422)
 	var many strings.Builder

@@ -52,7 +52,11 @@ func TestEveryOperationAsksWhoAndMayThey(t *testing.T) {
 			}
 		}
 		if !access.Allowed(access.Viewer, o.Permission) {
-			refused(t, w.do(o.Method, pathOf(o), "{}", token(w.viewer)), 403, "")
+			want := 403
+			if strings.HasPrefix(o.Path, "/api/v1/webhooks/:id") { // who may not manage them does not see that there are any
+				want = 404
+			}
+			refused(t, w.do(o.Method, pathOf(o), "{}", token(w.viewer)), want, "")
 		} else if o.Path != "/api/v1/events" {
 			if a := w.do(o.Method, pathOf(o), nil, token(w.viewer)); a.StatusCode == 401 || a.StatusCode == 403 {
 				t.Errorf("a viewer may not %s %s: %s", o.Method, o.Path, a.body)
@@ -126,6 +130,7 @@ var snapshotBodies = map[string]string{
 	"POST /api/v1/users/:id/invite":              `{}`,
 	"PUT /api/v1/identity-providers/:id":         `{"name":"x"}`,
 	"PUT /api/v1/migration-policies/:id":         `{}`,
+	"PUT /api/v1/networks/:id/public":            `{"public":true}`,
 	"PUT /api/v1/dashboards/:id":                 `{"name":"x","charts":[{"id":"a","title":"x","kind":"line","unit":"","queries":[{"expr":"up","legend":""}]}]}`,
 	"POST /api/v1/tenants/:id/give":              `{"ids":["x"]}`,
 	"POST /api/v1/tenants/:id/take":              `{"ids":["x"]}`,

@@ -278,7 +278,7 @@ func (r *run) send(res *resource, calls []client.Call, form string, wait waiting
 			if failed == nil {
 				failed = o.err
 			} else {
-				fmt.Fprintln(r.Err, "novacron: "+clean(strings.Join(lines(o.err), "\n"), true))
+				fmt.Fprintln(r.Err, "novacron: "+clean(strings.Join(Lines(o.err), "\n"), true))
 			}
 			if _, ok := errors.AsType[*jobError](o.err); !ok || form == asTable {
 				continue

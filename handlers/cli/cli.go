@@ -219,8 +219,8 @@ func (a *app) askCode(context.Context) (string, error) {
 	return strings.TrimSpace(string(code)), err
 }
 
-// lines says what an error is for a person, one line each.
-func lines(err error) []string {
+// Lines says what an error is for a person, one line each.
+func Lines(err error) []string {
 	if l, ok := errors.AsType[interface {
 		error
 		Lines() []string
@@ -249,7 +249,7 @@ func Report(w io.Writer, err error) int {
 		return code
 	}
 	if !errors.Is(err, errSaid) {
-		fmt.Fprintln(w, "novacron: "+clean(strings.Join(lines(err), "\n"), true))
+		fmt.Fprintln(w, "novacron: "+clean(strings.Join(Lines(err), "\n"), true))
 	}
 	return code
 }

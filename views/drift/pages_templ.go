@@ -71,7 +71,7 @@ func ListPage(s layout.Shell, m Page) templ.Component {
 					}
 				}
 			} else {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<div class=\"card table-wrap\" tabindex=\"0\" role=\"region\" aria-label=\"What is not as it was applied\"><table class=\"grid\"><thead><tr><th scope=\"col\">Object</th><th scope=\"col\">Owner</th><th scope=\"col\">Field</th><th scope=\"col\">Applied</th><th scope=\"col\">Is</th><th scope=\"col\"></th></tr></thead> <tbody id=\"")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<div class=\"card table-wrap\" tabindex=\"0\" role=\"region\" aria-label=\"What is not as it was applied\"><table class=\"grid\"><thead><tr><th scope=\"col\">Object</th><th scope=\"col\">Owner</th><th scope=\"col\">Field</th><th scope=\"col\">Applied</th><th scope=\"col\">Is</th><th scope=\"col\"><span class=\"sr\">Actions</span></th></tr></thead> <tbody id=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

@@ -1,0 +1,41 @@
+package db
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"novacron/db/seal"
+	"novacron/domain"
+)
+
+// File is the one file of a data directory (SQLite keeps its -wal and -shm beside it).
+func File(data string) string { return filepath.Join(data, "novacron.db") }
+
+// LockData makes the data directory, for its owner only, and keeps a second server out of it. The lock is on the directory itself and goes with the process.
+func LockData(data string) (unlock func(), err error) {
+	entries, err := os.ReadDir(data)
+	others := slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return !strings.HasPrefix(e.Name(), seal.KeyFile) && !strings.HasPrefix(e.Name(), filepath.Base(File("")))
+	})
+	if errors.Is(err, os.ErrNotExist) || err == nil && !others { // never close a directory that others use too, such as /tmp
+		if err = os.MkdirAll(data, 0o700); err == nil {
+			err = os.Chmod(data, 0o700)
+		}
+		if err != nil {
+			return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be made: %w", data, err).WithFix("Name another one with --data.")
+		}
+	}
+	dir, err := os.Open(data)
+	if err != nil {
+		return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be opened: %w", data, err)
+	}
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		dir.Close()
+		return nil, domain.Errorf(domain.Conflict, "Another NovaCron is running on the data directory %s.", data).WithFix("Stop it first, or name another directory with --data.")
+	}
+	return func() { dir.Close() }, nil
+}
