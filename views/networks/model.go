@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"novacron/domain"
-	"novacron/views/layout"
 	"novacron/views/charts"
+	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/ui"
 )
