@@ -112,7 +112,7 @@ func bound(b *labels.ScratchBuilder, sent []prompb.Label, hostOf HostOf) (labels
 	b.Reset()
 	var metric, host, instance string
 	for _, l := range sent {
-		if len(l.Value) > sentText || !model.LabelName(l.Name).IsValidLegacy() && l.Name != model.MetricNameLabel {
+		if len(l.Value) > sentText || !model.LegacyValidation.IsValidLabelName(l.Name) && l.Name != model.MetricNameLabel {
 			return no("The label %.60q of a series cannot be kept.", l.Name)
 		}
 		switch l.Name {
@@ -128,7 +128,7 @@ func bound(b *labels.ScratchBuilder, sent []prompb.Label, hostOf HostOf) (labels
 		}
 		b.Add(strings.Clone(l.Name), strings.Clone(l.Value))
 	}
-	if !model.IsValidLegacyMetricName(metric) || strings.HasPrefix(metric, "novacron_") || strings.HasPrefix(metric, "ALERTS") {
+	if !model.LegacyValidation.IsValidMetricName(metric) || strings.HasPrefix(metric, "novacron_") || strings.HasPrefix(metric, "ALERTS") {
 		return no("The metric %.100q is not a sender's.", metric)
 	}
 	name := host

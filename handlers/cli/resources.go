@@ -25,7 +25,6 @@ type verb struct {
 	args    []string // what follows the names: fields of the body, or what is left of the path
 	short   string   // empty: the operation's summary
 	none    bool     // it is about no single one
-	query   string   // a query parameter that the verb sets, as name=value
 	example string
 }
 

@@ -141,11 +141,7 @@ func TestHoursAreRolledUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var out []string
-		for _, c := range strings.Split(strings.TrimSpace(stringOf(res.Value)), "\n") {
-			out = append(out, c)
-		}
-		return strings.Join(out, "; ")
+		return strings.Join(strings.Split(strings.TrimSpace(stringOf(res.Value)), "\n"), "; ")
 	}
 	all := series.View{All: true}
 	if got := ask(all, `novacron_vm_memory_resident_bytes:max1h{vm="web"}`); !strings.Contains(got, "59") {
