@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
 
 	"novacron/auth"
+	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
 	"novacron/handlers/narrow"
@@ -46,17 +47,19 @@ type traits struct {
 // reading are the operations that change nothing though they are not a GET.
 var reading = map[string]bool{
 	"query-post": true, "query-range-post": true, "list-labels-post": true, "find-series-post": true, "preview-cloud-init": true, "preview-alert-rule": true,
-	"preview-security-group": true, "forecast-vm": true,
+	"preview-security-group": true, "forecast-vm": true, "plan-estate": true,
 }
 
 // outside are those whose work is not in the database: the dry run of one is what can be said without doing it.
 var outside = map[string]bool{
 	"test-receiver": true, "upload-volume": true, "upload-image-version": true, "cancel-job": true, "invite-user": true, "reset-user": true, "test-webhook": true,
+	"write-samples": true,
 }
 
 func traitsOf[I, O any](o op) *traits {
 	in, out := reflect.TypeFor[I](), reflect.TypeFor[O]()
-	t := &traits{change: o.method != http.MethodGet && o.method != http.MethodHead && !reading[o.id], outside: outside[o.id]}
+	// What anybody may ask for makes no promise: an answer that is kept for one nobody would be given to the next.
+	t := &traits{change: o.perm != access.Public && o.method != http.MethodGet && o.method != http.MethodHead && !reading[o.id], outside: outside[o.id]}
 	t.words, t.sorts = takes(in, "query", "filter"), takes(in, "query", "sort")
 	t.matches, t.keyed = takes(in, "header", "If-Match"), takes(in, "header", "Idempotency-Key")
 	if body, ok := out.FieldByName("Body"); ok && o.method == http.MethodGet {

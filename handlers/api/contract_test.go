@@ -55,6 +55,9 @@ func TestADryRunWritesNothing(t *testing.T) {
 	refused(t, w.do("POST", "/api/v1/vms?dry_run=true", map[string]any{"name": "x", "vcpus": 1, "memory_bytes": 1 << 60}), 422, "")
 	refused(t, w.do("POST", "/api/v1/vms?dry_run=maybe", body), 422, "dry_run")
 	refused(t, w.do("GET", "/api/v1/vms?dry_run=true", nil), 422, "dry_run")
+	// What a terminal is let in with is not in the database alone: a trial would use it up.
+	refused(t, w.do("POST", "/api/v1/device/code?dry_run=true", map[string]any{"name": "desk"}), 422, "dry_run")
+	refused(t, w.do("POST", "/api/v1/device/token?dry_run=true", map[string]any{"device_code": "x"}), 422, "dry_run")
 	refused(t, w.do("POST", "/api/v1/vms?dry_run=true", body, token(w.viewer)), 403, "")
 	if j, e := w.generation(); j != jobs || e != events {
 		t.Errorf("%d jobs and %d events were written", j-jobs, e-events)

@@ -50,6 +50,14 @@ func TestSendersWriteSamplesOfHosts(t *testing.T) {
 	if strings.Contains(body, "vm_1") || strings.Contains(body, "red") {
 		t.Errorf("a sender says whose it is: %s", body)
 	}
+	tried, err := series.Pack([]series.Batch{{At: now, Samples: []series.Sample{{Labels: series.Of("node_tried", "host", "b1"), Value: 1}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want[DryRun](t, w.do("POST", "/api/v1/write?dry_run=true", string(tried), header("Content-Type", "application/x-protobuf"), header("Content-Encoding", "snappy")), 200)
+	if got := w.do("GET", "/api/v1/query?query=node_tried", nil); strings.Contains(string(got.body), "node_tried") {
+		t.Errorf("a dry run kept a sample: %s", got.body)
+	}
 	if got := w.do("GET", "/metrics", nil, token(w.viewer)); strings.Contains(string(got.body), "node_load1") {
 		t.Error("what others measured is given on as ours")
 	}
