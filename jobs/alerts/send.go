@@ -12,13 +12,11 @@ import (
 	"log"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/nicholas-fedor/shoutrrr"
@@ -52,14 +50,7 @@ type Sender struct {
 
 // NewSender makes one; with local receivers may be at addresses of this machine and its links.
 func NewSender(d *db.DB, l *slog.Logger, clock func() time.Time, mail Mail, site string, local bool) *Sender {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		return images.Reachable(address, local)
-	}}
-	return &Sender{db: d, log: l, clock: clock, mail: mail, site: strings.TrimSuffix(site, "/"), quiet: log.New(io.Discard, "", 0), client: &http.Client{
-		Timeout:       sendFor,
-		Transport:     &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	return &Sender{db: d, log: l, clock: clock, mail: mail, site: strings.TrimSuffix(site, "/"), quiet: log.New(io.Discard, "", 0), client: images.Caller(sendFor, local, false)}
 }
 
 // Run sends until ctx ends.

@@ -56,10 +56,26 @@ func Reachable(address string, local bool) error {
 	return nil
 }
 
-func (l *Library) reachable(address string) error { return Reachable(address, l.local) }
+// guarded dials what is Reachable.
+func guarded(wait time.Duration, local bool) *net.Dialer {
+	return &net.Dialer{Timeout: wait, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error { return Reachable(address, local) }}
+}
+
+// Caller makes a client that calls addresses which people have typed: where they may lead is judged by Reachable, and no redirect is followed, which may lead inside.
+// A call takes most at the longest; with keep one connection to each place stays open for the next.
+func Caller(most time.Duration, local, keep bool) *http.Client {
+	return &http.Client{
+		Timeout: most,
+		Transport: &http.Transport{
+			DialContext: guarded(10*time.Second, local).DialContext, TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+			DisableKeepAlives: !keep, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
 
 func (l *Library) client() *http.Client {
-	dialer := &net.Dialer{Timeout: 20 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error { return l.reachable(address) }}
+	dialer := guarded(20*time.Second, l.local)
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext: dialer.DialContext, TLSHandshakeTimeout: 20 * time.Second, ResponseHeaderTimeout: time.Minute, DisableCompression: true, DisableKeepAlives: true,

@@ -31,19 +31,19 @@ func TestWhereNothingIsFetchedFrom(t *testing.T) {
 		t.Error("it does not say from where it fetches")
 	}
 	for _, a := range []string{"127.0.0.1:80", "[::1]:80", "169.254.169.254:80", "[::ffff:127.0.0.1]:80", "100.100.100.200:80", "[fd00:ec2::254]:80", "[64:ff9b::7f00:1]:80", "0.0.0.0:80", "224.0.0.1:80", "[fe80::1%eth0]:80"} {
-		if err := strict.reachable(a); !domain.Is(err, domain.Denied) {
+		if err := Reachable(a, strict.local); !domain.Is(err, domain.Denied) {
 			t.Errorf("%s: %v", a, err)
 		}
 	}
 	for _, a := range []string{"192.0.2.1:443", "[2001:db8::1]:443", "10.0.0.1:80"} {
-		if err := strict.reachable(a); err != nil {
+		if err := Reachable(a, strict.local); err != nil {
 			t.Errorf("%s: %v", a, err)
 		}
 	}
-	if err := lax.reachable("127.0.0.1:80"); err != nil {
+	if err := Reachable("127.0.0.1:80", lax.local); err != nil {
 		t.Error(err)
 	}
-	if lax.reachable("224.0.0.1:80") == nil || lax.reachable("no address") == nil || lax.reachable("name:80") == nil {
+	if Reachable("224.0.0.1:80", lax.local) == nil || Reachable("no address", lax.local) == nil || Reachable("name:80", lax.local) == nil {
 		t.Error("what is no address of a machine is dialled")
 	}
 	for header, want := range map[string]bool{"bytes 5-9/10": true, "bytes 4-9/10": false, "": false, "bytes x": false} {

@@ -9,12 +9,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"novacron/db/series"
@@ -66,14 +64,7 @@ func New(store *series.Store, log *slog.Logger, opt Options) (*Sender, error) {
 	if opt.Least == 0 {
 		opt.Least = time.Second
 	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		return images.Reachable(address, opt.Local)
-	}}
-	s := &Sender{opt: opt, log: log, wake: make(chan struct{}, 1), client: &http.Client{
-		Timeout:       30 * time.Second,
-		Transport:     &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	s := &Sender{opt: opt, log: log, wake: make(chan struct{}, 1), client: images.Caller(30*time.Second, opt.Local, true)}
 	store.Copy(s.take)
 	return s, nil
 }

@@ -12,11 +12,9 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
 
 	"novacron/db"
@@ -48,14 +46,7 @@ type Desk struct {
 
 // New makes one; with local webhooks may be at addresses of this machine and its links.
 func New(d *db.DB, log *slog.Logger, clock func() time.Time, site string, local bool) *Desk {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		return images.Reachable(address, local)
-	}}
-	return &Desk{db: d, log: log, clock: clock, site: site, busy: map[string]bool{}, kick: make(chan struct{}, 1), client: &http.Client{
-		Timeout:       sendFor,
-		Transport:     &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: 5 * time.Second, MaxResponseHeaderBytes: 64 << 10, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // it may lead inside
-	}}
+	return &Desk{db: d, log: log, clock: clock, site: site, busy: map[string]bool{}, kick: make(chan struct{}, 1), client: images.Caller(sendFor, local, false)}
 }
 
 // Run plans and calls until ctx ends, and returns when the last call has.
