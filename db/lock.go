@@ -29,6 +29,11 @@ func LockData(data string) (unlock func(), err error) {
 			return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be made: %w", data, err).WithFix("Name another one with --data.")
 		}
 	}
+	return LockDir(data)
+}
+
+// LockDir takes a directory that is there, as LockData does, or is a Conflict.
+func LockDir(data string) (unlock func(), err error) {
 	dir, err := os.Open(data)
 	if err != nil {
 		return nil, domain.Errorf(domain.Invalid, "The data directory %s cannot be opened: %w", data, err)

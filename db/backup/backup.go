@@ -20,7 +20,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"novacron/db"
@@ -100,13 +99,13 @@ func Create(ctx context.Context, data, file string, o Options) (m Manifest, err 
 		return m, domain.Errorf(domain.Internal, "The backup cannot be put together in %s: %w", data, err).WithFix("Run it as the account of the server, or as root.")
 	}
 	defer os.RemoveAll(stage)
-	held, err := lock(stage) // so that sweep leaves it alone
+	release, err := db.LockDir(stage) // so that sweep leaves it alone
 	if err != nil {
 		return m, err
 	}
-	defer held.Close()
-	copied := filepath.Join(stage, database)
-	if err := db.CopyFile(ctx, filepath.Join(data, database), copied); err != nil {
+	defer release()
+	copied := db.File(stage)
+	if err := db.CopyFile(ctx, db.File(data), copied); err != nil {
 		return m, err
 	}
 	found, err := db.CheckFile(ctx, copied, o.Box)
@@ -258,24 +257,11 @@ func sweep(data string) {
 		return
 	}
 	for _, dir := range left {
-		if f, err := lock(dir); err == nil { // else another one is being made
+		if release, err := db.LockDir(dir); err == nil { // else another one is being made
 			os.RemoveAll(dir)
-			f.Close()
+			release()
 		}
 	}
-}
-
-// lock takes a directory for as long as the file is open, or is a Conflict.
-func lock(dir string) (*os.File, error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, domain.Errorf(domain.Invalid, "The directory %s cannot be opened: %w", dir, err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		return nil, domain.Errorf(domain.Conflict, "A NovaCron is running on the data directory %s.", dir).WithFix("Stop it first.")
-	}
-	return f, nil
 }
 
 func syncDir(dir string) error {

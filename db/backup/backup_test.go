@@ -40,7 +40,7 @@ func newPlace(t *testing.T) *place {
 	if p.box, err = seal.Load(p.data, ""); err != nil {
 		t.Fatal(err)
 	}
-	if p.db, err = db.Open(t.Context(), filepath.Join(p.data, database), quiet, time.Now, db.Seal(p.box)); err != nil {
+	if p.db, err = db.Open(t.Context(), db.File(p.data), quiet, time.Now, db.Seal(p.box)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.db.Close() })
@@ -76,7 +76,7 @@ func options() Options { return Options{Program: "test", Log: quiet, Clock: time
 // setting reads a restored directory as a server would.
 func setting(t *testing.T, data, name string) string {
 	t.Helper()
-	d, err := db.Open(t.Context(), filepath.Join(data, database), quiet, time.Now)
+	d, err := db.Open(t.Context(), db.File(data), quiet, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if _, err := Restore(t.Context(), file, p.data, Into{Options: options()}); !domain.Is(err, domain.Conflict) || !strings.Contains(err.Error(), "not empty") {
 		t.Errorf("a directory that is not empty: %v", err)
 	}
-	held, err := lock(p.data)
+	release, err := db.LockDir(p.data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if _, err := Restore(t.Context(), file, p.data, over); !domain.Is(err, domain.Conflict) || !strings.Contains(err.Error(), "running") {
 		t.Errorf("over a server: %v", err)
 	}
-	held.Close()
+	release()
 	p.db.Close()
 	p.tsdb.Close()
 	r, err = Restore(t.Context(), file, p.data, over)

@@ -200,11 +200,11 @@ func Restore(ctx context.Context, file, data string, in Into) (r Restored, err e
 	exists, empty := false, true
 	if entries, err := os.ReadDir(target); err == nil {
 		exists, empty = true, len(entries) == 0
-		held, err := lock(target)
+		release, err := db.LockDir(target)
 		if err != nil {
 			return r, err
 		}
-		defer held.Close()
+		defer release()
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return r, domain.Errorf(domain.Invalid, "The data directory %s cannot be read: %w", target, err)
 	}
@@ -226,11 +226,11 @@ func Restore(ctx context.Context, file, data string, in Into) (r Restored, err e
 			os.RemoveAll(stage)
 		}
 	}()
-	held, err := lock(stage)
+	release, err := db.LockDir(stage)
 	if err != nil {
 		return r, err
 	}
-	defer held.Close()
+	defer release()
 	mark := filepath.Join(stage, partly)
 	if err := os.WriteFile(mark, nil, 0o600); err != nil {
 		return r, domain.Errorf(domain.Internal, "The backup cannot be unpacked: %w", err)
@@ -361,9 +361,9 @@ func sweepPartly(target string) {
 		if _, err := os.Stat(filepath.Join(dir, partly)); err != nil {
 			continue
 		}
-		if f, err := lock(dir); err == nil {
+		if release, err := db.LockDir(dir); err == nil {
 			os.RemoveAll(dir)
-			f.Close()
+			release()
 		}
 	}
 }

@@ -1,12 +1,129 @@
 package series
 
-import "time"
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
 
-// Batch is samples of one moment.
-type Batch struct {
-	At      time.Time
-	Samples []Sample
+	"novacron/domain"
+)
+
+// attempts at a copy of a directory that is written to: what is there changes once in two hours.
+const attempts = 5
+
+// blockName is an ULID.
+var blockName = regexp.MustCompile(`^[0-9A-HJKMNP-TV-Z]{26}$`)
+
+var errMoved = errors.New("the samples were put together anew meanwhile")
+
+// Copy writes what dir has to a directory that is not there yet; a server may write to dir meanwhile. Blocks are linked where both are on one disk,
+// since they never change. What is left is opened once and closed again, so that a sample that was half written is gone.
+func Copy(ctx context.Context, dir, to string, log *slog.Logger) error {
+	var err error
+	for range attempts {
+		if err = errors.Join(ctx.Err(), os.RemoveAll(to)); err != nil {
+			break
+		}
+		if err = copyOnce(dir, to); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errMoved) {
+			break
+		}
+	}
+	if err != nil {
+		return domain.Errorf(domain.Internal, "The samples in %s cannot be copied: %w", dir, err).WithFix("Try again, or leave the samples out.")
+	}
+	s, err := Open(to, log, Options{Retention: 200 * 365 * 24 * time.Hour, MaxBytes: math.MaxInt64})
+	if err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil {
+		return domain.Errorf(domain.Internal, "The copy of the samples cannot be closed: %w", err)
+	}
+	return nil
 }
 
-// Copy gives every batch that is kept to somebody too, who must not wait: it is called by those who measure. It is set before anything is kept.
-func (s *Store) Copy(to func(Batch)) { s.copy = to }
+// copyOnce takes blocks first, then chunks, then the log: the log has what the chunks do not have yet, and a block that appears meanwhile tells that
+// the log was cut.
+func copyOnce(dir, to string) error {
+	blocks, err := blocksOf(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	for _, part := range slices.Concat(blocks, []string{"chunks_head", "wbl", "wal"}) {
+		if err := copyTree(filepath.Join(dir, part), filepath.Join(to, part), slices.Contains(blocks, part)); err != nil {
+			return err
+		}
+	}
+	after, err := blocksOf(dir)
+	if err == nil && !slices.Equal(blocks, after) {
+		err = errMoved
+	}
+	return err
+}
+
+func blocksOf(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		if e.IsDir() && blockName.MatchString(e.Name()) {
+			out = append(out, e.Name())
+		}
+	}
+	return out, nil
+}
+
+func copyTree(from, to string, link bool) error {
+	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) && !link {
+		return nil // wbl is made only when a sample came late
+	}
+	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		dst := filepath.Join(to, rel)
+		switch {
+		case e.IsDir() && strings.HasSuffix(rel, ".tmp"):
+			return filepath.SkipDir
+		case e.IsDir():
+			return os.MkdirAll(dst, 0o700)
+		case !e.Type().IsRegular():
+			return nil
+		}
+		if link && os.Link(path, dst) == nil {
+			return nil
+		}
+		return copyFile(path, dst)
+	})
+}
+
+func copyFile(from, to string) (err error) {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(dst, src)
+	return errors.Join(err, dst.Close())
+}

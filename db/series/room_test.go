@@ -1,7 +1,6 @@
 package series
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -37,10 +36,7 @@ func TestRoomIsLeftFree(t *testing.T) {
 // A disk that is really full refuses batches as a whole; what was acknowledged before and after is there, also after the server is started anew.
 func TestAFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	switch err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=6m"); {
-	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
-		t.Skip("mounting a small disk needs root")
-	case err != nil:
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=6m"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
