@@ -91,7 +91,7 @@ func (s *server) contentGet(c echo.Context) error {
 		status = http.StatusPartialContent
 	}
 	c.Response().WriteHeader(status)
-	api.SendContent(c.Response(), c.Response(), content, func(err error) {
+	api.SendContent(c, c.Response(), content, func(err error) {
 		s.Log.WarnContext(ctx, "a download broke off", "volume", id, "error", err)
 	})
 	return nil

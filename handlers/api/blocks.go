@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humaecho"
+	"github.com/labstack/echo/v4"
 
 	"novacron/auth/access"
 	"novacron/domain"
@@ -252,7 +254,7 @@ func (s *server) volumeContent() {
 				if part {
 					hc.SetStatus(http.StatusPartialContent)
 				}
-				SendContent(humaecho.Unwrap(hc).Response(), hc.BodyWriter(), content, func(err error) {
+				SendContent(humaecho.Unwrap(hc), hc.BodyWriter(), content, func(err error) {
 					s.log.WarnContext(ctx, "a download broke off", "volume", in.ID, "error", err)
 				})
 			}}, nil
@@ -271,27 +273,96 @@ func ContentHeaders(name string, offset, length, size int64, part bool) map[stri
 	return out
 }
 
-// SendContent copies content to a client that may be slow but not gone. What breaks off aborts the answer, so that nobody takes a part for the whole.
-func SendContent(rw http.ResponseWriter, to io.Writer, content io.Reader, broke func(error)) {
-	ctl := http.NewResponseController(rw)
+// SendContent copies content to a client that may be slow but not gone. What breaks off aborts the answer, so that nobody takes a part for the whole. On a plain
+// connection a content that can hand itself on does, which saves a copy of each byte in each direction; to is c's answer as the caller has it.
+func SendContent(c echo.Context, to io.Writer, content io.Reader, broke func(error)) {
+	ctl := http.NewResponseController(c.Response())
+	err := sendDirect(c, ctl, to, content)
+	if err == errNotDirect {
+		err = sendPieces(ctl, to, content)
+	}
+	switch {
+	case err == nil:
+		ctl.SetWriteDeadline(time.Time{}) //nolint:errcheck // not every connection has one
+	case !errors.As(err, new(clientLeft)):
+		broke(err)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// clientLeft is why nobody takes the content any more.
+type clientLeft struct{ error }
+
+var errNotDirect = errors.New("the content cannot hand itself on")
+
+func sendPieces(ctl *http.ResponseController, to io.Writer, content io.Reader) error {
 	buf := make([]byte, 256<<10)
 	for {
 		n, err := content.Read(buf)
 		if n > 0 {
-			ctl.SetWriteDeadline(time.Now().Add(contentIdle)) //nolint:errcheck // not every connection has one
-			if _, werr := to.Write(buf[:n]); werr != nil {
-				return // the client left
+			ctl.SetWriteDeadline(time.Now().Add(contentIdle)) //nolint:errcheck
+			if _, err := to.Write(buf[:n]); err != nil {
+				return clientLeft{err}
 			}
 		}
 		if err == io.EOF {
-			ctl.SetWriteDeadline(time.Time{}) //nolint:errcheck
-			return
+			return nil
 		}
 		if err != nil {
-			broke(err)
-			panic(http.ErrAbortHandler)
+			return err
 		}
 	}
+}
+
+// sendDirect gives the connection itself to a content that can write itself to one.
+func sendDirect(c echo.Context, ctl *http.ResponseController, to io.Writer, content io.Reader) error {
+	from, ok := content.(io.WriterTo)
+	if !ok || c.Request().TLS != nil {
+		return errNotDirect
+	}
+	inner, ok := c.Response().Writer.(io.ReaderFrom)
+	if !ok {
+		return errNotDirect
+	}
+	if _, err := to.Write(nil); err != nil { // the status and the header
+		return clientLeft{err}
+	}
+	d := &directTo{inner: inner, w: c.Response(), ctl: ctl}
+	_, err := from.WriteTo(d)
+	c.Response().Size += d.passed
+	if d.left != nil {
+		return clientLeft{d.left}
+	}
+	return err
+}
+
+// directTo is a connection that takes what another gives, and remembers whether it was itself that broke off.
+type directTo struct {
+	inner  io.ReaderFrom
+	w      io.Writer
+	ctl    *http.ResponseController
+	passed int64
+	left   error
+}
+
+// patience is for both sides of a piece: it comes from the host and goes to the client in one call.
+const patience = 3 * contentIdle
+
+func (d *directTo) Write(p []byte) (int, error) {
+	d.ctl.SetWriteDeadline(time.Now().Add(contentIdle)) //nolint:errcheck
+	n, err := d.w.Write(p)
+	d.left = err
+	return n, err
+}
+
+func (d *directTo) ReadFrom(r io.Reader) (int64, error) {
+	d.ctl.SetWriteDeadline(time.Now().Add(patience)) //nolint:errcheck
+	n, err := d.inner.ReadFrom(r)
+	d.passed += n
+	if !errors.Is(err, net.ErrClosed) { // the host's side ends early or is closed; what fails otherwise is ours
+		d.left = err
+	}
+	return n, err
 }
 
 func (s *server) volumeJobs() {

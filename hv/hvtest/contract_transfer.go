@@ -22,6 +22,22 @@ func (s *session) content(v domain.Volume, offset, length int64) []byte {
 	return b
 }
 
+// handed gives the content as it hands itself on, to who takes it from its source and to who does not.
+func (s *session) handed(v domain.Volume, offset, length int64) []byte {
+	s.Helper()
+	var takes, given bytes.Buffer
+	for _, to := range []io.Writer{&takes, struct{ io.Writer }{&given}} {
+		r, err := s.h.ReadVolume(s.ctx(), v.Pool, v.Name, offset, length)
+		s.must(err)
+		_, err = io.Copy(to, r)
+		s.must(errors.Join(err, r.Close()))
+	}
+	if !bytes.Equal(takes.Bytes(), given.Bytes()) {
+		s.Fatalf("%d bytes are taken and %d given", takes.Len(), given.Len())
+	}
+	return takes.Bytes()
+}
+
 // broken gives some bytes and then an error.
 type brokenSource struct {
 	io.Reader
@@ -64,6 +80,12 @@ func (c contract) transfer(t *testing.T, s *session) {
 	const cut = 4<<20 + 123
 	s.must(s.h.WriteVolume(s.ctx(), v.Pool, v.Name, 0, cut, bytes.NewReader(want))) // no more than asked for
 	s.must(s.h.WriteVolume(s.ctx(), v.Pool, v.Name, cut, 0, bytes.NewReader(want[cut:])))
+	if got := s.handed(v, 0, 0); !bytes.Equal(got, want) {
+		t.Fatalf("%d bytes were handed on, and not what was written", len(got))
+	}
+	if got := s.handed(v, 1<<20, 3<<20); !bytes.Equal(got, want[1<<20:4<<20]) {
+		t.Fatalf("%d bytes of a part were handed on, and not what was written", len(got))
+	}
 	if got := s.content(v, 0, 0); !bytes.Equal(got, want) {
 		t.Fatalf("%d bytes came back, and not what was written", len(got))
 	}

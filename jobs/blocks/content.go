@@ -108,7 +108,7 @@ func (s Store) advance(ctx context.Context, up db.Upload, n int64, h hash.Hash) 
 
 // ready waits until the job has made room.
 func (s Store) ready(ctx context.Context, jobID string) (db.Upload, error) {
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		job, err := s.DB.Job(ctx, jobID)
