@@ -20,3 +20,10 @@ type Transfer interface {
 	// ClearVolume takes everything out of a volume that is a file: all of it is a hole then, of the size it had. Unsupported for block devices.
 	ClearVolume(ctx context.Context, pool, name string) error
 }
+
+// Sparse is a source that knows where its holes are, so that nobody has to look at their zeros. What ReadVolume gives may be one, and WriteVolume makes use of it.
+type Sparse interface {
+	io.Reader
+	// Skip passes over the zeros that come next, at most most of them, and says how many they were. 0 when bytes come next, or the end, or an error; Read gives those.
+	Skip(most int64) int64
+}

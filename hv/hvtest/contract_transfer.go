@@ -2,6 +2,7 @@ package hvtest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -36,6 +37,35 @@ func (s *session) handed(v domain.Volume, offset, length int64) []byte {
 		s.Fatalf("%d bytes are taken and %d given", takes.Len(), given.Len())
 	}
 	return takes.Bytes()
+}
+
+// passed reads a volume as who copies it does: holes are passed over, and come out as zeros.
+func (s *session) passed(v domain.Volume, want []byte) {
+	s.Helper()
+	for _, length := range []int64{0, int64(len(want)) - 1} {
+		r, err := s.h.ReadVolume(s.ctx(), v.Pool, v.Name, 0, length)
+		s.must(err)
+		defer r.Close()
+		sparse, ok := r.(hv.Sparse)
+		if !ok {
+			return
+		}
+		var got []byte
+		for buf := make([]byte, 100_000); err == nil; {
+			if n := sparse.Skip(300_000); n > 300_000 {
+				s.Fatalf("%d bytes were passed over, and 300000 asked for", n)
+			} else if n > 0 {
+				got = append(got, make([]byte, n)...)
+				continue
+			}
+			var n int
+			n, err = sparse.Read(buf)
+			got = append(got, buf[:n]...)
+		}
+		if end := len(want); err != io.EOF || !bytes.Equal(got, want[:cmp.Or(int(length), end)]) {
+			s.Fatalf("%d bytes came, %v, and not what was written", len(got), err)
+		}
+	}
 }
 
 // broken gives some bytes and then an error.
@@ -98,6 +128,7 @@ func (c contract) transfer(t *testing.T, s *session) {
 			t.Errorf("%v gives %d other bytes", part, len(got))
 		}
 	}
+	s.passed(v, want)
 	// Zeros over data are zeros, and nothing behind them is lost.
 	clear(want[:2<<20])
 	s.must(s.h.WriteVolume(s.ctx(), v.Pool, v.Name, 0, 2<<20, bytes.NewReader(want)))

@@ -7,12 +7,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"time"
 
 	golibvirt "github.com/digitalocean/go-libvirt"
 
 	"novacron/domain"
+	"novacron/hv"
 )
 
 const (
@@ -196,6 +198,31 @@ func (r *volumeReader) piece(w io.Writer, to io.ReaderFrom) (n int64, err error)
 	return n, err
 }
 
+// Skip implements hv.Sparse.
+func (r *volumeReader) Skip(most int64) int64 {
+	if r.err != nil || r.body > 0 {
+		return 0
+	}
+	r.idle.Reset(transferIdle)
+	defer r.idle.Stop()
+	for r.err == nil && r.hole == 0 && r.body == 0 {
+		r.err = r.message()
+	}
+	n := min(r.hole, most)
+	if r.bounded {
+		n = min(n, r.left)
+	}
+	if r.err != nil || n <= 0 {
+		return 0
+	}
+	r.hole -= n
+	r.left -= n
+	if r.bounded && r.left == 0 {
+		r.err = io.EOF
+	}
+	return n
+}
+
 func (r *volumeReader) broke(err error) error {
 	if r.ctx.Err() != nil {
 		return stopped(r.ctx, r.doing)
@@ -326,7 +353,7 @@ func (h *host) WriteVolume(ctx context.Context, pool, name string, offset, lengt
 	}
 	doing := "write the volume " + v.Name
 	if length > 0 {
-		src = io.LimitReader(src, length)
+		src = &limited{src, length}
 	}
 	var srcErr error
 	err = h.upload(ctx, v, doing, offset, limit, flags, func(w *volumeWriter) (err error) {
@@ -454,18 +481,48 @@ func (w *volumeWriter) listen(doing string) {
 	}
 }
 
+// limited is io.LimitReader for a source that may know its holes.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
+	l.left -= int64(n)
+	return n, err
+}
+
+func (l *limited) Skip(most int64) int64 {
+	s, ok := l.r.(hv.Sparse)
+	if !ok || l.left <= 0 {
+		return 0
+	}
+	n := s.Skip(min(most, l.left))
+	l.left -= n
+	return n
+}
+
 // ahead is how many pieces of a source are read while earlier ones are on their way.
 const ahead = 4
 
-// piece is what was read of a source, and how it ended there.
+// piece is what was read of a source, the hole behind that, and how it ended there.
 type piece struct {
 	data []byte
+	hole int64
 	err  error
 }
 
 // copy sends everything; srcErr is the source's, err the connection's. The source is read while the connection is written to: both take time, and often
 // another processor's. When copy returns nobody reads the source any more.
 func (w *volumeWriter) copy(src io.Reader) (srcErr, err error) {
+	skip := func() int64 { return 0 }
+	if s, ok := src.(hv.Sparse); ok && w.holes {
+		skip = func() int64 { return s.Skip(math.MaxInt64) }
+	}
 	free, full, stop := make(chan []byte, ahead), make(chan piece, ahead), make(chan struct{})
 	for range ahead {
 		free <- make([]byte, transferChunk)
@@ -477,8 +534,8 @@ func (w *volumeWriter) copy(src io.Reader) (srcErr, err error) {
 			case <-stop:
 				return
 			case buf := <-free:
-				n, err := fill(src, buf)
-				full <- piece{buf[:n], err}
+				n, hole, err := fill(src, buf, skip)
+				full <- piece{buf[:n], hole, err}
 				if err != nil {
 					return
 				}
@@ -492,6 +549,7 @@ func (w *volumeWriter) copy(src io.Reader) (srcErr, err error) {
 			}
 			return nil, err
 		}
+		w.hole += p.hole
 		srcErr = p.err
 		free <- p.data[:transferChunk]
 	}
@@ -501,25 +559,47 @@ func (w *volumeWriter) copy(src io.Reader) (srcErr, err error) {
 	return srcErr, w.flush(w.end)
 }
 
+// zeroRun is how long a run of zeros has to be to become a hole: nine pages, a seventh of what a message carries.
+const zeroRun = 9 * 4096
+
 func (w *volumeWriter) piece(p []byte) error {
-	switch {
-	case len(p) == 0:
-		return nil
-	case w.holes && bytes.Equal(p, zeros[:len(p)]):
-		w.hole += int64(len(p))
-		return nil
+	if !w.holes {
+		if len(p) == 0 {
+			return nil
+		}
+		return w.data(p)
 	}
-	return w.data(p)
+	start := 0
+	for at := 0; at < len(p); at += zeroRun {
+		end := min(at+zeroRun, len(p))
+		if !bytes.Equal(p[at:end], zeros[:end-at]) {
+			continue
+		}
+		if start < at {
+			if err := w.data(p[start:at]); err != nil {
+				return err
+			}
+		}
+		w.hole += int64(end - at)
+		start = end
+	}
+	if start < len(p) {
+		return w.data(p[start:])
+	}
+	return nil
 }
 
-// fill is io.ReadFull that keeps a source which ended apart from one which says that it ended too early.
-func fill(src io.Reader, buf []byte) (n int, err error) {
+// fill is io.ReadFull that ends before a hole, and keeps a source which ended apart from one which says that it ended too early.
+func fill(src io.Reader, buf []byte, skip func() int64) (n int, hole int64, err error) {
 	for n < len(buf) && err == nil {
+		if hole = skip(); hole > 0 {
+			return n, hole, nil
+		}
 		var k int
 		k, err = src.Read(buf[n:])
 		n += k
 	}
-	return n, err
+	return n, 0, err
 }
 
 func (w *volumeWriter) data(p []byte) error {

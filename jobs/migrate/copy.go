@@ -2,9 +2,6 @@ package migrate
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"io"
 
 	"novacron/domain"
 	"novacron/domain/preflight"
@@ -17,7 +14,7 @@ type copied struct {
 	Size  int64    `json:"size"` // of the original's file when the copy began
 	Held  int64    `json:"held"` // what it occupied then: an original that was written to meanwhile is copied anew
 	Chunk int64    `json:"chunk"`
-	Sums  []string `json:"sums,omitempty"` // SHA-256 of each chunk, in order
+	Sums  []string `json:"sums,omitempty"` // digest of each chunk, in order
 }
 
 const (
@@ -30,7 +27,8 @@ func chunkFor(size int64) int64 {
 	return max(leastChunk, (per+domain.MiB-1)/domain.MiB*domain.MiB)
 }
 
-// copier copies one volume byte by byte as it lies on the storage, holes as holes. Each chunk is read back on the target while the next one is copied.
+// copier copies one volume byte by byte as it lies on the storage, holes as holes. Each chunk is read back on the target while the next one is copied; holes
+// are neither sent nor summed up.
 type copier struct {
 	from, to hv.Host
 	disk     preflight.Disk
@@ -106,15 +104,14 @@ func (c *copier) send(ctx context.Context, at, n int64) (string, error) {
 		return "", err
 	}
 	defer src.Close()
-	digest := sha256.New()
-	r := &counted{r: io.TeeReader(src, digest), tell: func(k int64) { c.tell(at + k) }}
+	r := &tally{r: src, sum: newDigest(), tell: func(k int64) { c.tell(at + k) }}
 	if err := c.to.WriteVolume(ctx, c.disk.ToPool, c.disk.ToVolume, at, n, r); err != nil {
 		return "", err
 	}
 	if r.n != n {
 		return "", domain.Errorf(domain.Unavailable, "%s ended after %s of %s.", c.disk.Source, domain.FormatBytes(at+r.n), domain.FormatBytes(c.done.Size)).WithFix("Look whether somebody changes it.")
 	}
-	return hex.EncodeToString(digest.Sum(nil)), nil
+	return r.sum.String(), nil
 }
 
 // verify begins to read a chunk back. The function it gives waits for that, and writes the chunk down.
@@ -147,28 +144,9 @@ func sum(ctx context.Context, h hv.Host, pool, volume string, at, n int64) (stri
 		return "", err
 	}
 	defer r.Close()
-	digest := sha256.New()
-	if _, err := io.Copy(digest, r); err != nil {
+	t := &tally{r: r, sum: newDigest(), tell: func(int64) {}}
+	if err := t.drain(); err != nil {
 		return "", err
 	}
-	return hex.EncodeToString(digest.Sum(nil)), nil
-}
-
-// counted tells how many bytes were read, at most once in a while.
-type counted struct {
-	r    io.Reader
-	n    int64
-	next int64
-	tell func(int64)
-}
-
-const tellEvery = 8 * domain.MiB
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	if c.n += int64(n); c.n >= c.next {
-		c.next = c.n + tellEvery
-		c.tell(c.n)
-	}
-	return n, err
+	return t.sum.String(), nil
 }
