@@ -25,6 +25,9 @@ const (
 	// transferEnd bounds the host's closing of the file, which may have to reach a server of files.
 	transferEnd = 10 * time.Minute
 
+	// leastBlock is what one byte of a file takes up, on file systems with large blocks.
+	leastBlock = 64 << 10
+
 	sparseStream = 1 // VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM, and the same for downloads
 	sparseSince  = 3004000
 )
@@ -296,7 +299,7 @@ func (r *volumeReader) Close() error {
 	return r.s.Close()
 }
 
-// vacant looks whether a file has nothing but a hole from offset to its end, and where that is.
+// vacant looks whether a file has nothing but holes and zeros from offset to its end, and where that is. What ClearVolume empties begins with a block of zeros.
 func (h *host) vacant(ctx context.Context, v golibvirt.StorageVol, offset int64) (end int64, ok bool, err error) {
 	if !h.sparse() {
 		return 0, false, nil
@@ -323,8 +326,17 @@ func (h *host) vacant(ctx context.Context, v golibvirt.StorageVol, offset int64)
 			return end, true, nil
 		case err != nil:
 			return 0, false, err
-		case r.body > 0:
+		case r.body > leastBlock:
 			return 0, false, nil
+		case r.body > 0:
+			block := make([]byte, r.body)
+			if _, err := io.ReadFull(r, block); err != nil {
+				return 0, false, err
+			}
+			if !bytes.Equal(block, zeros[:len(block)]) {
+				return 0, false, nil
+			}
+			end += int64(len(block))
 		}
 		end += r.hole
 		r.hole = 0

@@ -18,7 +18,7 @@ type copied struct {
 }
 
 const (
-	leastChunk = 64 * domain.MiB
+	leastChunk = 128 * domain.MiB
 	mostChunks = 512 // so that a ledger that is written after each of them stays small
 )
 
