@@ -519,7 +519,7 @@ func (l *limited) Skip(most int64) int64 {
 }
 
 // ahead is how many pieces of a source are read while earlier ones are on their way.
-const ahead = 4
+const ahead = 16
 
 // piece is what was read of a source, the hole behind that, and how it ended there.
 type piece struct {
