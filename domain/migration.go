@@ -71,7 +71,11 @@ type MigrationFigures struct {
 	Throttle   int     `json:"throttle_percent"` // by which the guest was slowed at most, so that the copying kept up; 0: it kept up by itself, or was not seen slowed
 	CopyRate   int64   `json:"copy_rate"`        // bytes a second while memory was sent, without what a migration costs besides; 0: not told
 	Paused     bool    `json:"paused,omitempty" doc:"It was paused, and still was when it had arrived"`
+	SkewMS     float64 `json:"clock_skew_ms,omitempty" doc:"By how much the target's clock was ahead of the source's, with the time that one message took; 0 when it was behind, or not told"`
 }
+
+// ClocksDiffer is from what difference on the clocks of two hosts are not called the same: less may be the way of a message between busy hosts.
+const ClocksDiffer = 2 * time.Second
 
 // MigrationRecord is one migration with its forecast beside its result.
 type MigrationRecord struct {

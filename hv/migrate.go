@@ -80,5 +80,6 @@ type MigrationProgress struct {
 	Downtime       time.Duration `json:"downtime"` // expected while it runs, measured when it is over
 	Throttle       int           `json:"throttle"` // percent by which auto-converge slows the guest
 	PostCopyFaults int64         `json:"post_copy_faults"`
+	Skew           time.Duration `json:"skew,omitempty"` // by how much the destination's clock was ahead of the source's, with the time one message took; told when it is over, 0 when it was behind
 	DowntimeLimit  time.Duration `json:"downtime_limit"` // longest pause that ends the copying, while it runs; 0: not told
 }

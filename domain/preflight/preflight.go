@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"novacron/domain"
 	"novacron/domain/placement"
@@ -31,6 +32,7 @@ type Input struct {
 	Policy    domain.MigrationPolicy
 	Snapshots int
 	Arrived   bool            // it was moved to where it is while paused, has not run there, and has a QEMU that dies of being moved on
+	Skew      time.Duration   // by how much the two hosts' clocks differed when a VM last moved between them; 0: not known, or not at all
 	CPU       domain.CPUMatch // what the target says to the processor that the VM runs with; empty: it was not asked, or cannot tell
 }
 
@@ -124,6 +126,7 @@ func Look(in Input) Plan {
 	l.disks()
 	l.networks()
 	l.devices()
+	l.clocks()
 	if l.plan.Mode == domain.MigrateLive {
 		l.route()
 		l.versions()
@@ -387,6 +390,14 @@ func (l *look) devices() {
 	}
 	if l.spec.Boot.Kernel != "" {
 		l.warn("kernel", "Put the same files there.", "It boots a kernel that lies on its host, %s: %s needs it too when the VM starts again.", l.spec.Boot.Kernel, l.To.Host.Name)
+	}
+}
+
+// clocks warns of hosts that do not have the same time. Nothing asks a host for its time: it is known from the last VM that moved between them.
+func (l *look) clocks() {
+	if l.Skew >= domain.ClocksDiffer {
+		l.warn("clock", "Let both keep their time by NTP (chrony).", "When a VM last moved between them, the clocks of %s and %s were about %s apart: logs and leases of the two do not go together, and a guest that takes its host's time jumps.",
+			l.From.Host.Name, l.To.Host.Name, l.Skew.Round(time.Second))
 	}
 }
 

@@ -3,6 +3,7 @@ package preflight
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"novacron/domain"
 	"novacron/domain/placement"
@@ -70,6 +71,7 @@ func TestWhatStandsInTheWay(t *testing.T) {
 		"paused, cold":        {func(in *Input) { in.VM.State, in.Mode = domain.VMPaused, domain.MigrateCold }, "state", domain.CheckFail},
 		"paused, variables":   {func(in *Input) { in.VM.State, in.VM.Live.Firmware = domain.VMPaused, domain.FirmwareUEFI }, "nvram", domain.CheckWarn},
 		"paused again":        {func(in *Input) { in.VM.State, in.Arrived = domain.VMPaused, true }, "state", domain.CheckFail},
+		"clocks apart":        {func(in *Input) { in.Skew = 40 * time.Second }, "clock", domain.CheckWarn},
 		"saved":               {func(in *Input) { in.VM.State = domain.VMSaved }, "state", domain.CheckFail},
 		"snapshots":           {func(in *Input) { in.Snapshots = 2 }, "snapshots", domain.CheckFail},
 		"name taken":          {func(in *Input) { in.There = []domain.VM{{UUID: "u2", Name: "web"}} }, "name", domain.CheckFail},

@@ -41,6 +41,7 @@ type machine struct {
 	pools   map[string]domain.Pool
 	volumes map[string]domain.Volume // by pool/name
 	files   files
+	ahead   time.Duration   // of its clock
 	built   map[string]bool // pools whose devices were written, by UUID
 
 	blockSteps  int

@@ -61,7 +61,7 @@ func (c *conn) Migrate(ctx context.Context, uuid string, mig hv.Migration) error
 		moved.doc, moved.live, moved.reason, moved.line = doc, live, "moved here from another host", newLine()
 		memory := mustParse(doc).MemoryBytes
 		moved.figures = &hv.MigrationProgress{Elapsed: time.Duration(memory*1000/fakeMemoryRate) * time.Millisecond, MemoryTotal: memory, MemoryDone: memory, MemoryRate: fakeMemoryRate,
-			Iteration: 3, Downtime: 50 * time.Millisecond}
+			Iteration: 3, Downtime: 50 * time.Millisecond, Skew: max(0, to.ahead-m.ahead)}
 		to.guests[uuid] = &moved
 		to.say(&moved, hv.GuestDefined, "")
 		to.say(&moved, hv.GuestState, moved.reason)
@@ -125,6 +125,13 @@ func (m *machine) receives(g *guest, doc string, mig hv.Migration) error {
 		}
 	}
 	return nil
+}
+
+// SetAhead puts the host's clock so far ahead of the right time, as the figures of moves see it.
+func (f *Fake) SetAhead(d time.Duration) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	f.m.ahead = d
 }
 
 // Moving makes the host tell p of a move of the guest: a fake guest moves in no time, so none is ever under way by itself. What was tuned stays; nil: it is over.

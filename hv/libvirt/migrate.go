@@ -161,15 +161,28 @@ func (h *host) jobStats(ctx context.Context, uuid string, flags golibvirt.Domain
 	for _, p := range got.params {
 		v[p.Field] = integer(p.Value)
 	}
+	return progressOf(v), golibvirt.DomainJobType(got.kind), golibvirt.DomainJobOperation(v[golibvirt.DomainJobOperationStr]), nil
+}
+
+func progressOf(v map[string]int64) hv.MigrationProgress {
 	ms := func(name string) time.Duration { return time.Duration(v[name]) * time.Millisecond }
 	pageSize := max(v[golibvirt.DomainJobMemoryPageSize], 4096)
+	elapsed, downtime, skew := ms(golibvirt.DomainJobTimeElapsed), ms(golibvirt.DomainJobDowntime), time.Duration(0)
+	// What the destination tells is from the source's clock to its own. Beside it is the same without what lay between one message's leaving and its coming: between two clocks that agree, the
+	// way of that message, which belongs to it.
+	if _, told := v[golibvirt.DomainJobTimeElapsedNet]; told {
+		if skew = elapsed - ms(golibvirt.DomainJobTimeElapsedNet); skew >= domain.ClocksDiffer {
+			elapsed -= skew
+			downtime = max(downtime-skew, ms(golibvirt.DomainJobDowntimeNet))
+		}
+	}
 	return hv.MigrationProgress{
-		Elapsed: ms(golibvirt.DomainJobTimeElapsed), Downtime: ms(golibvirt.DomainJobDowntime),
+		Elapsed: elapsed, Downtime: downtime, Skew: skew,
 		MemoryTotal: v[golibvirt.DomainJobMemoryTotal], MemoryDone: v[golibvirt.DomainJobMemoryProcessed], MemoryLeft: v[golibvirt.DomainJobMemoryRemaining],
 		DiskTotal: v[golibvirt.DomainJobDiskTotal], DiskDone: v[golibvirt.DomainJobDiskProcessed], DiskLeft: v[golibvirt.DomainJobDiskRemaining],
 		MemoryRate: v[golibvirt.DomainJobMemoryBps], DiskRate: v[golibvirt.DomainJobDiskBps], DirtyRate: v[golibvirt.DomainJobMemoryDirtyRate] * pageSize,
 		Iteration: int(v[golibvirt.DomainJobMemoryIteration]), Throttle: int(v[golibvirt.DomainJobAutoConvergeThrottle]), PostCopyFaults: v[golibvirt.DomainJobMemoryPostcopyReqs],
-	}, golibvirt.DomainJobType(got.kind), golibvirt.DomainJobOperation(v[golibvirt.DomainJobOperationStr]), nil
+	}
 }
 
 // integer reads a typed parameter that is a whole number of any width.

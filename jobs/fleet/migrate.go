@@ -43,6 +43,7 @@ type terrain struct {
 	volumes  map[string][]domain.Volume
 	vms      map[string][]domain.VM
 	shots    map[string]int                   // snapshots, by VM
+	skews    map[[2]string]time.Duration      // of the clocks of two hosts
 	policies map[string][]domain.ScopedPolicy // that hold for the moves of a VM
 	cpus     map[string]domain.CPUMatch       // what hosts say to the VM's processor, by id
 	rules    *lay
@@ -135,11 +136,38 @@ func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, re
 		return preflight.Plan{}, err
 	}
 	in.Arrived = unrun
+	if in.Skew, err = f.skew(ctx, t, from.Host.ID, to.Host.ID); err != nil {
+		return preflight.Plan{}, err
+	}
 	in.Snapshots, in.CPU = t.shots[t.vm.ID], t.cpus[to.Host.ID]
 	in.There = slices.DeleteFunc(slices.Clone(t.vms[to.Host.ID]), func(vm domain.VM) bool { return vm.ID == t.vm.ID })
 	plan := preflight.Look(in)
 	plan.Checks = append(plan.Checks, t.rules.ruleChecks(t.vm, to.Host)...)
 	return plan, nil
+}
+
+// skew is how far apart the clocks of two hosts were when a VM last moved from the one to the other, or back: a migration tells only of a clock that is ahead where it goes.
+func (f *Fleet) skew(ctx context.Context, t *terrain, from, to string) (time.Duration, error) {
+	key := [2]string{from, to}
+	if d, known := t.skews[key]; known {
+		return d, nil
+	}
+	var most float64
+	for _, q := range []db.MigrationQuery{{From: from, To: to}, {From: to, To: from}} {
+		q.State, q.Limit = string(domain.JobSucceeded), recentMigrations
+		last, err := f.db.Migrations(ctx, q)
+		if err != nil {
+			return 0, err
+		}
+		if i := slices.IndexFunc(last, func(r domain.MigrationRecord) bool { return r.Mode == domain.MigrateLive && r.Result != nil }); i >= 0 {
+			most = max(most, last[i].Result.SkewMS)
+		}
+	}
+	if t.skews == nil {
+		t.skews = map[[2]string]time.Duration{}
+	}
+	t.skews[key] = time.Duration(most * float64(time.Millisecond))
+	return t.skews[key], nil
 }
 
 // recentMigrations is how many of a path, or of the estate, forecasts learn from.

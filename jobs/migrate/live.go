@@ -279,6 +279,7 @@ func (d Deps) figures(ctx context.Context, r *jobs.Run, in Move, to hv.Host, l *
 		return f
 	}
 	f.Seconds, f.DowntimeMS, f.Bytes, f.Iterations = got.Elapsed.Seconds(), float64(got.Downtime.Microseconds())/1000, got.MemoryDone+got.DiskDone, got.Iteration
+	f.SkewMS = float64(got.Skew.Milliseconds())
 	if got.DiskDone == 0 { // else it is of the memory alone, which had the path to itself after the disks
 		f.CopyRate = got.MemoryRate
 	}
