@@ -248,6 +248,25 @@ func (p *Page) Until(what, expr string) {
 	p.Within(60*time.Second, what, expr)
 }
 
+// Sees waits for at most the given time and says whether a JavaScript expression became true.
+func (p *Page) Sees(most time.Duration, expr string) bool {
+	ctx, cancel := context.WithTimeout(p.ctx, most)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var ok bool
+		if err := chromedp.Run(ctx, chromedp.Evaluate(`Boolean(`+expr+`)`, &ok)); err == nil && ok {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+}
+
 // Within waits until a JavaScript expression is true, for at most the given time and a minute and a half more, which a busy machine may need.
 func (p *Page) Within(most time.Duration, what, expr string) {
 	p.t.Helper()
