@@ -163,7 +163,7 @@ func (s *server) document(e *echo.Echo) {
 	if err != nil {
 		panic(err)
 	}
-	v30, err := s.api.OpenAPI().Downgrade()
+	v30, err := downgraded(s.api.OpenAPI())
 	if err != nil {
 		panic(err)
 	}

@@ -67,8 +67,8 @@ func (s *server) audit() {
 			}
 			return &struct{ Body Page[domain.AuditRecord] }{pageOf(rows, next, len(rows), func(r *domain.AuditRecord) domain.AuditRecord { return *r })}, nil
 		})
-	register(s, op{id: "export-audit", method: http.MethodGet, path: "/audit/export", tag: accessTag, perm: access.AuditRead, status: 200, summary: "Export the audit log as JSON lines",
-		doc: "At most 100,000 rows, newest first; cursor goes on from the last row's number."},
+	registerWith(s, op{id: "export-audit", method: http.MethodGet, path: "/audit/export", tag: accessTag, perm: access.AuditRead, status: 200, summary: "Export the audit log as JSON lines",
+		doc: "At most 100,000 rows, newest first; cursor goes on from the last row's number."}, gives("application/x-ndjson", "A record on each line"),
 		func(ctx context.Context, in *auditInput) (*struct {
 			ContentType string `header:"Content-Type"`
 			Body        []byte

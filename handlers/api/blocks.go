@@ -225,7 +225,7 @@ func (s *server) volumeContent() {
 		doc: "The bytes as they are; holes are zeros. Range gives a part (206). A volume that a running VM writes to is refused."},
 		func(h *huma.Operation) {
 			bytes := map[string]*huma.MediaType{"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}
-			h.Responses = map[string]*huma.Response{"200": {Description: "All of it", Content: bytes}, "206": {Description: "The part that was asked for", Content: bytes}}
+			h.Responses = map[string]*huma.Response{"200": {Description: "All of it", Content: bytes}, "206": {Description: "The part that was asked for", Content: bytes}, "409": conflict()}
 		},
 		func(ctx context.Context, in *struct {
 			VolumePath

@@ -49,7 +49,11 @@ func (s *server) consoles() {
 			}}, nil
 		})
 
-	register(s, op{id: "get-screenshot", method: http.MethodGet, path: "/vms/{id}/screenshot", tag: "VMs", perm: access.VMConsole, status: 200, summary: "Show a still picture of a VM's screen"},
+	registerWith(s, op{id: "get-screenshot", method: http.MethodGet, path: "/vms/{id}/screenshot", tag: "VMs", perm: access.VMConsole, status: 200, summary: "Show a still picture of a VM's screen"},
+		func(h *huma.Operation) {
+			gives("image/png", "The picture")(h)
+			h.Responses["409"] = conflict()
+		},
 		func(ctx context.Context, in *VMPath) (*struct {
 			ContentType string `header:"Content-Type"`
 			Body        []byte `contentType:"image/png"`

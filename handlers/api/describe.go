@@ -28,6 +28,20 @@ var refusals = map[int]struct{ name, doc string }{
 	http.StatusInsufficientStorage:   {"NoCapacity", "No host or pool has room; reasons says why each was refused."},
 }
 
+// conflict is the refusal of something that is only read, but not in every state.
+func conflict() *huma.Response { return &huma.Response{Ref: "#/components/responses/Conflict"} }
+
+// gives says that an answer is not JSON.
+func gives(mediaType, what string) func(*huma.Operation) {
+	schema := &huma.Schema{Type: huma.TypeString}
+	if !strings.HasPrefix(mediaType, "text/") && !strings.HasSuffix(mediaType, "json") && !strings.HasSuffix(mediaType, "xml") {
+		schema.Format = "binary"
+	}
+	return func(h *huma.Operation) {
+		h.Responses = map[string]*huma.Response{"200": {Description: what, Content: map[string]*huma.MediaType{mediaType: {Schema: schema}}}}
+	}
+}
+
 // describe completes the document with what all operations promise: their shared parameters and answers, and an example of every body.
 func (s *server) describe() {
 	doc := s.api.OpenAPI()
@@ -77,6 +91,7 @@ func (s *server) describe() {
 			s.examples(o)
 		}
 	}
+	s.nulls()
 	doc.Tags = nil
 	for tag := range tags {
 		doc.Tags = append(doc.Tags, &huma.Tag{Name: tag, Description: cmp.Or(tagDocs[tag], "What is about "+strings.ToLower(tag)+".")})

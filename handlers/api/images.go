@@ -169,6 +169,12 @@ func (s *server) version(ctx context.Context, p ImageVersionPath) (domain.ImageV
 	return domain.ImageVersion{}, domain.Errorf(domain.NotFound, "The image %s has no version %s.", image.Name, p.V)
 }
 
+// importResponses tells of both answers: a job, or an address to upload to.
+func (s *server) importResponses(h *huma.Operation) {
+	body := map[string]*huma.MediaType{"application/json": {Schema: schemaOf[ImageImport](s.api.OpenAPI().Components.Schemas)}}
+	h.Responses = map[string]*huma.Response{"201": {Description: "Made; its content is to be uploaded", Content: body}, "202": {Description: "Accepted", Content: body}}
+}
+
 // imported answers with a version, and with its job after waiting for it when that was asked.
 func (s *server) imported(ctx context.Context, in ChangeParams, ask fleet.NewImage) (*imageImportOutput, error) {
 	wait, err := in.wait()
@@ -227,10 +233,10 @@ func (s *server) images() {
 			return pageOf(page.Items, page.Next, page.Total, imageOf), nil
 		})
 
-	register(s, op{id: "create-image", method: http.MethodPost, path: "/images", tag: tag, perm: access.ImageManage, status: 202, summary: "Import an image",
+	registerWith(s, op{id: "create-image", method: http.MethodPost, path: "/images", tag: tag, perm: access.ImageManage, status: 202, summary: "Import an image",
 		doc: "From an address, a volume or a VM: the answer is 202 with the job. With source.upload it is 201, and the content follows by PUT to the address in upload. " +
 			"What comes in is checked before anything else touches it: a file that names another file (backing file, extent, parent) or lies about its size is refused."},
-		func(ctx context.Context, in *struct {
+		s.importResponses, func(ctx context.Context, in *struct {
 			ChangeParams
 			Body ImageNew
 		}) (*imageImportOutput, error) {
@@ -305,8 +311,8 @@ func (s *server) imageVersions(tag string) {
 			return &struct{ Body Page[ImageVersion] }{pageOf(i.Versions, "", len(i.Versions), imageVersionOf)}, nil
 		})
 
-	register(s, op{id: "create-image-version", method: http.MethodPost, path: "/images/{id}/versions", tag: tag, perm: access.ImageManage, status: 202, summary: "Import a version of an image"},
-		func(ctx context.Context, in *struct {
+	registerWith(s, op{id: "create-image-version", method: http.MethodPost, path: "/images/{id}/versions", tag: tag, perm: access.ImageManage, status: 202, summary: "Import a version of an image"},
+		s.importResponses, func(ctx context.Context, in *struct {
 			ImagePath
 			ChangeParams
 			Body ImageVersionNew

@@ -201,13 +201,13 @@ func (s *server) measures() {
 		func(context.Context, *struct{}) (*struct {
 			Body struct {
 				Items []Metric `json:"items"`
-				Next  string   `json:"next"`
+				Next  *string  `json:"next" doc:"Always null: the list comes in one piece"`
 			}
 		}, error) {
 			out := &struct {
 				Body struct {
 					Items []Metric `json:"items"`
-					Next  string   `json:"next"`
+					Next  *string  `json:"next" doc:"Always null: the list comes in one piece"`
 				}
 			}{}
 			for _, m := range domain.Metrics {
@@ -262,7 +262,21 @@ func (s *server) promResponses(h *huma.Operation) {
 	h.Responses = map[string]*huma.Response{"200": {Description: "Prometheus' answer", Content: map[string]*huma.MediaType{
 		"application/json": {Schema: &huma.Schema{Type: "object", AdditionalProperties: true}},
 	}}}
+	for status, doc := range map[int]string{
+		http.StatusBadRequest: "The expression or a time cannot be read", http.StatusUnprocessableEntity: "A parameter is refused, or the expression asks for too much", http.StatusServiceUnavailable: "It took too long, or nothing is measured here",
+	} {
+		h.Responses[strconv.Itoa(status)] = s.promRefusal(doc)
+	}
 	h.SkipValidateBody = true
+}
+
+// promRefusal is an error in Prometheus' form, or in ours where the request does not get as far as the query.
+func (s *server) promRefusal(doc string) *huma.Response {
+	reg := s.api.OpenAPI().Components.Schemas
+	return &huma.Response{Description: doc, Content: map[string]*huma.MediaType{
+		"application/json": {Schema: &huma.Schema{Type: "object", AdditionalProperties: true}, Example: promAnswer{Status: "error", ErrorType: "bad_data", Error: doc + "."}},
+		ProblemContentType: {Schema: schemaOf[Problem](reg)},
+	}}
 }
 
 // promDo asks with what the person may see, and answers in Prometheus' form, also when it fails.

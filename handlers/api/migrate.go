@@ -78,6 +78,7 @@ type MigrationPage struct {
 // MigrationPaths is how forecasts came out.
 type MigrationPaths struct {
 	Items []domain.MigrationPath `json:"items" nullable:"false" doc:"Paths with most moves first"`
+	Next  *string                `json:"next" doc:"Always null: the list comes in one piece"`
 }
 
 // pathsFrom is how many of the last moves say how good the forecasts are.
@@ -176,7 +177,7 @@ func (s *server) migrations() {
 			if err != nil {
 				return nil, err
 			}
-			return &struct{ Body MigrationPaths }{MigrationPaths{domain.PathsOf(list)}}, nil
+			return &struct{ Body MigrationPaths }{MigrationPaths{Items: domain.PathsOf(list)}}, nil
 		})
 	register(s, op{id: "tune-migration", method: http.MethodPost, path: "/migrations/{id}/tune", tag: "Migration", perm: access.VMMigrate, status: 202, summary: "Change a migration under way",
 		doc: "Its bandwidth, the longest pause that may end it, or post-copy at once. The answer's job is of the change; the migration goes on as its own."},

@@ -160,8 +160,8 @@ func (s *server) vms() {
 			return vmAnswer(v), nil
 		})
 
-	register(s, op{id: "get-vm-xml", method: http.MethodGet, path: "/vms/{id}/xml", tag: "VMs", perm: access.VMRead, status: 200, summary: "Show a VM's libvirt definition",
-		doc: "The persistent definition exactly as the host prints it."},
+	registerWith(s, op{id: "get-vm-xml", method: http.MethodGet, path: "/vms/{id}/xml", tag: "VMs", perm: access.VMRead, status: 200, summary: "Show a VM's libvirt definition",
+		doc: "The persistent definition exactly as the host prints it."}, gives("application/xml", "The definition"),
 		func(ctx context.Context, in *VMPath) (*struct {
 			ContentType string `header:"Content-Type"`
 			Body        []byte `contentType:"application/xml"`

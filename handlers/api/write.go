@@ -26,7 +26,7 @@ func (s *server) write() {
 		doc: "Prometheus' remote write, version 1: snappy and protobuf. It is for what node_exporter and its kin know of hosts and libvirt does not tell. Each series has to be of a host: its label host, or its label " +
 			"instance without the port, is the host's name or host name. It gets the labels host and host_id; the labels vm, vm_id and tenant are left out, and names that begin with novacron_ are refused."},
 		func(h *huma.Operation) {
-			h.Responses = map[string]*huma.Response{"204": {Description: "Kept"}, "400": {Description: "Refused as a whole; sending it again does not help"}}
+			h.Responses = map[string]*huma.Response{"204": {Description: "Kept"}, "400": s.promRefusal("Refused as a whole; sending it again does not help"), "503": s.promRefusal("Nothing is measured here")}
 			h.SkipValidateBody = true
 		}, func(ctx context.Context, in *promWritten) (*promOutput, error) {
 			return s.promTold(ctx, func() error {
