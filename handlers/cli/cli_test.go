@@ -18,6 +18,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.uber.org/goleak"
+
+	"novacron/domain"
 )
 
 func TestMain(m *testing.M) {
@@ -470,24 +472,32 @@ func TestATokenIsMadeHereOrThere(t *testing.T) {
 
 func TestEventsAreTakenUpAgain(t *testing.T) {
 	d := newDesk(t)
+	tell := func(w http.ResponseWriter, before string, e domain.Event) {
+		b, err := json.Marshal(domain.CloudEventOf(e, "https://n.example"))
+		if err != nil {
+			t.Error(err)
+		}
+		fmt.Fprintf(w, "%sid: %d\nevent: %s\ndata: %s\n\n", before, e.Seq, e.Kind, b)
+	}
 	times := 0
 	d.does("GET /events", func(w http.ResponseWriter, r *http.Request, _ map[string]any) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		times++
 		switch times {
 		case 1:
-			fmt.Fprint(w, "retry: 2000\n\nid: 5\nevent: vm.started\ndata: {\"seq\":5,\"kind\":\"vm.started\",\"at\":\"2026-11-23T12:00:00Z\",\"message\":\"web-1 runs.\"}\n\n")
+			tell(w, "retry: 2000\n\n", domain.Event{Seq: 5, Kind: "vm.started", At: time.Date(2026, 11, 23, 12, 0, 0, 0, time.Local), Message: "web-1 runs."})
 		case 2:
 			if r.Header.Get("Last-Event-ID") != "5" {
 				t.Errorf("taken up after %q", r.Header.Get("Last-Event-ID"))
 			}
-			fmt.Fprint(w, ": still here\n\nid: 6\nevent: job.ended\ndata: {\"seq\":6,\"kind\":\"job.ended\",\"message\":\"x\"}\n\nid: 7\nevent: vm.stopped\ndata: {\"seq\":7,\"kind\":\"vm.stopped\",\"message\":\"web-1 stopped.\"}\n\n")
+			tell(w, ": still here\n\n", domain.Event{Seq: 6, Kind: "job.ended", Message: "x"})
+			tell(w, "", domain.Event{Seq: 7, Kind: "vm.stopped", Message: "web-1 stopped."})
 		default:
 			problem(w, 401, `"detail":"The token was revoked."`)
 		}
 	})
 	out, errs, code := d.run("events", "-f", "--kind", "vm.*")
-	if code != exitDenied || !strings.Contains(out, "web-1 runs.") || !strings.Contains(out, "web-1 stopped.") || strings.Contains(out, "job.ended") || !strings.Contains(errs, "taken up again") {
+	if code != exitDenied || !strings.Contains(out, "2026-11-23 12:00:00  vm.started          web-1 runs.") || !strings.Contains(out, "web-1 stopped.") || strings.Contains(out, "job.ended") || !strings.Contains(errs, "taken up again") {
 		t.Errorf("left with %d: %s%s", code, out, errs)
 	}
 }

@@ -108,15 +108,12 @@ func (r *run) event(ev client.Event, form string) error {
 		_, err := fmt.Fprintln(r.Out, "… some events are kept no more …")
 		return err
 	}
-	o, err := objectOf(ev.Data)
-	if err != nil {
-		return err
+	var told domain.CloudEvent
+	if err := json.Unmarshal(ev.Data, &told); err != nil {
+		return fmt.Errorf("what the server says of an event cannot be read: %w", err)
 	}
-	when := o.text("at")
-	if t, err := time.Parse(time.RFC3339, when); err == nil {
-		when = t.Local().Format("2006-01-02 15:04:05")
-	}
-	_, err = fmt.Fprintf(r.Out, "%s  %-18s  %s\n", when, clean(cmp.Or(o.text("kind"), ev.Kind), false), clean(o.text("message"), false))
+	e := told.Data
+	_, err := fmt.Fprintf(r.Out, "%s  %-18s  %s\n", e.At.Local().Format("2006-01-02 15:04:05"), clean(cmp.Or(e.Kind, ev.Kind), false), clean(e.Message, false))
 	return err
 }
 
