@@ -38,6 +38,9 @@ func has(all map[string]map[string]any, schema map[string]any, path string) bool
 	if !deeper {
 		return true
 	}
+	if either, ok := part["oneOf"].([]any); ok { // it, or null
+		part, _ = either[0].(map[string]any)
+	}
 	ref, _ := part["$ref"].(string)
 	return has(all, all[ref[strings.LastIndexByte(ref, '/')+1:]], rest)
 }
