@@ -321,7 +321,7 @@ func text(v any) string {
 // Requests made from the document are answered as the document says: no failure, no status and no shape that it does not know. There is a fixed number of them;
 // NOVACRON_CONTRACT has it go on for a time (make contract: 5m), and NOVACRON_SEED makes others.
 func TestTheServerKeepsItsDocument(t *testing.T) {
-	long, least, seed := time.Duration(0), 6000, uint64(1)
+	long, least, seed := time.Duration(0), 3000, uint64(1)
 	if v := os.Getenv("NOVACRON_CONTRACT"); v != "" {
 		var err error
 		if long, err = time.ParseDuration(v); err != nil {
