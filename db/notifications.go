@@ -96,6 +96,7 @@ type receiverDoc struct {
 	Wait     time.Duration    `json:"wait"`
 	Repeat   time.Duration    `json:"repeat"`
 	Resolved bool             `json:"resolved"`
+	OnCall   bool             `json:"only_on_call,omitempty"`
 }
 
 func receiverContext(id string) string { return "receiver of alerts " + id }
@@ -111,7 +112,7 @@ func (d *DB) selectReceivers(ctx context.Context, q getter, where string, args .
 		if err := parse(r.Doc, &c); err != nil {
 			return nil, err
 		}
-		x := domain.Receiver{ID: r.ID, Name: r.Name, Kind: r.Kind, Disabled: r.Disabled, To: c.To, URL: c.URL, Service: c.Service, Matchers: c.Matchers, Tenant: c.Tenant, GroupBy: c.GroupBy, Wait: c.Wait, Repeat: c.Repeat, Resolved: c.Resolved,
+		x := domain.Receiver{ID: r.ID, Name: r.Name, Kind: r.Kind, Disabled: r.Disabled, To: c.To, URL: c.URL, Service: c.Service, Matchers: c.Matchers, Tenant: c.Tenant, GroupBy: c.GroupBy, Wait: c.Wait, Repeat: c.Repeat, Resolved: c.Resolved, OnlyOnCall: c.OnCall,
 			CreatedAt: at(r.CreatedAt), Version: r.Version}
 		if r.Secret != "" {
 			var err error
@@ -148,7 +149,7 @@ func (d *DB) Receiver(ctx context.Context, id string) (domain.Receiver, error) {
 
 // PutReceiver writes a receiver, new (version 0) or changed; what is secret of it is sealed.
 func (tx *Tx) PutReceiver(r domain.Receiver) error {
-	doc, err := text(receiverDoc{r.To, r.URL, r.Service, r.Matchers, r.Tenant, r.GroupBy, r.Wait, r.Repeat, r.Resolved})
+	doc, err := text(receiverDoc{r.To, r.URL, r.Service, r.Matchers, r.Tenant, r.GroupBy, r.Wait, r.Repeat, r.Resolved, r.OnlyOnCall})
 	if err != nil {
 		return err
 	}
@@ -191,6 +192,7 @@ type notificationRow struct {
 type notificationDoc struct {
 	Firing   []string `json:"firing"`
 	Resolved []string `json:"resolved"`
+	Why      string   `json:"why,omitempty"`
 }
 
 func selectNotifications(ctx context.Context, q getter, tail string, args ...any) ([]domain.Notification, error) {
@@ -205,7 +207,7 @@ func selectNotifications(ctx context.Context, q getter, tail string, args ...any
 			return nil, err
 		}
 		out = append(out, domain.Notification{ID: r.ID, ReceiverID: r.ReceiverID, Group: r.Grp, State: domain.NotificationState(r.State), Attempts: r.Attempts, NextAt: at(r.NextAt), SentAt: at(r.SentAt), CreatedAt: at(r.CreatedAt), Error: r.Error,
-			Firing: d.Firing, Resolved: d.Resolved})
+			Firing: d.Firing, Resolved: d.Resolved, Why: d.Why})
 	}
 	return out, nil
 }
@@ -263,7 +265,7 @@ func (d *DB) JobFigures(ctx context.Context) ([]JobFigure, error) {
 
 // PutNotification writes a message, new or as it is now.
 func (tx *Tx) PutNotification(n domain.Notification) error {
-	doc, err := text(notificationDoc{n.Firing, n.Resolved})
+	doc, err := text(notificationDoc{n.Firing, n.Resolved, n.Why})
 	if err != nil {
 		return err
 	}

@@ -288,6 +288,9 @@ type Receiver struct {
 	Secret   []byte   // what a webhook's calls are signed with; of a chat its whole address, which holds the token
 	Service  string   // of a chat: slack, teams …
 
+	// OnlyOnCall has it told by escalations alone, as somebody who is on call; Matchers and Tenant then mean nothing.
+	OnlyOnCall bool
+
 	Matchers []Matcher     // which alerts; empty: all
 	Tenant   string        // id: only alerts of this tenant; empty: all
 	GroupBy  []string      // labels whose values are told together
@@ -336,6 +339,7 @@ type Notification struct {
 	Error      string   // of the last attempt
 	Firing     []string // ids of alerts
 	Resolved   []string
+	Why        string // why the receiver is told, in words
 }
 
 // Incident is what belongs together of alerts that began together.

@@ -157,6 +157,24 @@ CREATE TABLE encrypted_volumes (
     uuid      TEXT NOT NULL
 );
 
+CREATE TABLE escalated (
+    alert_id      TEXT   NOT NULL,
+    escalation_id TEXT   NOT NULL,
+    step          BIGINT NOT NULL,
+    receiver_id   TEXT   NOT NULL,
+    at            BIGINT NOT NULL,
+    why           TEXT   NOT NULL,
+    PRIMARY KEY (alert_id, escalation_id, step, receiver_id)
+);
+
+CREATE TABLE escalations (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    doc        TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
+);
+
 CREATE TABLE events (
     seq      BIGINT NOT NULL PRIMARY KEY,
     at       BIGINT NOT NULL,
@@ -583,6 +601,14 @@ CREATE TABLE rollups (
     day    BIGINT NOT NULL,
     hours  TEXT   NOT NULL,
     PRIMARY KEY (series, day)
+);
+
+CREATE TABLE rotas (
+    id         TEXT   NOT NULL PRIMARY KEY,
+    name       TEXT   NOT NULL,
+    doc        TEXT   NOT NULL,
+    created_at BIGINT NOT NULL,
+    version    BIGINT NOT NULL
 );
 
 CREATE TABLE security_groups (

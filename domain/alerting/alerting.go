@@ -122,14 +122,15 @@ func GroupOf(r *domain.Receiver, a *domain.Alert) string {
 	return "{" + strings.Join(out, ", ") + "}"
 }
 
-// Goes reports whether a receiver is told of an alert, as long as it is not quiet.
+// Goes reports whether a receiver is told of an alert by itself, as long as it is not quiet.
 func Goes(r *domain.Receiver, a *domain.Alert) bool {
-	return !r.Disabled && (r.Tenant == "" || r.Tenant == a.Tenant) && Matches(r.Matchers, a)
+	return !r.Disabled && !r.OnlyOnCall && (r.Tenant == "" || r.Tenant == a.Tenant) && Matches(r.Matchers, a)
 }
 
 // Plan says which messages a receiver is to be sent. alerts are those that stand and those that it was told of, as they are now; last are the newest messages
-// by group. A message that is still to be sent is not followed by another one: it is made to say what is so now, and keeps its id.
-func Plan(r *domain.Receiver, alerts []domain.Alert, last map[string]domain.Notification, now time.Time) []domain.Notification {
+// by group. A message that is still to be sent is not followed by another one: it is made to say what is so now, and keeps its id. via says, by the alert's id, why
+// an escalation has the receiver told of it.
+func Plan(r *domain.Receiver, alerts []domain.Alert, last map[string]domain.Notification, via map[string]string, now time.Time) []domain.Notification {
 	if r.Disabled {
 		return nil
 	}
@@ -142,7 +143,7 @@ func Plan(r *domain.Receiver, alerts []domain.Alert, last map[string]domain.Noti
 	for i := range alerts {
 		a := &alerts[i]
 		byID[a.ID] = a
-		if a.State != domain.AlertFiring || a.Quiet != "" || !Goes(r, a) {
+		if a.State != domain.AlertFiring || a.Quiet != "" || via[a.ID] == "" && !Goes(r, a) {
 			continue
 		}
 		key := GroupOf(r, a)
@@ -174,7 +175,7 @@ func Plan(r *domain.Receiver, alerts []domain.Alert, last map[string]domain.Noti
 		if told && n.State == domain.NotificationQueued {
 			n.Resolved = slices.Compact(slices.Sorted(slices.Values(slices.Concat(n.Resolved, resolved))))
 			if same := slices.Equal(n.Firing, g.firing) && len(resolved) == 0; !same {
-				n.Firing = g.firing
+				n.Firing, n.Why = g.firing, because(r, g.firing, via)
 				out = append(out, n)
 			}
 			continue
@@ -182,10 +183,37 @@ func Plan(r *domain.Receiver, alerts []domain.Alert, last map[string]domain.Noti
 		again := told && len(g.firing) > g.acked && r.Repeat > 0 && now.Sub(n.CreatedAt) >= r.Repeat
 		soon := told && len(n.Firing) > 0 && now.Sub(n.CreatedAt) < r.Wait
 		if (fresh || len(resolved) > 0) && !soon || again {
-			out = append(out, domain.Notification{ReceiverID: r.ID, Group: key, State: domain.NotificationQueued, NextAt: now, CreatedAt: now, Firing: g.firing, Resolved: resolved})
+			fresh := slices.DeleteFunc(slices.Clone(g.firing), func(id string) bool { return slices.Contains(n.Firing, id) })
+			why := because(r, fresh, via)
+			switch {
+			case len(fresh) > 0:
+			case len(resolved) > 0:
+				why = "was told when it began"
+			default:
+				why = "nobody looks after it, and " + short(r.Repeat) + " have passed"
+			}
+			out = append(out, domain.Notification{ReceiverID: r.ID, Group: key, State: domain.NotificationQueued, NextAt: now, CreatedAt: now, Firing: g.firing, Resolved: resolved, Why: why})
 		}
 	}
 	return out
+}
+
+// because says why a receiver is told of alerts.
+func because(r *domain.Receiver, ids []string, via map[string]string) string {
+	var out []string
+	for _, id := range ids {
+		why := via[id]
+		if why == "" {
+			why = "is told of all alerts"
+			if len(r.Matchers) > 0 {
+				why = "is told of alerts with " + strings.ReplaceAll(domain.MatchersText(r.Matchers), "\n", ", ")
+			}
+		}
+		if !slices.Contains(out, why) {
+			out = append(out, why)
+		}
+	}
+	return strings.Join(out[:min(3, len(out))], "; ")
 }
 
 // Backoff is how long a message waits that could not be sent so often.

@@ -73,7 +73,7 @@ func TestPlan(t *testing.T) {
 	last := map[string]domain.Notification{}
 	step := func(at time.Duration, alerts ...domain.Alert) []domain.Notification {
 		t.Helper()
-		out := Plan(&r, alerts, last, t0.Add(at))
+		out := Plan(&r, alerts, last, nil, t0.Add(at))
 		for _, n := range out {
 			last[n.Group] = n
 		}

@@ -324,6 +324,9 @@ func (k *Desk) DeleteReceiver(ctx context.Context, actor, id string) error {
 		return err
 	}
 	return k.db.Write(ctx, func(tx *db.Tx) error {
+		if err := unnamed(tx, id, "receiver "+r.Name); err != nil {
+			return err
+		}
 		if err := tx.DeleteReceiver(id); err != nil {
 			return err
 		}

@@ -308,6 +308,9 @@ func (j *Judge) prune(tx *db.Tx, now time.Time) error {
 	if err := tx.PruneAlerts(before); err != nil {
 		return err
 	}
+	if err := tx.PruneEscalated(); err != nil {
+		return err
+	}
 	if err := tx.PruneIncidents(before); err != nil {
 		return err
 	}

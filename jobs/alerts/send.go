@@ -276,6 +276,9 @@ func (s *Sender) text(n domain.Notification, alerts []domain.Alert) string {
 			b.WriteString("\n")
 		}
 	}
+	if n.Why != "" {
+		fmt.Fprintf(&b, "Why this is sent here: the receiver %s.\n", n.Why)
+	}
 	return b.String()
 }
 

@@ -201,9 +201,13 @@ func plan(tx *db.Tx, stand []domain.Alert, now time.Time) error {
 		}
 		all = append(all, more...)
 	}
+	via, err := escalate(tx, stand, receivers, now)
+	if err != nil {
+		return err
+	}
 	for i := range receivers {
 		r := &receivers[i]
-		for _, n := range alerting.Plan(r, all, last[r.ID], now) {
+		for _, n := range alerting.Plan(r, all, last[r.ID], via[r.ID], now) {
 			if n.ID == "" {
 				n.ID = domain.NewID("ntf", now)
 			}
