@@ -98,6 +98,9 @@ func (s *server) alertModel(ctx context.Context, id string) (m alerts.Page, err 
 	} else if !domain.Is(err, domain.NotFound) {
 		return m, err
 	}
+	if m.Told, err = s.toldOf(ctx, id); err != nil {
+		return m, err
+	}
 	m.Events, err = s.DB.Events(ctx, db.EventQuery{Resource: id, Newest: true, Limit: 200})
 	return m, err
 }

@@ -297,6 +297,19 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	p.send(b, live.PatSilenceEnd, form("x", ""), id("sil_none")...)
 	recv := last(p.send(b, live.Receivers, form("kind", "email", "name", "ops", "to", "ops@example.org", "wait", "1m", "repeat", "4h", "group_by", "host", "tenant", "", "disabled", "")), "/alerts/receivers/")
 	p.send(b, live.PatReceiver, form("kind", "email", "name", "ops", "to", "ops@example.org", "wait", "2m", "repeat", "4h", "group_by", "host", "tenant", "", "disabled", "", "version", "1"), id(recv)...)
+	rota := last(p.send(b, live.Rotas, form("name", "Ops", "time_zone", "UTC", "hand_over", "09:00", "monday", recv)), "/alerts/oncall/rotas/")
+	p.send(b, live.PatRota, form("name", "Ops", "time_zone", "UTC", "hand_over", "10:00", "monday", recv, "version", "1"), id(rota)...)
+	p.send(b, live.PatRotaDo, form("receiver", recv, "from", "2099-01-01 09:00", "to", "2099-01-02 09:00", "note", ""), ":id", rota, ":act", "stand-in")
+	p.send(b, live.Escalations, form("name", "Critical", "matchers", "", "to_0", rota, "after_0", ""))
+	esc := "esc_none"
+	ladders, err := p.db.Escalations(ctx)
+	must(err)
+	if len(ladders) > 0 {
+		esc = ladders[0].ID
+	}
+	p.send(b, live.PatEscalation, form("name", "Critical", "matchers", "", "to_0", rota, "after_0", "5m", "version", "1"), id(esc)...)
+	p.send(b, live.PatEscalDo, form("x", ""), ":id", esc, ":act", "delete")
+	p.send(b, live.PatRotaDo, form("x", ""), ":id", rota, ":act", "delete")
 	p.send(b, live.PatReceiverDo, form("x", ""), ":id", recv, ":act", "delete")
 	p.send(b, live.PatAlertRuleDo, form("x", ""), ":id", arule, ":act", "delete")
 
@@ -325,7 +338,7 @@ func (p *play) standing() (lines []string) {
 		p.t.Fatal(err)
 	}
 	bearer := header("Authorization", "Bearer "+text)
-	for _, list := range []string{"users", "groups", "tenants", "roles", "bindings", "tokens", "identity-providers", "vms", "hosts", "pools", "volumes", "networks", "security-groups", "images", "templates", "snapshot-schedules", "plans", "affinity-rules", "rules", "silences", "receivers", "folders", "dashboards"} {
+	for _, list := range []string{"users", "groups", "tenants", "roles", "bindings", "tokens", "identity-providers", "vms", "hosts", "pools", "volumes", "networks", "security-groups", "images", "templates", "snapshot-schedules", "plans", "affinity-rules", "rules", "silences", "receivers", "escalations", "folders", "dashboards"} {
 		var page struct{ Items []map[string]any }
 		a := p.browser().get("/api/v1/"+list+"?limit=200", bearer)
 		if err := json.Unmarshal([]byte(a.text), &page); err != nil || a.StatusCode != http.StatusOK {
@@ -407,7 +420,7 @@ func TestATenantsFormsReachNothingElse(t *testing.T) {
 	rights := func() (out []string) {
 		for _, x := range p.standing() {
 			if strings.Contains(x, "team-b") || strings.HasPrefix(x, "users: ") || strings.HasPrefix(x, "roles: ") || strings.HasPrefix(x, "groups: ") || strings.HasPrefix(x, "bindings: ") || strings.HasPrefix(x, "tenants: ") ||
-				strings.HasPrefix(x, "hosts: ") || strings.HasPrefix(x, "rules: ") || strings.HasPrefix(x, "silences: ") || strings.HasPrefix(x, "receivers: ") || strings.HasPrefix(x, "identity-providers: ") {
+				strings.HasPrefix(x, "hosts: ") || strings.HasPrefix(x, "rules: ") || strings.HasPrefix(x, "silences: ") || strings.HasPrefix(x, "receivers: ") || strings.HasPrefix(x, "escalations: ") || strings.HasPrefix(x, "identity-providers: ") {
 				out = append(out, x)
 			}
 		}

@@ -138,7 +138,7 @@ func (s *server) askReceiver(c echo.Context, status int, m alerts.ReceiverForm) 
 func (s *server) receiverTyped(c echo.Context) (m alerts.ReceiverForm, err error) {
 	m = alerts.ReceiverForm{To: c.FormValue("to"), Matchers: c.FormValue("matchers"), Groups: c.FormValue("group_by"), Wait: c.FormValue("wait"), Repeat: c.FormValue("repeat")}
 	r := domain.Receiver{ID: c.Param("id"), Name: c.FormValue("name"), Kind: c.FormValue("kind"), To: strings.FieldsFunc(m.To, func(r rune) bool { return r == '\n' || r == '\r' || r == ',' }), URL: strings.TrimSpace(c.FormValue("url")),
-		Tenant: c.FormValue("tenant"), GroupBy: strings.FieldsFunc(m.Groups, func(r rune) bool { return r == ' ' || r == ',' }), Resolved: truth(c.FormValue("resolved")), Disabled: truth(c.FormValue("disabled"))}
+		Tenant: c.FormValue("tenant"), GroupBy: strings.FieldsFunc(m.Groups, func(r rune) bool { return r == ' ' || r == ',' }), Resolved: truth(c.FormValue("resolved")), Disabled: truth(c.FormValue("disabled")), OnlyOnCall: truth(c.FormValue("only_on_call"))}
 	r.Secret = []byte(strings.TrimSpace(cmp.Or(c.FormValue("secret"), c.FormValue("address"))))
 	m.Receiver = r
 	if m.Receiver.Version, err = formVersion(c); err != nil {

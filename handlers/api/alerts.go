@@ -152,6 +152,8 @@ func (s *server) alerts() {
 	s.alertRules()
 	s.silences()
 	s.receivers()
+	s.rotas()
+	s.escalations()
 	s.incidents()
 }
 

@@ -87,6 +87,7 @@ type Receiver struct {
 	Kind      string           `json:"kind" enum:"email,webhook,chat"`
 	Where     string           `json:"where" doc:"Where messages go to, without secrets"`
 	Disabled  bool             `json:"disabled"`
+	OnCall    bool             `json:"only_on_call" doc:"Told by escalations alone, as somebody who is on call; matchers and tenant mean nothing then"`
 	To        []string         `json:"to" nullable:"false" doc:"Mail addresses"`
 	URL       string           `json:"url" doc:"Of a webhook"`
 	Secret    string           `json:"secret,omitempty" doc:"What a webhook's calls are signed with: shown once, when it is made"`
@@ -101,7 +102,7 @@ type Receiver struct {
 }
 
 func receiverOf(r *domain.Receiver) Receiver {
-	return Receiver{ID: r.ID, Name: r.Name, Kind: r.Kind, Where: r.Where(), Disabled: r.Disabled, To: list(r.To), URL: r.URL, Matchers: list(r.Matchers), Tenant: r.Tenant, GroupBy: list(r.GroupBy), Wait: series.Duration(r.Wait), Repeat: series.Duration(r.Repeat),
+	return Receiver{ID: r.ID, Name: r.Name, Kind: r.Kind, Where: r.Where(), Disabled: r.Disabled, OnCall: r.OnlyOnCall, To: list(r.To), URL: r.URL, Matchers: list(r.Matchers), Tenant: r.Tenant, GroupBy: list(r.GroupBy), Wait: series.Duration(r.Wait), Repeat: series.Duration(r.Repeat),
 		Resolved: r.Resolved, CreatedAt: when(r.CreatedAt), Version: r.Version}
 }
 
@@ -120,6 +121,7 @@ type ReceiverWrite struct {
 	Repeat   string           `json:"repeat,omitempty" maxLength:"20" doc:"Missing: 4h"`
 	Resolved *bool            `json:"resolved,omitempty" doc:"Missing: true"`
 	Disabled bool             `json:"disabled,omitempty"`
+	OnCall   bool             `json:"only_on_call,omitempty" doc:"Told by escalations alone"`
 }
 
 // ReceiverPatch changes what it names.
@@ -136,6 +138,7 @@ type ReceiverPatch struct {
 	Repeat   *string           `json:"repeat,omitempty" maxLength:"20"`
 	Resolved *bool             `json:"resolved,omitempty"`
 	Disabled *bool             `json:"disabled,omitempty"`
+	OnCall   *bool             `json:"only_on_call,omitempty"`
 }
 
 // ReceiverPath names a receiver.
@@ -163,7 +166,7 @@ func (s *server) receivers() {
 		doc: "A webhook is sent what Alertmanager sends (version 4), signed in X-NovaCron-Signature: t=seconds,v1=HMAC-SHA256 in hex of the seconds, a dot and the body. A message is sent until the other side has taken it, so one may come twice."},
 		func(ctx context.Context, in *struct{ Body ReceiverWrite }) (*receiverOutput, error) {
 			b := in.Body
-			r := domain.Receiver{Name: b.Name, Kind: b.Kind, To: b.To, URL: b.URL, Secret: []byte(b.Secret), Matchers: b.Matchers, Tenant: b.Tenant, GroupBy: b.GroupBy, Wait: time.Minute, Repeat: 4 * time.Hour, Resolved: b.Resolved == nil || *b.Resolved, Disabled: b.Disabled}
+			r := domain.Receiver{Name: b.Name, Kind: b.Kind, To: b.To, URL: b.URL, Secret: []byte(b.Secret), Matchers: b.Matchers, Tenant: b.Tenant, GroupBy: b.GroupBy, Wait: time.Minute, Repeat: 4 * time.Hour, Resolved: b.Resolved == nil || *b.Resolved, Disabled: b.Disabled, OnlyOnCall: b.OnCall}
 			if b.Kind == domain.ReceiveChat {
 				r.Secret = []byte(b.Address)
 			}
@@ -213,6 +216,7 @@ func (s *server) receivers() {
 			given(&r.GroupBy, b.GroupBy)
 			given(&r.Resolved, b.Resolved)
 			given(&r.Disabled, b.Disabled)
+			given(&r.OnlyOnCall, b.OnCall)
 			if b.URL != nil {
 				r.Secret = nil // a secret is not used for another place than it was given for
 			}
@@ -271,10 +275,11 @@ type Notification struct {
 	CreatedAt  *time.Time               `json:"created_at"`
 	Firing     []string                 `json:"firing" nullable:"false" doc:"Ids of alerts"`
 	Resolved   []string                 `json:"resolved" nullable:"false"`
+	Why        string                   `json:"why" doc:"Why the receiver is told"`
 }
 
 func notificationOf(n *domain.Notification) Notification {
-	return Notification{ID: n.ID, ReceiverID: n.ReceiverID, Group: n.Group, State: n.State, Attempts: n.Attempts, Error: n.Error, NextAt: when(n.NextAt), SentAt: when(n.SentAt), CreatedAt: when(n.CreatedAt), Firing: list(n.Firing), Resolved: list(n.Resolved)}
+	return Notification{ID: n.ID, ReceiverID: n.ReceiverID, Group: n.Group, State: n.State, Attempts: n.Attempts, Error: n.Error, NextAt: when(n.NextAt), SentAt: when(n.SentAt), CreatedAt: when(n.CreatedAt), Firing: list(n.Firing), Resolved: list(n.Resolved), Why: n.Why}
 }
 
 // Incident is what belongs together of alerts that began together.

@@ -28,6 +28,7 @@ type Page struct {
 	Alert  domain.Alert
 	Rule   *domain.AlertRule
 	Events []domain.Event // what was done and said about it, newest first
+	Told   []Told         // by escalations
 	Err    *domain.Error
 	Typed  string // the comment
 }
@@ -122,6 +123,19 @@ type IncidentPage struct {
 	Ties     []domain.AlertTie
 }
 
+type thing struct{ url, name string }
+
+// things are the hosts and VMs that the incident is about.
+func (m IncidentPage) things() (out []thing) {
+	for _, id := range m.Incident.Hosts {
+		out = append(out, thing{live.Host(id), m.Names[id]})
+	}
+	for _, id := range m.Incident.VMs {
+		out = append(out, thing{live.VM(id), m.Names[id]})
+	}
+	return out
+}
+
 type look struct{ tone, icon, word string }
 
 func stateLook(a domain.Alert) look {
@@ -181,7 +195,7 @@ func number(v float64) string { return fmt.Sprintf("%.4g", v) }
 func tabs(s interface{ May(string) bool }, on string) []ui.Tab {
 	out := []ui.Tab{{Label: "Alerts", URL: live.Alerts, Active: on == "alerts"}, {Label: "Incidents", URL: live.Incidents, Active: on == "incidents"}, {Label: "Rules", URL: live.AlertRules, Active: on == "rules"}}
 	if s.May("host.read") { // these are the whole estate's
-		out = append(out, ui.Tab{Label: "Silences", URL: live.Silences, Active: on == "silences"}, ui.Tab{Label: "Receivers", URL: live.Receivers, Active: on == "receivers"})
+		out = append(out, ui.Tab{Label: "Silences", URL: live.Silences, Active: on == "silences"}, ui.Tab{Label: "Receivers", URL: live.Receivers, Active: on == "receivers"}, ui.Tab{Label: "On call", URL: live.OnCall, Active: on == "oncall"})
 	}
 	return out
 }

@@ -18,6 +18,15 @@ const (
 	ReceiverNew    = "/alerts/receivers/new"
 	PatReceiver    = "/alerts/receivers/:id"      // GET form and log; POST changes it
 	PatReceiverDo  = "/alerts/receivers/:id/:act" // GET delete: dialog; POST delete, test
+	OnCall         = "/alerts/oncall"             // GET who is on call, and the escalations
+	Rotas          = "/alerts/oncall/rotas"       // POST makes one
+	RotaNew        = "/alerts/oncall/rotas/new"
+	PatRota        = "/alerts/oncall/rotas/:id"      // GET form; POST changes it
+	PatRotaDo      = "/alerts/oncall/rotas/:id/:act" // GET delete: dialog; POST delete, stand-in, end
+	Escalations    = "/alerts/oncall/escalations"    // POST makes one
+	EscalationNew  = "/alerts/oncall/escalations/new"
+	PatEscalation  = "/alerts/oncall/escalations/:id"
+	PatEscalDo     = "/alerts/oncall/escalations/:id/:act" // GET delete: dialog; POST delete
 	Incidents      = "/alerts/incidents"
 	PatIncident    = "/alerts/incidents/:id"
 
@@ -27,6 +36,9 @@ const (
 	AlertForm    = "alert-rule"
 	ReceiverForm = "receiver"
 	SilenceForm  = "silence"
+	RotaForm     = "rota"
+	StandInForm  = "stand-in"
+	EscalForm    = "escalation"
 )
 
 // Alert is one alert's page.
@@ -49,6 +61,18 @@ func Receiver(id string) string { return at("alerts", "receivers", id) }
 
 // ReceiverDo asks for and does something with it.
 func ReceiverDo(id, act string) string { return at("alerts", "receivers", id, act) }
+
+// Rota is one rota's form and week.
+func Rota(id string) string { return at("alerts", "oncall", "rotas", id) }
+
+// RotaDo asks for and does something with it.
+func RotaDo(id, act string) string { return at("alerts", "oncall", "rotas", id, act) }
+
+// Escalation is one escalation's form.
+func Escalation(id string) string { return at("alerts", "oncall", "escalations", id) }
+
+// EscalationDo asks for and does something with it.
+func EscalationDo(id, act string) string { return at("alerts", "oncall", "escalations", id, act) }
 
 // Incident is one incident's page.
 func Incident(id string) string { return at("alerts", "incidents", id) }
