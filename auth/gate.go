@@ -29,7 +29,9 @@ var partial = map[string]bool{
 	"GET /api/v1/query_range": true, "POST /api/v1/query_range": true, "GET /api/v1/series": true, "POST /api/v1/series": true, "GET /api/v1/labels": true, "GET /api/v1/label/:name/values": true, "POST /api/v1/labels": true, "GET /metrics": true,
 	"GET /api/v1/vms": true, "POST /api/v1/vms": true, "GET /api/v1/jobs": true, "GET /api/v1/events": true, "GET /api/v1/images": true, "GET /api/v1/templates": true,
 	"GET /api/v1/tenants": true, "GET /api/v1/volumes": true, "POST /api/v1/volumes": true, "POST /api/v1/images": true, "POST /api/v1/templates": true, "GET /api/v1/tokens": true, "POST /api/v1/tokens": true, "GET /api/v1/sessions": true, "POST /api/v1/cloud-init/preview": true,
-	"GET /alerts": true, "GET /api/v1/alerts": true, "GET /alerts/rules": true, "GET /api/v1/rules": true, "POST /api/v1/rules": true, "POST /api/v1/rules/preview": true, "GET /api/v1/incidents": true, "GET /alerts/incidents": true,
+	"GET /alerts": true, "GET /api/v1/alerts": true, "GET /alerts/rules": true, "GET /api/v1/rules": true, "POST /api/v1/rules": true, "POST /api/v1/rules/preview": true, "GET /api/v1/rules/export": true, "POST /api/v1/rules/import": true,
+	"GET /alerts/rules/new": true, "POST /alerts/rules": true, "GET /alerts/rules/import": true, "POST /alerts/rules/import": true, "GET /alerts/rules/export": true, // whose a rule may be is asked when it is kept
+	"GET /api/v1/incidents": true, "GET /alerts/incidents": true,
 }
 
 var idRE = regexp.MustCompile(`\b(vm|vol|job|img|imgv|tmpl|net|fold)_[0-9a-z]{26}\b`)

@@ -214,7 +214,9 @@ func (s *server) alertRuleForm(c echo.Context) (err error) {
 }
 
 func (s *server) askAlertRule(c echo.Context, status int, m alerts.RuleForm) (err error) {
-	m.Metrics, m.MayWrite = domain.Metrics, subject(c).Everywhere(access.AlertManage)
+	by := subject(c)
+	m.Metrics, m.Whole = domain.Metrics, by.Everywhere(access.AlertManage)
+	m.MayWrite = m.Whole || m.Rule.ID == "" && by.Can(access.AlertManage) || m.Rule.Tenant != "" && ruleRight(c)(m.Rule.Tenant)
 	if m.Tenants, err = s.DB.Tenants(c.Request().Context()); err != nil {
 		return err
 	}
@@ -295,6 +297,13 @@ func plainExpr(m alerts.RuleForm) (string, error) {
 	return metric.Name + " " + m.Compare + " " + m.Threshold, nil
 }
 
+// ruleRight tells of which tenants somebody may write rules.
+func ruleRight(c echo.Context) func(tenant string) bool {
+	return func(tenant string) bool {
+		return subject(c).On(access.AlertManage, access.Object{Kind: "alert", Tenant: tenant})
+	}
+}
+
 func (s *server) alertRuleSave(c echo.Context) error {
 	ctx := c.Request().Context()
 	m, err := s.alertRuleTyped(c)
@@ -310,6 +319,9 @@ func (s *server) alertRuleSave(c echo.Context) error {
 	}
 	if err == nil && c.FormValue("preview") != "" {
 		return s.previewAlertRule(c, m)
+	}
+	if err == nil && m.Rule.ID == "" {
+		m.Rule.Tenant, err = s.Alerts.RuleTenant(ctx, m.Rule.Tenant, ruleRight(c))
 	}
 	if err == nil {
 		if _, err = s.Alerts.PutRule(ctx, subject(c).Actor(), m.Rule); err == nil {
@@ -391,8 +403,12 @@ func (s *server) askImport(c echo.Context, status int, m alerts.Import) error {
 }
 
 func (s *server) alertImport(c echo.Context) error {
-	text := c.FormValue("yaml")
-	kept, left, err := s.Alerts.ImportRules(c.Request().Context(), subject(c).Actor(), "", []byte(text))
+	ctx, text := c.Request().Context(), c.FormValue("yaml")
+	tenant, err := s.Alerts.RuleTenant(ctx, "", ruleRight(c))
+	if err != nil {
+		return err
+	}
+	kept, left, err := s.Alerts.ImportRules(ctx, subject(c).Actor(), tenant, []byte(text))
 	if err == nil {
 		say := strconv.Itoa(len(kept)) + " rules were imported."
 		if len(left) > 0 {

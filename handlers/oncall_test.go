@@ -74,7 +74,10 @@ func TestOnCallPages(t *testing.T) {
 	b.get("/alerts/"+stand[0].ID).want(t, 200, "Who was told step by step", "is on call in the rota Ops until", "(step 1 of Critical)")
 	b.get("/alerts/receivers/"+ann).want(t, 200, "is on call in the rota Ops until", "1 firing")
 
-	b.post(at+"/delete", nil).wantMove(t, at) // an escalation names it
+	if a := b.post(at+"/delete", nil); a.StatusCode != http.StatusSeeOther { // an escalation names it
+		t.Error(a.StatusCode)
+	}
+	b.get(at).want(t, 200, "The rota Ops is told by the escalation Critical", "Hand-over at")
 	at2 := "/alerts/oncall/escalations/" + all[0].ID
 	b.get(at2).want(t, 200, `value="15m"`, "Critical")
 	esc.Set("disabled", "1")
@@ -94,8 +97,10 @@ func TestATenantsAdminHasItsOwnRules(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	root := auth.Subject{Name: "test"}
-	if _, err := w.auth.SaveTenant(ctx, root, domain.Tenant{Name: "team-a"}, true, 0); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"team-a", "team-b"} {
+		if _, err := w.auth.SaveTenant(ctx, root, domain.Tenant{Name: name}, true, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
 	root2 := w.admin()
 	root2.post("/alerts/rules", url.Values{"name": {"Estate"}, "expr": {"novacron_host_up < 1"}}).wantMove(t, "/alerts/rules")
@@ -134,8 +139,21 @@ func TestATenantsAdminHasItsOwnRules(t *testing.T) {
 	b.get(at+"/delete").want(t, 200, "Delete the rule Busier?")
 	b.post(at+"/delete", nil).wantMove(t, "/alerts/rules")
 	b.get(estate).want(t, 404)
+	b.post("/alerts/rules", url.Values{"name": {"Unsaid"}, "expr": {"novacron_vm_up == 0"}}).wantMove(t, "/alerts/rules")
+	b.get("/alerts/rules/import").want(t, 200, "rule file")
+	b.post("/alerts/rules/import", url.Values{"yaml": {"groups:\n- name: g\n  rules:\n  - alert: Taken\n    expr: novacron_vm_up == 0\n"}}).wantMove(t, "/alerts/rules")
+	file := b.get("/alerts/rules/export").text
+	if !strings.Contains(file, "Taken") || strings.Contains(file, "Estate") {
+		t.Errorf("the tenant's rule file: %q", file)
+	}
+	after, err := w.db.AlertRules(ctx)
+	for _, r := range after {
+		if err != nil || r.Name != "Estate" && r.Tenant != "team-a" {
+			t.Errorf("%s is of %q (%v)", r.Name, r.Tenant, err)
+		}
+	}
 	for path, form := range map[string]url.Values{
-		"/alerts/rules":              {"name": {"All"}, "expr": {"novacron_host_up"}},
+		"/alerts/rules":              {"name": {"All"}, "expr": {"novacron_host_up"}, "tenant": {"team-b"}},
 		"/alerts/oncall/rotas":       {"name": {"x"}, "time_zone": {"UTC"}, "hand_over": {"09:00"}},
 		"/alerts/oncall/escalations": {"name": {"x"}, "to_0": {"y"}},
 		"/alerts/receivers":          {"name": {"x"}, "kind": {"email"}, "to": {"a@example.org"}},

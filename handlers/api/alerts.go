@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"novacron/auth"
 	"novacron/auth/access"
 	"novacron/db"
 	"novacron/db/series"
@@ -310,23 +311,11 @@ type alertRuleOutput struct {
 	Body AlertRule
 }
 
-// ruleTenant is the tenant that somebody's rule is for: who sees one only writes its own.
-func (s *server) ruleTenant(ctx context.Context, want string) (string, error) {
-	sight := domain.SightOf(ctx)
-	if want != "" {
-		t, err := s.DB.Tenant(ctx, want)
-		if err != nil {
-			return "", domain.InvalidField("tenant", "There is no such tenant.", "a tenant's name or id")
-		}
-		want = t.ID
+// ruleRight tells for which tenants' rules somebody has a right.
+func ruleRight(ctx context.Context, p access.Permission) func(tenant string) bool {
+	return func(tenant string) bool {
+		return auth.SubjectOf(ctx).On(p, access.Object{Kind: "alert", Tenant: tenant})
 	}
-	if sight.Full() {
-		return want, nil
-	}
-	if want = cmp.Or(want, sight.Home); want == "" || !slices.Contains(sight.Tenants, want) {
-		return "", domain.Errorf(domain.Denied, "Only rules of your own tenant can be written.").WithFix("Name the tenant that you look after.")
-	}
-	return want, nil
 }
 
 func (s *server) alertRules() {
@@ -376,7 +365,7 @@ func (s *server) alertRules() {
 			if err != nil {
 				return nil, err
 			}
-			if r.Tenant, err = s.ruleTenant(ctx, r.Tenant); err != nil {
+			if r.Tenant, err = s.Alerts.RuleTenant(ctx, r.Tenant, ruleRight(ctx, access.AlertManage)); err != nil {
 				return nil, err
 			}
 			r, err = s.Alerts.PutRule(ctx, actor(ctx), r)
@@ -400,7 +389,7 @@ func (s *server) alertRules() {
 				return nil, err
 			}
 			if r.Tenant != "" {
-				if r.Tenant, err = s.ruleTenant(ctx, r.Tenant); err != nil {
+				if r.Tenant, err = s.Alerts.RuleTenant(ctx, r.Tenant, ruleRight(ctx, access.AlertRead)); err != nil {
 					return nil, err
 				}
 			}
@@ -437,7 +426,7 @@ func (s *server) alertRules() {
 			given(&r.Annotations, b.Annotations)
 			given(&r.Disabled, b.Disabled)
 			if b.Tenant != nil {
-				if r.Tenant, err = s.ruleTenant(ctx, *b.Tenant); err != nil {
+				if r.Tenant, err = s.Alerts.RuleTenant(ctx, *b.Tenant, ruleRight(ctx, access.AlertManage)); err != nil {
 					return nil, err
 				}
 			}
@@ -497,7 +486,7 @@ func (s *server) ruleFiles() {
 				Tenant string `json:"tenant,omitempty" maxLength:"100"`
 			}
 		}) (*struct{ Body RulesImported }, error) {
-			tenant, err := s.ruleTenant(ctx, in.Body.Tenant)
+			tenant, err := s.Alerts.RuleTenant(ctx, in.Body.Tenant, ruleRight(ctx, access.AlertManage))
 			if err != nil {
 				return nil, err
 			}

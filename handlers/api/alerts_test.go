@@ -145,3 +145,50 @@ func TestSilencesReceiversAndIncidents(t *testing.T) {
 		t.Errorf("%d", a.StatusCode)
 	}
 }
+
+func TestRotasAndEscalations(t *testing.T) {
+	w := newWorld(t)
+	ann := want[Receiver](t, w.do("POST", "/api/v1/receivers", `{"name":"ann","kind":"email","to":["ann@example.org"],"only_on_call":true}`), 201)
+	if !ann.OnCall {
+		t.Error("it is told by itself")
+	}
+	week := `{"monday":"` + ann.ID + `","tuesday":"` + ann.ID + `"}`
+	refused(t, w.do("POST", "/api/v1/rotas", `{"name":"Ops","time_zone":"Mars/Base","hand_over":"09:00","days":`+week+`}`), 422, "time_zone")
+	refused(t, w.do("POST", "/api/v1/rotas", `{"name":"Ops","time_zone":"UTC","hand_over":"09:00","days":{"monday":"recv_none"}}`), 422, "days")
+	r := want[Rota](t, w.do("POST", "/api/v1/rotas", `{"name":"Ops","time_zone":"Europe/Berlin","hand_over":"09:00","days":`+week+`}`), 201)
+	if r.Days.Tuesday != ann.ID || r.OnCall.To == nil || len(r.Next) < 2 {
+		t.Errorf("%+v", r)
+	}
+	refused(t, w.do("POST", "/api/v1/rotas/"+r.ID+"/overrides", `{"receiver":"`+ann.ID+`","to":"2099-01-01T00:00:00Z"}`), 422, "to")
+	end := time.Now().Add(48 * time.Hour).UTC().Format(time.RFC3339)
+	with := want[Rota](t, w.do("POST", "/api/v1/rotas/"+r.ID+"/overrides", `{"receiver":"`+ann.ID+`","to":"`+end+`","note":"away"}`), 201)
+	if len(with.Overrides) != 1 || with.OnCall.Receiver != ann.ID || with.OnCall.Override != with.Overrides[0].ID {
+		t.Errorf("%+v", with)
+	}
+	if a := w.do("DELETE", "/api/v1/rotas/"+r.ID+"/overrides/"+with.Overrides[0].ID, nil); a.StatusCode != 204 {
+		t.Error(a.StatusCode)
+	}
+	if got := want[Rota](t, w.do("PATCH", "/api/v1/rotas/"+r.ID, `{"hand_over":"10:00"}`), 200); got.HandOver != "10:00" || len(got.Overrides) != 0 {
+		t.Errorf("%+v", got)
+	}
+	refused(t, w.do("POST", "/api/v1/escalations", `{"name":"x","steps":[{"to":"recv_none"}]}`), 422, "steps")
+	refused(t, w.do("POST", "/api/v1/escalations", `{"name":"x","steps":[{"to":"`+r.ID+`","after":"soon"}]}`), 422, "steps")
+	e := want[Escalation](t, w.do("POST", "/api/v1/escalations", `{"name":"Critical","steps":[{"to":"`+r.ID+`"},{"after":"15m","to":"`+ann.ID+`"}]}`), 201)
+	if got := want[Escalation](t, w.do("PATCH", "/api/v1/escalations/"+e.ID, `{"disabled":true,"matchers":[{"name":"severity","op":"=","value":"critical"}]}`), 200); !got.Disabled || len(got.Steps) != 2 || got.Steps[1].After != "15m" {
+		t.Errorf("%+v", got)
+	}
+	refused(t, w.do("DELETE", "/api/v1/rotas/"+r.ID, nil), 409, "")
+	refused(t, w.do("DELETE", "/api/v1/receivers/"+ann.ID, nil), 409, "")
+	if got := want[Page[Escalation]](t, w.do("GET", "/api/v1/escalations", nil), 200); len(got.Items) != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := want[Page[Rota]](t, w.do("GET", "/api/v1/rotas", nil), 200); len(got.Items) != 1 {
+		t.Errorf("%+v", got)
+	}
+	refused(t, w.do("GET", "/api/v1/alerts/alert_none/escalated", nil), 404, "")
+	for _, path := range []string{"/api/v1/escalations/" + e.ID, "/api/v1/rotas/" + r.ID, "/api/v1/receivers/" + ann.ID} {
+		if a := w.do("DELETE", path, nil); a.StatusCode != 204 {
+			t.Error(path, a.StatusCode)
+		}
+	}
+}

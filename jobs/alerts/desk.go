@@ -59,6 +59,31 @@ func (k *Desk) PutRule(ctx context.Context, actor string, r domain.AlertRule) (d
 	return k.db.AlertRule(ctx, r.ID)
 }
 
+// RuleTenant tells whose a rule that somebody writes is to be, by a tenant's name or id: who looks after a tenant writes its rules alone, and
+// need not name it. may tells whether somebody may write those of a tenant.
+func (k *Desk) RuleTenant(ctx context.Context, want string, may func(tenant string) bool) (string, error) {
+	sight := domain.SightOf(ctx)
+	if want != "" {
+		t, err := k.db.Tenant(ctx, want)
+		if err != nil {
+			return "", domain.InvalidField("tenant", "There is no such tenant.", "a tenant's name or id")
+		}
+		want = t.ID
+	}
+	if sight.Full() {
+		return want, nil
+	}
+	if want == "" {
+		if want = sight.Home; want == "" && len(sight.Tenants) == 1 {
+			want = sight.Tenants[0]
+		}
+	}
+	if want == "" || !slices.Contains(sight.Tenants, want) || !may(want) {
+		return "", domain.Errorf(domain.Denied, "Only rules of your own tenant can be written.").WithFix("Name the tenant that you look after.")
+	}
+	return want, nil
+}
+
 // DeleteRule forgets a rule; what stands by it is over with the next evaluation.
 func (k *Desk) DeleteRule(ctx context.Context, actor, id string) error {
 	return k.db.Write(ctx, func(tx *db.Tx) error {

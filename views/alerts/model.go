@@ -66,6 +66,7 @@ type RuleForm struct {
 	Grain         time.Duration
 	Episodes      []Episode
 	MayWrite      bool
+	Whole         bool // rules of the whole estate can be written
 	Err           *domain.Error
 	Action        string
 	SilencesTotal int
@@ -224,6 +225,14 @@ func tenantOptions(all []domain.Tenant) []ui.Option {
 		out = append(out, ui.Option{Value: t.ID, Label: t.Name})
 	}
 	return out
+}
+
+func (m RuleForm) sees() []ui.Option {
+	all := tenantOptions(m.Tenants)
+	if !m.Whole {
+		return all[1:]
+	}
+	return all
 }
 
 func yes(on bool) string {

@@ -611,7 +611,7 @@ func RulePage(s layout.Shell, m RuleForm) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			if len(m.Tenants) > 0 {
-				templ_7745c5c3_Err = ui.Select(ui.Field{Form: live.AlertForm, Name: "tenant", Label: "Sees", Value: m.Rule.Tenant, Options: tenantOptions(m.Tenants), Help: "A tenant's rule sees only the tenant's series, and its alerts are the tenant's.", Problems: p}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = ui.Select(ui.Field{Form: live.AlertForm, Name: "tenant", Label: "Sees", Value: m.Rule.Tenant, Options: m.sees(), Help: "A tenant's rule sees only the tenant's series, and its alerts are the tenant's.", Problems: p}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
