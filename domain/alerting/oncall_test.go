@@ -177,7 +177,9 @@ func TestWhatIsWrongWithRotas(t *testing.T) {
 		"time_zone": func(r *domain.Rota) { r.TimeZone = "Mars/Base" },
 		"hand_over": func(r *domain.Rota) { r.HandOver = "25:00" },
 		"days":      func(r *domain.Rota) { r.Days = [7]string{} },
-		"to":        func(r *domain.Rota) { r.Overrides = []domain.RotaOverride{{From: time.Unix(10, 0), To: time.Unix(10, 0)}} },
+		"to": func(r *domain.Rota) {
+			r.Overrides = []domain.RotaOverride{{From: time.Unix(10, 0), To: time.Unix(10, 0)}}
+		},
 		"overrides": func(r *domain.Rota) { r.Overrides = make([]domain.RotaOverride, domain.MaxOverrides+1) },
 	} {
 		r := berlin()
