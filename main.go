@@ -36,6 +36,7 @@ import (
 	"novacron/auth"
 	"novacron/auth/offline"
 	"novacron/db"
+	"novacron/db/backup"
 	"novacron/db/seal"
 	"novacron/db/series"
 	"novacron/domain"
@@ -445,7 +446,7 @@ func serve(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) err
 		authn.RunMail, engine.Run, teller.Run, onward.Run, hooks.Run,
 		nets.NewWatch(d, hosts, engine, log, time.Now, nets.WatchOptions{}).Run,
 		guest.NewCollector(d, hosts, log, time.Now, guest.CollectorOptions{Told: meter.NewGuests(d, measured, time.Now).Tell}).Run,
-		meter.New(d, measured, hosts, log, time.Now, meter.Options{Expiry: expiry, Remote: onward.Figures}).Run,
+		meter.New(d, measured, hosts, log, time.Now, meter.Options{Expiry: expiry, Remote: onward.Figures, Backup: func() (time.Time, bool) { return backup.Last(cfg.Data) }}).Run,
 		alerts.New(d, measured, log, time.Now, alerts.Options{Interval: cfg.AlertEvery, Warm: min(cfg.AlertEvery, 15*time.Second), Site: cfg.URL}).Run,
 		rollup.New(d, measured, log, time.Now, rollup.Options{Keep: cfg.Rollups}).Run,
 		syslog.New(d, targets, log, time.Now, syslog.Options{Host: machineName()}).Run,

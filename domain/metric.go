@@ -119,6 +119,7 @@ var Metrics = func() []Metric {
 		{"novacron_job_running_seconds", "seconds", Gauge, "How long the oldest task runs, by kind.", "kind"},
 		{"novacron_notifications_stuck", "messages", Gauge, "Messages about alerts that could not be sent so far, by receiver.", "receiver"},
 		{"novacron_certificate_expiry_timestamp_seconds", "seconds", Gauge, "When the certificate of this server ends, in seconds since 1970.", ""},
+		{"novacron_backup_timestamp_seconds", "seconds", Gauge, "When the newest backup of this server's own state was made, in seconds since 1970; not there before the first.", ""},
 		{"novacron_remote_write_waiting_samples", "samples", Gauge, "Samples that wait to be sent on to another server.", ""},
 		{"novacron_remote_write_sent_samples_total", "samples", Counter, "Samples that were sent on to another server, since this one began.", ""},
 		{"novacron_remote_write_dropped_samples_total", "samples", Counter, "Samples that were not sent on, since the other server refused them or too many waited, since this one began.", ""},

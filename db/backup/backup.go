@@ -126,7 +126,35 @@ func Create(ctx context.Context, data, file string, o Options) (m Manifest, err 
 	if o.Keys {
 		dirs = append(dirs, filepath.Join(data, acme))
 	}
-	return m, m.write(ctx, file, copied, dirs, filepath.Join(data, seal.KeyFile), o)
+	if err := m.write(ctx, file, copied, dirs, filepath.Join(data, seal.KeyFile), o); err != nil {
+		return m, err
+	}
+	return m, note(data, m.MadeAt)
+}
+
+// lastFile notes in the data directory when the newest backup was made, for the server to see how old it is.
+const lastFile = "last-backup"
+
+func note(data string, at time.Time) error {
+	file := filepath.Join(data, lastFile)
+	err := os.WriteFile(file+".new", []byte(at.UTC().Format(time.RFC3339)+"\n"), 0o644)
+	if err == nil {
+		err = os.Rename(file+".new", file)
+	}
+	if err != nil {
+		return domain.Errorf(domain.Internal, "The backup is made, but when that was cannot be noted in %s: %w", data, err).WithFix("Run it as the account of the server, or as root.")
+	}
+	return nil
+}
+
+// Last tells when the newest backup of a data directory was made; false: none was, as far as is known there.
+func Last(data string) (time.Time, bool) {
+	b, err := os.ReadFile(filepath.Join(data, lastFile))
+	if err != nil {
+		return time.Time{}, false
+	}
+	at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(b)))
+	return at, err == nil
 }
 
 // write packs it beside its place and puts it there when it is on the disk.

@@ -116,7 +116,13 @@ func TestBackupAndRestore(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "b.tar.gz")
 	o := options()
 	o.Box = p.box
+	if at, ok := Last(p.data); ok {
+		t.Errorf("a backup at %s, before the first", at)
+	}
 	m, err := Create(t.Context(), p.data, file, o)
+	if at, ok := Last(p.data); err == nil && (!ok || !at.Equal(m.MadeAt)) {
+		t.Errorf("the newest backup is of %s, not of %s", at, m.MadeAt)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -325,7 +326,7 @@ func TestTheStarterSetIsGoodAndWrittenOnce(t *testing.T) {
 		}
 	}
 	all, err := w.d.AlertRules(t.Context())
-	if err != nil || len(all) != len(starter()) {
+	if err != nil || len(all) != len(starter())+len(further()) {
 		t.Fatalf("%d %v", len(all), err)
 	}
 	for _, r := range all {
@@ -405,5 +406,67 @@ func TestReceivers(t *testing.T) {
 	}
 	if err := w.DeleteReceiver(ctx, "ada", chat.ID); err != nil {
 		t.Error(err)
+	}
+}
+
+// The server's own troubles: a backup that is late, a disk that takes no more samples, and hosts whose kernel tells that processors are short.
+func TestFurtherStartersFire(t *testing.T) {
+	w := newRig(t)
+	if err := Seed(t.Context(), w.d, w.clock()); err != nil {
+		t.Fatal(err)
+	}
+	made, waits := float64(w.clock().Unix()), 0.0
+	measure := func(d time.Duration, full bool) {
+		t.Helper()
+		w.mu.Lock()
+		w.now = w.now.Add(d)
+		w.mu.Unlock()
+		waits += 0.9 * d.Seconds()
+		if !full {
+			if err := w.store.Append(t.Context(), w.clock(), []series.Sample{{Labels: series.Of("novacron_series"), Value: 1}, {Labels: series.Of("novacron_backup_timestamp_seconds"), Value: made},
+				{Labels: series.Of("node_pressure_cpu_waiting_seconds_total", "host", "b1", "host_id", "host_b1"), Value: waits}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.judge.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	firing := func() (out []string) {
+		for _, a := range w.alerts(domain.AlertFiring) {
+			out = append(out, a.Name)
+		}
+		slices.Sort(out)
+		return out
+	}
+	measure(0, false)
+	for range 20 {
+		measure(time.Minute, false)
+		if got := firing(); slices.Contains(got, "MeasuringStopped") {
+			t.Fatalf("%s: %q", w.clock(), got)
+		}
+	}
+	if got := firing(); !slices.Equal(got, []string{"HostCPUPressure"}) {
+		t.Errorf("%q", got)
+	}
+	for range 4 {
+		measure(time.Minute, true)
+	}
+	if got := firing(); !slices.Contains(got, "MeasuringStopped") {
+		t.Errorf("a full disk: %q", got)
+	}
+	measure(time.Minute, false)
+	if got := firing(); slices.Contains(got, "MeasuringStopped") {
+		t.Errorf("there is room again: %q", got)
+	}
+	measure(48*time.Hour, false)
+	measure(2*time.Hour, false)
+	if got := firing(); !slices.Contains(got, "BackupLate") {
+		t.Errorf("a late backup: %q", got)
+	}
+	made = float64(w.clock().Unix())
+	measure(time.Minute, false)
+	if got := firing(); slices.Contains(got, "BackupLate") {
+		t.Errorf("a new backup: %q", got)
 	}
 }

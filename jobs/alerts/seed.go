@@ -8,18 +8,16 @@ import (
 	"novacron/domain"
 )
 
-// seeded marks that the first rules were written once: who deletes one does not find it back.
-const seeded = "alerts.starter"
+// sets are the rules that every estate begins with, by the setting that marks that they were written once: who deletes one does not find it back. An estate that
+// is older than a set gets it when its server is renewed.
+var sets = []struct {
+	seeded string
+	rules  func() []domain.AlertRule
+}{{"alerts.starter", starter}, {"alerts.starter.2", further}}
 
-// starter is the set that every estate begins with. It is made to be quiet: each waits until the matter is one.
+// starter is the first set. It is made to be quiet: each waits until the matter is one.
 func starter() []domain.AlertRule {
-	rule := func(name, severity, expr string, wait time.Duration, summary, todo string, more ...string) domain.AlertRule {
-		labels := map[string]string{domain.SeverityLabel: severity}
-		for i := 0; i+1 < len(more); i += 2 {
-			labels[more[i]] = more[i+1]
-		}
-		return domain.AlertRule{Name: name, Group: "starter", Expr: expr, For: wait, Labels: labels, Annotations: map[string]string{"summary": summary, "description": todo}, Starter: true}
-	}
+	rule := starting
 	flapping := func(r domain.AlertRule, keep time.Duration) domain.AlertRule {
 		r.KeepFiringFor = keep
 		return r
@@ -52,18 +50,49 @@ func starter() []domain.AlertRule {
 	}
 }
 
-// Seed writes the first rules, once.
-func Seed(ctx context.Context, d *db.DB, now time.Time) error {
-	if _, done, err := d.Setting(ctx, seeded); done || err != nil {
-		return err
+// further is the second set.
+func further() []domain.AlertRule {
+	pressure := starting("HostCPUPressure", "warning", "rate(node_pressure_cpu_waiting_seconds_total[5m]) > 0.4", 15*time.Minute, "On the host {{ $labels.host }} something waits for a processor {{ $value | humanizePercentage }} of the time.",
+		"The host has too many busy processors for its own: move VMs away. This is known of hosts whose node_exporter sends here: libvirt does not tell it.")
+	pressure.KeepFiringFor = 10 * time.Minute
+	return []domain.AlertRule{
+		starting("BackupLate", "warning", "time() - novacron_backup_timestamp_seconds > 2 * 86400", time.Hour, "The newest backup of this server is {{ $value | humanizeDuration }} old.",
+			"Run novacron backup create by a timer, and look at what became of its last run. An estate that was never backed up is not told so."),
+		starting("MeasuringStopped", "critical", "time() - max_over_time(timestamp(novacron_series)[2d:5m]) > 120\n  unless timestamp(novacron_series) > time() - 120", time.Minute, "Nothing has been measured for about {{ $value | humanizeDuration }}.",
+			"The disk that holds the samples is full, or the server cannot write to it: its log says which. Make room; measuring goes on by itself, and rules about samples see nothing until then."),
+		pressure,
 	}
-	return d.Write(ctx, func(tx *db.Tx) error {
-		for _, r := range starter() {
-			r.ID, r.CreatedAt = domain.NewID("arule", now), now
-			if err := tx.PutAlertRule(r); err != nil {
-				return err
-			}
+}
+
+// starting makes a rule of a set; more are labels, each with its value.
+func starting(name, severity, expr string, wait time.Duration, summary, todo string, more ...string) domain.AlertRule {
+	labels := map[string]string{domain.SeverityLabel: severity}
+	for i := 0; i+1 < len(more); i += 2 {
+		labels[more[i]] = more[i+1]
+	}
+	return domain.AlertRule{Name: name, Group: "starter", Expr: expr, For: wait, Labels: labels, Annotations: map[string]string{"summary": summary, "description": todo}, Starter: true}
+}
+
+// Seed writes the first rules, each set once.
+func Seed(ctx context.Context, d *db.DB, now time.Time) error {
+	for _, set := range sets {
+		if _, done, err := d.Setting(ctx, set.seeded); err != nil {
+			return err
+		} else if done {
+			continue
 		}
-		return tx.SetSetting(seeded, "1")
-	})
+		err := d.Write(ctx, func(tx *db.Tx) error {
+			for _, r := range set.rules() {
+				r.ID, r.CreatedAt = domain.NewID("arule", now), now
+				if err := tx.PutAlertRule(r); err != nil {
+					return err
+				}
+			}
+			return tx.SetSetting(set.seeded, "1")
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -26,6 +26,8 @@ type Options struct {
 	Tick     time.Duration // how often it looks who is due; 0: 500 ms
 	// Expiry tells when the server's certificate ends; nil where it has none.
 	Expiry func() (time.Time, bool)
+	// Backup tells when the server's newest backup was made; nil where nobody knows.
+	Backup func() (time.Time, bool)
 	// Remote gives figures of what is sent on to another server, by metric; nil where there is none.
 	Remote func() map[string]float64
 }

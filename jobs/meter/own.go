@@ -59,5 +59,10 @@ func (c *Collector) ownFigures(ctx context.Context, now time.Time) error {
 			batch = append(batch, series.Sample{Labels: series.Of("novacron_certificate_expiry_timestamp_seconds"), Value: float64(at.Unix())})
 		}
 	}
+	if c.opt.Backup != nil {
+		if at, ok := c.opt.Backup(); ok {
+			batch = append(batch, series.Sample{Labels: series.Of("novacron_backup_timestamp_seconds"), Value: float64(at.Unix())})
+		}
+	}
 	return c.store.Append(ctx, now, batch)
 }
