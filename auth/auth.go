@@ -7,6 +7,9 @@
 // Costs are bounded on purpose. A password check takes 19 MiB for some tens of milliseconds, so only a few run at once and a short
 // queue waits; further ones are told to come back. Attempts are counted before they are checked, per account and per address, with
 // growing delay; an unknown name costs the same time and gets the same words as a wrong password.
+//
+// Providers are spoken to with go-oidc and x/oauth2, not with goth (looked at in v1.81.0): goth's openidConnect decodes ID tokens without checking their
+// signature and sends no nonce, and no provider of it, GitHub's neither, sends a PKCE challenge; its Session has no room for either. See oidc.go, github.go.
 package auth
 
 import (
