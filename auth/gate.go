@@ -24,6 +24,9 @@ var partial = map[string]bool{
 	"GET /": true, "GET /search": true, "GET /live": true, "GET /vms": true, "POST /vms": true, "GET /vms/new": true, "POST /vms/bulk": true, "GET /tasks": true, "GET /events": true,
 	"GET /vms/snapshots/bulk": true, "POST /vms/snapshots/bulk": true, "GET /images": true, "GET /templates": true, "GET /access/tenants": true, "GET /folders": true, "POST /folders": true,
 	"GET /api/v1/folders": true, "POST /api/v1/folders": true,
+	"GET /storage/volumes/new": true, "POST /storage/volumes": true, "GET /storage/volumes/upload": true, "GET /images/new": true, "POST /images": true, "GET /templates/new": true, "POST /templates": true,
+	"GET /snapshot-schedules": true, "POST /snapshot-schedules": true, "GET /snapshot-schedules/new": true, "GET /api/v1/snapshot-schedules": true, "POST /api/v1/snapshot-schedules": true,
+	"GET /affinity-rules": true, "POST /affinity-rules": true, "GET /affinity-rules/new": true, "GET /api/v1/affinity-rules": true, "POST /api/v1/affinity-rules": true,
 	"GET /monitor/compare": true, "GET /monitor/csv": true, "GET /monitor/query": true, "GET /monitor/metrics": true,
 	"GET /api/v1/metrics": true, "GET /api/v1/metadata": true, "GET /api/v1/query": true, "POST /api/v1/query": true,
 	"GET /api/v1/query_range": true, "POST /api/v1/query_range": true, "GET /api/v1/series": true, "POST /api/v1/series": true, "GET /api/v1/labels": true, "GET /api/v1/label/:name/values": true, "POST /api/v1/labels": true, "GET /metrics": true,
@@ -34,7 +37,7 @@ var partial = map[string]bool{
 	"GET /api/v1/incidents": true, "GET /alerts/incidents": true,
 }
 
-var idRE = regexp.MustCompile(`\b(vm|vol|job|img|imgv|tmpl|net|fold)_[0-9a-z]{26}\b`)
+var idRE = regexp.MustCompile(`\b(vm|vol|job|img|imgv|tmpl|net|fold|aff|sched)_[0-9a-z]{26}\b`)
 
 // IDs finds what looks like the id of something that may be a tenant's.
 func IDs(text string) []string { return idRE.FindAllString(text, -1) }
@@ -82,7 +85,7 @@ func prefix(id string) string {
 var reads = map[string]access.Permission{
 	"vm": access.VMRead, "job": access.JobRead, "host": access.HostRead, "pool": access.PoolRead, "vol": access.VolumeRead, "net": access.NetworkRead,
 	"img": access.ImageRead, "imgv": access.ImageRead, "tmpl": access.TemplateRead, "tpl": access.TemplateRead, "user": access.UserRead, "group": access.UserRead,
-	"tok": access.TokenManage, "fold": access.VMRead, "bind": access.RoleRead,
+	"tok": access.TokenManage, "fold": access.VMRead, "sched": access.VMRead, "aff": access.AffinityRead, "bind": access.RoleRead,
 }
 
 func none(id string) error {
@@ -127,7 +130,7 @@ func (a *Auth) mayOn(ctx context.Context, s Subject, p access.Permission, id str
 	return none(id)
 }
 
-var kinds = map[string]string{"vol": "volume", "net": "network", "img": "image", "imgv": "image", "tmpl": "template", "tmplv": "template", "tpl": "template", "tok": "token", "bind": "binding", "fold": "folder"}
+var kinds = map[string]string{"vol": "volume", "net": "network", "img": "image", "imgv": "image", "tmpl": "template", "tmplv": "template", "tpl": "template", "tok": "token", "bind": "binding", "fold": "folder", "sched": "schedule", "aff": "affinity"}
 
 // Object finds whose a thing is, for deciding about it.
 func (a *Auth) Object(ctx context.Context, id string) (access.Object, error) {
@@ -158,6 +161,14 @@ func (a *Auth) Object(ctx context.Context, id string) (access.Object, error) {
 				o.Folder, o.Tags = of.Folder, of.Tags
 			}
 		}
+		return o, err
+	case "schedule":
+		owner, err := a.db.OwnerOfSchedule(ctx, id)
+		o.Tenant = owner
+		return o, err
+	case "affinity":
+		owner, err := a.db.OwnerOfRule(ctx, id)
+		o.Tenant = owner
 		return o, err
 	case "image", "template", "network":
 		owner, err := a.db.OwnerOfThing(ctx, id)

@@ -200,6 +200,18 @@ func (d *DB) Volumes(ctx context.Context, hostID, pool string) ([]domain.Volume,
 	return each(rows, volumeRow.volume), edge(err, "volume")
 }
 
+// VolumesInSight is Volumes without those that the context's sight does not show.
+func (d *DB) VolumesInSight(ctx context.Context, hostID, pool string) ([]domain.Volume, error) {
+	cond, args := onHost(hostID, "v.host_id")
+	if pool != "" {
+		cond, args = append(cond, "v.pool = ?"), append(args, pool)
+	}
+	mine, of := volumesInSight(ctx)
+	var rows []volumeRow
+	err := d.read.SelectContext(ctx, &rows, "SELECT "+volumeColumns+" FROM volumes v"+and(append(cond, mine...))+" ORDER BY v.host_id, v.pool, v.name", append(args, of...)...)
+	return each(rows, volumeRow.volume), edge(err, "volume")
+}
+
 // VolumeOn lists a volume as each host that sees it reports it, by its id. NotFound.
 func (d *DB) VolumeOn(ctx context.Context, id string) ([]domain.Volume, error) {
 	var rows []volumeRow

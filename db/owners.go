@@ -61,6 +61,18 @@ func (d *DB) OwnerOfThing(ctx context.Context, id string) (string, error) {
 	return tenant, err
 }
 
+// OwnerOfSchedule tells whose a snapshot schedule is, whoever asks. NotFound.
+func (d *DB) OwnerOfSchedule(ctx context.Context, id string) (tenant string, err error) {
+	err = edge(d.read.GetContext(ctx, &tenant, "SELECT tenant FROM snapshot_schedules WHERE id = ?", id), "schedule")
+	return tenant, err
+}
+
+// OwnerOfRule tells whose a rule of affinity is, whoever asks. NotFound.
+func (d *DB) OwnerOfRule(ctx context.Context, id string) (tenant string, err error) {
+	err = edge(d.read.GetContext(ctx, &tenant, "SELECT tenant FROM affinity_rules WHERE id = ?", id), "affinity rule")
+	return tenant, err
+}
+
 // ownedInSight narrows a query on things with owners to what the context's sight shows; shared are things of the estate that everybody may use.
 func ownedInSight(ctx context.Context, id string, shared bool) (cond []string, args []any) {
 	s := domain.SightOf(ctx)

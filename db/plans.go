@@ -7,9 +7,9 @@ import (
 )
 
 type ruleRow struct {
-	ID, Name, Doc string
-	CreatedAt     int64 `db:"created_at"`
-	Version       int64
+	ID, Name, Doc, Tenant string
+	CreatedAt             int64 `db:"created_at"`
+	Version               int64
 }
 
 // ruleDoc is the part of an affinity rule that SQL does not look into.
@@ -25,21 +25,25 @@ type ruleDoc struct {
 
 func selectRules(ctx context.Context, q getter, where string, args ...any) ([]domain.AffinityRule, error) {
 	var rows []ruleRow
-	if err := q.SelectContext(ctx, &rows, "SELECT id, name, doc, created_at, version FROM affinity_rules WHERE "+where+" ORDER BY lower(name), id", args...); err != nil {
+	if err := q.SelectContext(ctx, &rows, "SELECT id, name, tenant, doc, created_at, version FROM affinity_rules WHERE "+where+" ORDER BY lower(name), id", args...); err != nil {
 		return nil, edge(err, "affinity rule")
 	}
 	out := make([]domain.AffinityRule, 0, len(rows))
+	sight := domain.SightOf(ctx)
 	for _, r := range rows {
+		if !sight.SeesOf(r.Tenant, "") {
+			continue
+		}
 		var d ruleDoc
 		if err := parse(r.Doc, &d); err != nil {
 			return nil, err
 		}
-		out = append(out, domain.AffinityRule{ID: r.ID, Name: r.Name, Kind: d.Kind, Scope: d.Scope, Hard: d.Hard, VMs: d.VMs, Tags: d.Tags, Hosts: d.Hosts, Notes: d.Notes, CreatedAt: at(r.CreatedAt), Version: r.Version})
+		out = append(out, domain.AffinityRule{ID: r.ID, Name: r.Name, Tenant: r.Tenant, Kind: d.Kind, Scope: d.Scope, Hard: d.Hard, VMs: d.VMs, Tags: d.Tags, Hosts: d.Hosts, Notes: d.Notes, CreatedAt: at(r.CreatedAt), Version: r.Version})
 	}
 	return out, nil
 }
 
-// AffinityRules lists the rules by name.
+// AffinityRules lists the rules in sight by name.
 func (d *DB) AffinityRules(ctx context.Context) ([]domain.AffinityRule, error) {
 	return selectRules(ctx, d.read, "1 = 1")
 }
@@ -71,7 +75,7 @@ func (tx *Tx) PutAffinityRule(r domain.AffinityRule) error {
 		return err
 	}
 	var other string
-	err = edge(tx.read().GetContext(tx.ctx, &other, "SELECT id FROM affinity_rules WHERE lower(name) = lower(?) AND id <> ?", r.Name, r.ID), "affinity rule")
+	err = edge(tx.read().GetContext(tx.ctx, &other, "SELECT id FROM affinity_rules WHERE tenant = ? AND lower(name) = lower(?) AND id <> ?", r.Tenant, r.Name, r.ID), "affinity rule")
 	if err == nil {
 		msg := "There is an affinity rule called “" + r.Name + "” already."
 		return &domain.Error{Code: domain.Conflict, Msg: msg, Fix: "Choose another name.", Fields: []domain.FieldError{{Field: "name", Msg: msg, Want: "a name that no rule has"}}}
@@ -80,7 +84,7 @@ func (tx *Tx) PutAffinityRule(r domain.AffinityRule) error {
 		return err
 	}
 	if r.Version == 0 {
-		return tx.one("affinity rule", "INSERT INTO affinity_rules (id, name, doc, created_at, version) VALUES (?, ?, ?, ?, 1)", r.ID, r.Name, doc, ms(r.CreatedAt))
+		return tx.one("affinity rule", "INSERT INTO affinity_rules (id, name, tenant, doc, created_at, version) VALUES (?, ?, ?, ?, ?, 1)", r.ID, r.Name, r.Tenant, doc, ms(r.CreatedAt))
 	}
 	now, err := tx.AffinityRule(r.ID)
 	if err != nil {
@@ -192,6 +196,7 @@ func (tx *Tx) DeletePlan(id string) error {
 // VMPlace is where a VM is, for who needs no more of it.
 type VMPlace struct {
 	ID, Name string
+	Tenant   string
 	Tags     []string
 	HostID   string
 	MovingTo string // while it moves
@@ -200,16 +205,16 @@ type VMPlace struct {
 // VMPlaces lists where every VM of the estate is.
 func (d *DB) VMPlaces(ctx context.Context) ([]VMPlace, error) {
 	var rows []struct {
-		ID, Name, Tags string
-		HostID         string `db:"host_id"`
-		MovingTo       string `db:"moving_to"`
+		ID, Name, Tenant, Tags string
+		HostID                 string `db:"host_id"`
+		MovingTo               string `db:"moving_to"`
 	}
-	if err := d.read.SelectContext(ctx, &rows, "SELECT id, name, tags, host_id, moving_to FROM vms ORDER BY name_key, id"); err != nil {
+	if err := d.read.SelectContext(ctx, &rows, "SELECT id, name, tenant, tags, host_id, moving_to FROM vms ORDER BY name_key, id"); err != nil {
 		return nil, edge(err, "VM")
 	}
 	out := make([]VMPlace, len(rows))
 	for i, r := range rows {
-		out[i] = VMPlace{ID: r.ID, Name: r.Name, HostID: r.HostID, MovingTo: r.MovingTo}
+		out[i] = VMPlace{ID: r.ID, Name: r.Name, Tenant: r.Tenant, HostID: r.HostID, MovingTo: r.MovingTo}
 		if err := parse(r.Tags, &out[i].Tags); err != nil {
 			return nil, err
 		}

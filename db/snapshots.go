@@ -250,6 +250,7 @@ func (tx *Tx) Backings(hostID string, of ...string) (b domain.Backings, newer []
 
 type scheduleRow struct {
 	ID, Name, Plan string
+	Tenant         string
 	Enabled        bool
 	NextAt         int64  `db:"next_at"`
 	LastAt         int64  `db:"last_at"`
@@ -270,13 +271,13 @@ type schedulePlan struct {
 	Weekly   *domain.TierPlan `json:"weekly,omitempty"`
 }
 
-const scheduleColumns = "id, name, enabled, plan, next_at, last_at, last_job, last_result, created_at, version"
+const scheduleColumns = "id, name, tenant, enabled, plan, next_at, last_at, last_job, last_result, created_at, version"
 
 func (r scheduleRow) schedule() (domain.SnapshotSchedule, error) {
 	var p schedulePlan
 	err := parse(r.Plan, &p)
 	return domain.SnapshotSchedule{
-		ID: r.ID, Name: r.Name, Enabled: r.Enabled, VMs: p.VMs, Tags: p.Tags, TimeZone: p.TimeZone, Quiesce: p.Quiesce, Hourly: p.Hourly, Daily: p.Daily, Weekly: p.Weekly,
+		ID: r.ID, Name: r.Name, Tenant: r.Tenant, Enabled: r.Enabled, VMs: p.VMs, Tags: p.Tags, TimeZone: p.TimeZone, Quiesce: p.Quiesce, Hourly: p.Hourly, Daily: p.Daily, Weekly: p.Weekly,
 		NextAt: at(r.NextAt), LastAt: at(r.LastAt), LastJob: r.LastJob, LastResult: r.LastResult, CreatedAt: at(r.CreatedAt), Version: r.Version,
 	}, err
 }
@@ -287,7 +288,11 @@ func selectSchedules(ctx context.Context, q getter, where string, args ...any) (
 		return nil, edge(err, "schedule")
 	}
 	out := make([]domain.SnapshotSchedule, 0, len(rows))
+	sight := domain.SightOf(ctx)
 	for _, r := range rows {
+		if !sight.SeesOf(r.Tenant, "") {
+			continue
+		}
 		s, err := r.schedule()
 		if err != nil {
 			return nil, err
@@ -297,7 +302,7 @@ func selectSchedules(ctx context.Context, q getter, where string, args ...any) (
 	return out, nil
 }
 
-// Schedules lists the snapshot schedules by name.
+// Schedules lists the snapshot schedules in sight by name.
 func (d *DB) Schedules(ctx context.Context) ([]domain.SnapshotSchedule, error) {
 	return selectSchedules(ctx, d.read, "1 = 1")
 }
@@ -329,7 +334,7 @@ func (tx *Tx) PutSchedule(s domain.SnapshotSchedule) error {
 		return err
 	}
 	var other string
-	err = edge(tx.read().GetContext(tx.ctx, &other, "SELECT id FROM snapshot_schedules WHERE lower(name) = lower(?) AND id <> ?", s.Name, s.ID), "schedule")
+	err = edge(tx.read().GetContext(tx.ctx, &other, "SELECT id FROM snapshot_schedules WHERE tenant = ? AND lower(name) = lower(?) AND id <> ?", s.Tenant, s.Name, s.ID), "schedule")
 	if err == nil {
 		msg := "There is a schedule called “" + s.Name + "” already."
 		return &domain.Error{Code: domain.Conflict, Msg: msg, Fix: "Choose another name.", Fields: []domain.FieldError{{Field: "name", Msg: msg, Want: "a name that no schedule has"}}}
@@ -338,8 +343,8 @@ func (tx *Tx) PutSchedule(s domain.SnapshotSchedule) error {
 		return err
 	}
 	if s.Version == 0 {
-		return tx.one("schedule", "INSERT INTO snapshot_schedules (id, name, enabled, plan, next_at, last_at, last_job, last_result, created_at, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
-			s.ID, s.Name, flag(s.Enabled), plan, ms(s.NextAt), ms(s.LastAt), s.LastJob, s.LastResult, ms(s.CreatedAt))
+		return tx.one("schedule", "INSERT INTO snapshot_schedules (id, name, tenant, enabled, plan, next_at, last_at, last_job, last_result, created_at, version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+			s.ID, s.Name, s.Tenant, flag(s.Enabled), plan, ms(s.NextAt), ms(s.LastAt), s.LastJob, s.LastResult, ms(s.CreatedAt))
 	}
 	now, err := tx.Schedule(s.ID)
 	if err != nil {

@@ -124,7 +124,7 @@ func (tx *Tx) DeleteTenant(id string) error {
 	if err := tx.one("tenant", "DELETE FROM tenants WHERE id = ?", id); err != nil {
 		return err
 	}
-	for _, table := range []string{"owners", "gifts", "folders"} {
+	for _, table := range []string{"owners", "gifts", "folders", "affinity_rules", "snapshot_schedules"} {
 		if _, err := tx.exec("DELETE FROM "+table+" WHERE tenant = ?", id); err != nil {
 			return edge(err, "tenant")
 		}

@@ -27,6 +27,7 @@ const (
 type AffinityRule struct {
 	ID        string
 	Name      string
+	Tenant    string // whose it is: it is about that tenant's VMs only. Empty: the estate's, about every VM
 	Kind      AffinityKind
 	Scope     AffinityScope
 	Hard      bool     // never broken by NovaCron; else it is kept where that is possible
@@ -38,8 +39,11 @@ type AffinityRule struct {
 	Version   int64
 }
 
-// Covers reports whether the rule is about a VM with this id and these tags.
-func (r AffinityRule) Covers(id string, tags []string) bool {
+// Covers reports whether the rule is about a VM with this id and these tags that belongs to this tenant.
+func (r AffinityRule) Covers(id, tenant string, tags []string) bool {
+	if r.Tenant != "" && r.Tenant != tenant {
+		return false
+	}
 	return id != "" && slices.Contains(r.VMs, id) || slices.ContainsFunc(tags, func(t string) bool { return slices.Contains(r.Tags, t) })
 }
 

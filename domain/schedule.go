@@ -25,6 +25,7 @@ var ScheduleTiers = []ScheduleTier{TierWeekly, TierDaily, TierHourly}
 type SnapshotSchedule struct {
 	ID         string
 	Name       string
+	Tenant     string // whose it is: it takes that tenant's VMs only. Empty: the estate's, which takes any
 	Enabled    bool
 	VMs        []string // ids
 	Tags       []string // and every VM that has one of these
@@ -63,6 +64,14 @@ func (s SnapshotSchedule) Tier(t ScheduleTier) *TierPlan {
 		return s.Weekly
 	}
 	return nil
+}
+
+// Takes reports whether the schedule is about a VM.
+func (s SnapshotSchedule) Takes(vm VM) bool {
+	if s.Tenant != "" && s.Tenant != vm.Tenant {
+		return false
+	}
+	return slices.Contains(s.VMs, vm.ID) || slices.ContainsFunc(vm.Tags, func(t string) bool { return slices.Contains(s.Tags, t) })
 }
 
 // Cron writes a tier's rhythm as a line of cron with its time zone. The schedule must be valid.

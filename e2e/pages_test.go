@@ -73,6 +73,10 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 		}
 	}
 
+	if _, err := e.api.Do("POST", "/api/v1/folders", map[string]any{"name": "shop"}, nil); err != nil {
+		t.Fatal(err)
+	}
+
 	var plan struct{ ID string }
 	if _, err := e.api.Do("POST", "/api/v1/plans", map[string]any{"hosts": []string{e.hosts[0]}}, &plan); err != nil {
 		t.Fatal(err)
@@ -101,7 +105,7 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 		{"vm-migrate", "/vms/" + running.ID + "/migrate"}, {"migrations", "/migrations"}, {"migration-policies", "/migrations/policies"}, {"migration-policy", "/migrations/policies/all"},
 		{"plans", "/plans"}, {"plan-new", "/plans/new?host=" + e.hosts[0]}, {"plan", "/plans/" + plan.ID}, {"plan-edit", "/plans/" + plan.ID + "/edit"},
 		{"alerts", "/alerts"}, {"alert-rules", "/alerts/rules"}, {"alert-rule-new", "/alerts/rules/new"}, {"silences", "/alerts/silences"}, {"receivers", "/alerts/receivers"}, {"incidents", "/alerts/incidents"}, {"webhooks", "/events/webhooks"}, {"webhook-new", "/events/webhooks/new"}, {"api-docs", "/api/docs"}, {"api-doc", "/api/docs/create-vm"},
-		{"account", "/account"}, {"mfa", "/account/mfa"}, {"search", "/search?q=web"}, {"not-found", "/vms/vm_nowhere"},
+		{"folders", "/folders"}, {"account", "/account"}, {"mfa", "/account/mfa"}, {"search", "/search?q=web"}, {"not-found", "/vms/vm_nowhere"},
 	} {
 		check(page.name, page.path)
 	}

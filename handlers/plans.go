@@ -293,13 +293,25 @@ func (s *server) ruleList(c echo.Context) error {
 	}
 	var m plans.Rules
 	for _, r := range all {
-		m.Rows = append(m.Rows, plans.RuleRow{Rule: r, VMs: called(r.VMs), Hosts: called(r.Hosts)})
+		m.Rows = append(m.Rows, plans.RuleRow{Rule: r, VMs: called(r.VMs), Hosts: called(r.Hosts), Own: subject(c).On(access.AffinityManage, access.Object{Kind: "affinity", ID: r.ID, Tenant: r.Tenant})})
 	}
-	sh, err := s.planShell(c, "Affinity rules", "", 0)
+	sh, err := s.ruleShell(c, "Affinity rules")
 	if err != nil {
 		return err
 	}
 	return s.render(c, http.StatusOK, plans.RulesPage(sh, m))
+}
+
+// ruleShell is the frame of the pages on rules of affinity: below the maintenance of hosts for who sees that, else below the VMs.
+func (s *server) ruleShell(c echo.Context, title string) (layout.Shell, error) {
+	if subject(c).Everywhere(access.HostMaintain) {
+		return s.planShell(c, title, "", 0)
+	}
+	p := page{title: title, section: layout.SectionVMs, crumbs: []layout.Crumb{{Label: "Virtual machines", URL: live.VMs}}}
+	if title != "Affinity rules" {
+		p.crumbs = append(p.crumbs, layout.Crumb{Label: "Affinity rules", URL: live.Rules})
+	}
+	return s.shellFor(c, p)
 }
 
 func (s *server) ruleForm(c echo.Context) (err error) {
@@ -323,7 +335,17 @@ func (s *server) askRule(c echo.Context, status int, m plans.RuleForm) (err erro
 	if m.Hosts, err = s.DB.Hosts(ctx); err != nil {
 		return err
 	}
-	sh, err := s.planShell(c, cmp.Or(m.Rule.Name, "New affinity rule"), "", 0)
+	usable, err := s.Fleet.Usable(ctx, access.AffinityManage)
+	if err != nil {
+		return err
+	}
+	m.Hosts = slices.DeleteFunc(m.Hosts, func(h domain.Host) bool { return !usable(h.ID, "host_") })
+	if m.Rule.ID == "" {
+		if m.Whose, err = s.whose(ctx, subject(c), access.AffinityManage, m.Rule.Tenant); err != nil {
+			return err
+		}
+	}
+	sh, err := s.ruleShell(c, cmp.Or(m.Rule.Name, "New affinity rule"))
 	if err != nil {
 		return err
 	}
@@ -335,7 +357,7 @@ func (s *server) ruleSave(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	r := domain.AffinityRule{ID: c.Param("id"), Name: strings.TrimSpace(form.Get("name")), Kind: domain.AffinityKind(form.Get("kind")), Scope: domain.AffinityScope(form.Get("scope")), Hard: truth(form.Get("hard")),
+	r := domain.AffinityRule{ID: c.Param("id"), Name: strings.TrimSpace(form.Get("name")), Tenant: form.Get("tenant"), Kind: domain.AffinityKind(form.Get("kind")), Scope: domain.AffinityScope(form.Get("scope")), Hard: truth(form.Get("hard")),
 		VMs: form["vms"], Tags: words(form.Get("tags")), Hosts: form["hosts"], Notes: form.Get("notes")}
 	if r.Version, err = formVersion(c); err != nil {
 		return err
@@ -354,7 +376,7 @@ func (s *server) ruleAsk(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	sh, err := s.planShell(c, "Delete "+r.Name, "", 0)
+	sh, err := s.ruleShell(c, "Delete "+r.Name)
 	if err != nil {
 		return err
 	}

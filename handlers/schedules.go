@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
 	"novacron/jobs/snapshot"
@@ -35,7 +36,7 @@ func (s *server) scheduleList(c echo.Context) error {
 		if err != nil {
 			return err
 		}
-		m.Rows = append(m.Rows, schedules.Row{SnapshotSchedule: x, Selected: len(vms)})
+		m.Rows = append(m.Rows, schedules.Row{SnapshotSchedule: x, Selected: len(vms), Own: subject(c).On(access.VMSnapshot, access.Object{Kind: "schedule", ID: x.ID, Tenant: x.Tenant})})
 	}
 	sh, err := s.scheduleShell(c, "Snapshot schedules")
 	if err != nil {
@@ -62,6 +63,11 @@ func (s *server) showSchedule(c echo.Context, status int, m schedules.Form) erro
 		return err
 	}
 	m.VMs = page.Items
+	if m.Schedule.ID == "" {
+		if m.Whose, err = s.whose(c.Request().Context(), subject(c), access.VMSnapshot, m.Schedule.Tenant); err != nil {
+			return err
+		}
+	}
 	title := "New schedule"
 	if m.Schedule.ID != "" {
 		title = m.Schedule.Name
@@ -93,7 +99,7 @@ func scheduleTyped(c echo.Context) (schedules.Raw, domain.SnapshotSchedule, erro
 		}
 		return n
 	}
-	x := domain.SnapshotSchedule{Name: r.Name, Enabled: r.Enabled, Quiesce: r.Quiesce, VMs: r.VMs, Tags: words(r.Tags), TimeZone: r.TimeZone}
+	x := domain.SnapshotSchedule{Name: r.Name, Tenant: get("tenant"), Enabled: r.Enabled, Quiesce: r.Quiesce, VMs: r.VMs, Tags: words(r.Tags), TimeZone: r.TimeZone}
 	if r.HourlyKeep != "" {
 		x.Hourly = &domain.TierPlan{Keep: number("hourly.keep", r.HourlyKeep), Minute: number("hourly.minute", r.HourlyMinute)}
 	}

@@ -31,6 +31,11 @@ func (s *server) volumeChoices(ctx context.Context, m *storage.NewVolume) error 
 	if m.Pools, err = s.storagePools(ctx); err != nil {
 		return err
 	}
+	usable, err := s.Fleet.Usable(ctx, access.VolumeManage)
+	if err != nil {
+		return err
+	}
+	m.Pools = slices.DeleteFunc(m.Pools, func(p storage.Pool) bool { return !usable(p.ID, "pool_") })
 	if !slices.ContainsFunc(m.Pools, func(p storage.Pool) bool { return p.ID == m.Form.Pool }) {
 		m.Form.Pool = ""
 		for _, p := range m.Pools {
@@ -46,7 +51,7 @@ func (s *server) volumeChoices(ctx context.Context, m *storage.NewVolume) error 
 	if err != nil {
 		return err
 	}
-	m.Volumes, err = s.DB.Volumes(ctx, at[0].HostID, at[0].Name)
+	m.Volumes, err = s.DB.VolumesInSight(ctx, at[0].HostID, at[0].Name)
 	return err
 }
 

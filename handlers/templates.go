@@ -352,7 +352,7 @@ func (s *server) offered(c echo.Context, version string) (domain.Template, domai
 }
 
 func (s *server) usePage(c echo.Context, status int, m templates.Use) error {
-	ch, err := s.choices(c.Request().Context(), "")
+	ch, err := s.choicesForNew(c.Request().Context(), "")
 	if err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func (s *server) vmNew(c echo.Context) error {
 		}
 	}
 	host := values.Get("host")
-	ch, err := s.choices(ctx, host)
+	ch, err := s.choicesForNew(ctx, host)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *server) vmCreate(c echo.Context) error {
 		return domain.Errorf(domain.Invalid, "The form cannot be read: %w", err)
 	}
 	form := vms.DecodeCreate(values)
-	ch, err := s.choices(ctx, form.Host)
+	ch, err := s.choicesForNew(ctx, form.Host)
 	if err != nil {
 		return err
 	}

@@ -203,6 +203,19 @@ func (s *server) diskInfo(ctx context.Context, v domain.VM) ([]vms.DiskInfo, err
 
 // choices is what a host, or with "" or "any" every connected host together, offers to a form.
 func (s *server) choices(ctx context.Context, hostID string) (vms.Choices, error) {
+	return s.choicesOf(ctx, hostID, func(string, string) bool { return true })
+}
+
+// choicesForNew are the choices for a new VM: hosts and pools that who asks may use for one.
+func (s *server) choicesForNew(ctx context.Context, hostID string) (vms.Choices, error) {
+	usable, err := s.Fleet.Usable(ctx, access.VMCreate)
+	if err != nil {
+		return vms.Choices{}, err
+	}
+	return s.choicesOf(ctx, hostID, usable)
+}
+
+func (s *server) choicesOf(ctx context.Context, hostID string, usable func(id, like string) bool) (vms.Choices, error) {
 	var ch vms.Choices
 	hosts, err := s.DB.Hosts(ctx)
 	if err != nil {
@@ -214,6 +227,9 @@ func (s *server) choices(ctx context.Context, hostID string) (vms.Choices, error
 	}
 	some := map[string]bool{}
 	for _, h := range hosts {
+		if !usable(h.ID, "host_") {
+			continue
+		}
 		ch.Hosts = append(ch.Hosts, hostChoice(h, loads[h.ID]))
 		if hostID == h.ID || (hostID == "" || hostID == "any") && h.State == domain.HostConnected {
 			some[h.ID] = true
@@ -234,13 +250,16 @@ func (s *server) choices(ctx context.Context, hostID string) (vms.Choices, error
 	if err != nil {
 		return ch, err
 	}
-	vols, err := s.DB.Volumes(ctx, scope, "")
+	if nets, err = s.netsInSight(ctx, nets); err != nil {
+		return ch, err
+	}
+	vols, err := s.DB.VolumesInSight(ctx, scope, "")
 	if err != nil {
 		return ch, err
 	}
 	// With "any" host the same pool or network stands once: placement finds a host that has it.
 	for _, p := range pools {
-		if some[p.HostID] && p.Active && !slices.ContainsFunc(ch.Pools, func(o domain.Pool) bool { return o.Name == p.Name }) {
+		if some[p.HostID] && p.Active && usable(p.ID, "pool_") && !slices.ContainsFunc(ch.Pools, func(o domain.Pool) bool { return o.Name == p.Name }) {
 			ch.Pools = append(ch.Pools, p)
 		}
 	}
@@ -256,6 +275,29 @@ func (s *server) choices(ctx context.Context, hostID string) (vms.Choices, error
 	}
 	ch.Library, err = s.libraryChoices(ctx)
 	return ch, err
+}
+
+// netsInSight leaves out the networks of tenants that the context's sight does not show.
+func (s *server) netsInSight(ctx context.Context, all []domain.Network) ([]domain.Network, error) {
+	sight := domain.SightOf(ctx)
+	if sight.Full() {
+		return all, nil
+	}
+	ids := make([]string, len(all))
+	for i, n := range all {
+		ids[i] = n.ID
+	}
+	owners, err := s.DB.Owners(ctx, ids...)
+	if err != nil {
+		return nil, err
+	}
+	var out []domain.Network
+	for i, n := range all {
+		if of := owners[ids[i]]; of == "" || sight.SeesOf(of, "") {
+			out = append(out, n)
+		}
+	}
+	return out, nil
 }
 
 func hostChoice(h domain.Host, l db.HostLoad) vms.HostChoice {

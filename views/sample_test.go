@@ -260,6 +260,7 @@ func pages() []page {
 	pg = append(pg, signInPages()...)
 	pg = append(pg, alertPages()...)
 	pg = append(pg, webhookPages()...)
+	pg = append(pg, folderPages()...)
 	pg = append(pg, page{"vm-cards", vms.ShowPage(vmShell("hardware", 1), withCards(vmPage("hardware", 1)))}, page{"vm-addresses", vms.ShowPage(vmShell("", 1), withCards(vmPage("summary", 1)))})
 	pg = append(pg, chartPages(sh, vmShell)...)
 	return append(pg,

@@ -20,27 +20,29 @@ const (
 	// AccountSelf is what everybody signed in may do with the own account.
 	AccountSelf Permission = "account.self"
 
-	HostRead     Permission = "host.read"
-	HostAdd      Permission = "host.add"
-	HostEdit     Permission = "host.edit"     // name, notes, labels, maintenance, reconnect
-	HostMaintain Permission = "host.maintain" // evacuate, and bring back
-	HostRemove   Permission = "host.remove"
-	VMRead       Permission = "vm.read"
-	VMCreate     Permission = "vm.create" // create and clone
-	VMPower      Permission = "vm.power"  // start, stop, pause, save and their kin
-	VMEdit       Permission = "vm.edit"   // hardware, name, tags, notes
-	VMMigrate    Permission = "vm.migrate"
-	VMDelete     Permission = "vm.delete"
-	VMConsole    Permission = "vm.console"    // screen, keyboard, serial line, screenshot
-	GuestRead    Permission = "guest.read"    // what the agent inside a guest tells
-	GuestManage  Permission = "guest.manage"  // clock, freeze, passwords, keys, cloud-init, which commands are allowed
-	GuestExec    Permission = "guest.exec"    // run commands inside a guest
-	VMSnapshot   Permission = "vm.snapshot"   // take, revert to and delete snapshots, and their schedules
-	FolderManage Permission = "folder.manage" // make, rename and delete folders, and put VMs into them: roles are given in folders
-	JobRead      Permission = "job.read"
-	JobCancel    Permission = "job.cancel" // cancel, and for stuck ones retry and dismiss
-	EventRead    Permission = "event.read"
-	TokenManage  Permission = "token.manage" // list, make and revoke API tokens
+	HostRead       Permission = "host.read"
+	HostAdd        Permission = "host.add"
+	HostEdit       Permission = "host.edit"     // name, notes, labels, maintenance, reconnect
+	HostMaintain   Permission = "host.maintain" // evacuate, and bring back
+	HostRemove     Permission = "host.remove"
+	AffinityRead   Permission = "affinity.read"   // rules that keep VMs together, apart, or on hosts
+	AffinityManage Permission = "affinity.manage" // write and delete them: a tenant's for its VMs, the estate's for all
+	VMRead         Permission = "vm.read"
+	VMCreate       Permission = "vm.create" // create and clone
+	VMPower        Permission = "vm.power"  // start, stop, pause, save and their kin
+	VMEdit         Permission = "vm.edit"   // hardware, name, tags, notes
+	VMMigrate      Permission = "vm.migrate"
+	VMDelete       Permission = "vm.delete"
+	VMConsole      Permission = "vm.console"    // screen, keyboard, serial line, screenshot
+	GuestRead      Permission = "guest.read"    // what the agent inside a guest tells
+	GuestManage    Permission = "guest.manage"  // clock, freeze, passwords, keys, cloud-init, which commands are allowed
+	GuestExec      Permission = "guest.exec"    // run commands inside a guest
+	VMSnapshot     Permission = "vm.snapshot"   // take, revert to and delete snapshots, and their schedules
+	FolderManage   Permission = "folder.manage" // make, rename and delete folders, and put VMs into them: roles are given in folders
+	JobRead        Permission = "job.read"
+	JobCancel      Permission = "job.cancel" // cancel, and for stuck ones retry and dismiss
+	EventRead      Permission = "event.read"
+	TokenManage    Permission = "token.manage" // list, make and revoke API tokens
 
 	PoolRead      Permission = "pool.read"
 	PoolManage    Permission = "pool.manage" // make, start, stop, delete
@@ -77,7 +79,7 @@ const (
 
 // All lists every permission that a role can hold, in the order of the table.
 var All = []Permission{
-	AccountSelf, HostRead, HostAdd, HostEdit, HostRemove, HostMaintain, VMMigrate, VMRead, VMCreate, VMPower, VMEdit, VMDelete, VMConsole,
+	AccountSelf, HostRead, HostAdd, HostEdit, HostRemove, HostMaintain, AffinityRead, AffinityManage, VMMigrate, VMRead, VMCreate, VMPower, VMEdit, VMDelete, VMConsole,
 	GuestRead, GuestManage, GuestExec, VMSnapshot, FolderManage,
 	JobRead, JobCancel, EventRead, TokenManage,
 	PoolRead, PoolManage, VolumeRead, VolumeManage, VolumeContent,

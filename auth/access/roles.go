@@ -45,7 +45,7 @@ func without(all []string, some ...Permission) []string {
 
 // What a team does with its own VMs and volumes. Hosts, pools and networks are not in it: what they show is the whole estate's.
 var tenantWork = names(AccountSelf, VMRead, VMCreate, VMPower, VMEdit, VMDelete, VMConsole, VMSnapshot, GuestRead, GuestManage, GuestExec,
-	JobRead, JobCancel, EventRead, ImageRead, TemplateRead, VolumeRead, TenantRead, AlertRead, AlertHandle)
+	JobRead, JobCancel, EventRead, ImageRead, TemplateRead, VolumeRead, TenantRead, AlertRead, AlertHandle, AffinityRead)
 
 // BuiltIn are the roles that are always there.
 var BuiltIn = []domain.Role{
@@ -55,7 +55,7 @@ var BuiltIn = []domain.Role{
 	{ID: Auditor, Name: "Auditor", Notes: "Sees everything, the audit log too, and changes nothing.", Permissions: append(names(AccountSelf), reading()...), BuiltIn: true},
 	{ID: BackupOperator, Name: "Backup operator", Notes: "Takes and reverts snapshots, and reads what volumes hold.", BuiltIn: true,
 		Permissions: names(AccountSelf, HostRead, VMRead, GuestRead, VMSnapshot, JobRead, JobCancel, EventRead, PoolRead, VolumeRead, VolumeContent, AlertRead)},
-	{ID: TenantAdmin, Name: "Tenant admin", Notes: "Everything with the VMs, folders, volumes, images, templates and alerts of a tenant.", Permissions: append(slices.Clone(tenantWork), names(FolderManage, VolumeManage, ImageManage, TemplateManage, AlertManage)...), BuiltIn: true},
+	{ID: TenantAdmin, Name: "Tenant admin", Notes: "Everything with the VMs, folders, volumes, images, templates, alerts and affinity rules of a tenant.", Permissions: append(slices.Clone(tenantWork), names(FolderManage, VolumeManage, ImageManage, TemplateManage, AlertManage, AffinityManage)...), BuiltIn: true},
 	{ID: TenantUser, Name: "Tenant user", Notes: "Makes and uses VMs of a tenant, and sees its quota and use.", Permissions: tenantWork, BuiltIn: true},
 }
 

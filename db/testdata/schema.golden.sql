@@ -10,7 +10,7 @@ CREATE TABLE affinity_rules (
     doc        TEXT   NOT NULL,
     created_at BIGINT NOT NULL,
     version    BIGINT NOT NULL
-);
+, tenant TEXT NOT NULL DEFAULT '');
 
 CREATE TABLE alert_rules (
     id         TEXT   NOT NULL PRIMARY KEY,
@@ -673,7 +673,7 @@ CREATE TABLE snapshot_schedules (
     last_result TEXT   NOT NULL,
     created_at  BIGINT NOT NULL,
     version     BIGINT NOT NULL
-);
+, tenant TEXT NOT NULL DEFAULT '');
 
 CREATE TABLE snapshots (
     id          TEXT   NOT NULL PRIMARY KEY,
@@ -1004,7 +1004,7 @@ CREATE INDEX silences_ends ON silences (ends_at);
 
 CREATE INDEX snapshot_notes_vm ON snapshot_notes (vm_id);
 
-CREATE UNIQUE INDEX snapshot_schedules_name ON snapshot_schedules (lower(name));
+CREATE UNIQUE INDEX snapshot_schedules_name ON snapshot_schedules (tenant, lower(name));
 
 CREATE INDEX snapshot_schedules_next ON snapshot_schedules (next_at);
 

@@ -25,6 +25,7 @@ type Rules struct {
 // VM is what the rules need to know of a VM.
 type VM struct {
 	ID, Name string
+	Tenant   string
 	Tags     []string
 }
 
@@ -34,7 +35,7 @@ func New(rules []domain.AffinityRule, vms []VM) *Rules {
 	for _, vm := range vms {
 		r.names[vm.ID] = vm.Name
 		for i, rule := range rules {
-			if rule.Covers(vm.ID, vm.Tags) {
+			if rule.Covers(vm.ID, vm.Tenant, vm.Tags) {
 				r.vms[i] = append(r.vms[i], vm.ID)
 				r.of[vm.ID] = append(r.of[vm.ID], i)
 			}

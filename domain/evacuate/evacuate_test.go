@@ -131,7 +131,7 @@ func play(e estate, moves []Move, rng *rand.Rand, mayFail bool) error {
 			}
 			var of []string
 			for _, vm := range e.vms {
-				if r.Covers(vm.ID, vm.Tags) {
+				if r.Covers(vm.ID, vm.Tenant, vm.Tags) {
 					of = append(of, vm.ID)
 				}
 			}

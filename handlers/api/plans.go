@@ -15,6 +15,7 @@ import (
 type AffinityRule struct {
 	ID        string               `json:"id" example:"aff_1k…"`
 	Name      string               `json:"name"`
+	Tenant    string               `json:"tenant,omitempty" doc:"Whose it is: about its VMs only; nothing: the estate's, about all"`
 	Kind      domain.AffinityKind  `json:"kind" enum:"affinity,anti-affinity"`
 	Scope     domain.AffinityScope `json:"scope" enum:"vm-vm,vm-host" doc:"Between the VMs, or between the VMs and the hosts"`
 	Hard      bool                 `json:"hard" doc:"Never broken by NovaCron; else kept where that is possible"`
@@ -27,19 +28,20 @@ type AffinityRule struct {
 }
 
 func ruleOf(r *domain.AffinityRule) AffinityRule {
-	return AffinityRule{ID: r.ID, Name: r.Name, Kind: r.Kind, Scope: r.Scope, Hard: r.Hard, VMs: list(r.VMs), Tags: list(r.Tags), Hosts: list(r.Hosts), Notes: r.Notes, CreatedAt: when(r.CreatedAt), Version: r.Version}
+	return AffinityRule{ID: r.ID, Name: r.Name, Tenant: r.Tenant, Kind: r.Kind, Scope: r.Scope, Hard: r.Hard, VMs: list(r.VMs), Tags: list(r.Tags), Hosts: list(r.Hosts), Notes: r.Notes, CreatedAt: when(r.CreatedAt), Version: r.Version}
 }
 
 // AffinityRuleWrite is a rule to be made.
 type AffinityRuleWrite struct {
-	Name  string               `json:"name" maxLength:"63"`
-	Kind  domain.AffinityKind  `json:"kind" enum:"affinity,anti-affinity"`
-	Scope domain.AffinityScope `json:"scope" enum:"vm-vm,vm-host"`
-	Hard  bool                 `json:"hard,omitempty"`
-	VMs   []string             `json:"vms,omitempty" maxItems:"1000" nullable:"false"`
-	Tags  []string             `json:"tags,omitempty" maxItems:"50" nullable:"false"`
-	Hosts []string             `json:"hosts,omitempty" maxItems:"1000" nullable:"false"`
-	Notes string               `json:"notes,omitempty" maxLength:"4096"`
+	Name   string               `json:"name" maxLength:"63"`
+	Tenant string               `json:"tenant,omitempty" maxLength:"64" doc:"Whose it is to be; empty: the caller's own tenant's, else the estate's"`
+	Kind   domain.AffinityKind  `json:"kind" enum:"affinity,anti-affinity"`
+	Scope  domain.AffinityScope `json:"scope" enum:"vm-vm,vm-host"`
+	Hard   bool                 `json:"hard,omitempty"`
+	VMs    []string             `json:"vms,omitempty" maxItems:"1000" nullable:"false"`
+	Tags   []string             `json:"tags,omitempty" maxItems:"50" nullable:"false"`
+	Hosts  []string             `json:"hosts,omitempty" maxItems:"1000" nullable:"false"`
+	Notes  string               `json:"notes,omitempty" maxLength:"4096"`
 }
 
 // AffinityRulePatch changes what it names.
@@ -78,7 +80,7 @@ func (s *server) affinityRules() {
 		}
 		return &ruleOutput{etag(r.Version), ruleOf(&r)}, nil
 	}
-	register(s, op{id: "list-affinity-rules", method: http.MethodGet, path: base, tag: tag, perm: access.HostMaintain, status: 200, summary: "List affinity rules"},
+	register(s, op{id: "list-affinity-rules", method: http.MethodGet, path: base, tag: tag, perm: access.AffinityRead, status: 200, summary: "List affinity rules"},
 		func(ctx context.Context, in *struct {
 			PageQuery
 			Sort string `query:"sort" default:"name" enum:"name,-name,created,-created" doc:"Order; a minus turns it round"`
@@ -96,17 +98,17 @@ func (s *server) affinityRules() {
 			}
 			return &struct{ Body Page[AffinityRule] }{page}, nil
 		})
-	register(s, op{id: "create-affinity-rule", method: http.MethodPost, path: base, tag: tag, perm: access.HostMaintain, status: 201, summary: "Make an affinity rule",
+	register(s, op{id: "create-affinity-rule", method: http.MethodPost, path: base, tag: tag, perm: access.AffinityManage, status: 201, summary: "Make an affinity rule",
 		doc: "It is kept when VMs are made, moved and evacuated; nothing moves for it by itself. A rule that is broken already stays so until somebody moves a VM."},
 		func(ctx context.Context, in *struct{ Body AffinityRuleWrite }) (*ruleOutput, error) {
 			b := in.Body
-			return answer(s.Fleet.PutAffinityRule(ctx, actor(ctx), domain.AffinityRule{Name: b.Name, Kind: b.Kind, Scope: b.Scope, Hard: b.Hard, VMs: b.VMs, Tags: b.Tags, Hosts: b.Hosts, Notes: b.Notes}))
+			return answer(s.Fleet.PutAffinityRule(ctx, actor(ctx), domain.AffinityRule{Name: b.Name, Tenant: b.Tenant, Kind: b.Kind, Scope: b.Scope, Hard: b.Hard, VMs: b.VMs, Tags: b.Tags, Hosts: b.Hosts, Notes: b.Notes}))
 		})
-	register(s, op{id: "get-affinity-rule", method: http.MethodGet, path: base + "/{id}", tag: tag, perm: access.HostMaintain, status: 200, summary: "Show an affinity rule"},
+	register(s, op{id: "get-affinity-rule", method: http.MethodGet, path: base + "/{id}", tag: tag, perm: access.AffinityRead, status: 200, summary: "Show an affinity rule"},
 		func(ctx context.Context, in *RulePath) (*ruleOutput, error) {
 			return answer(s.DB.AffinityRule(ctx, in.ID))
 		})
-	register(s, op{id: "edit-affinity-rule", method: http.MethodPatch, path: base + "/{id}", tag: tag, perm: access.HostMaintain, status: 200, summary: "Change an affinity rule"},
+	register(s, op{id: "edit-affinity-rule", method: http.MethodPatch, path: base + "/{id}", tag: tag, perm: access.AffinityManage, status: 200, summary: "Change an affinity rule"},
 		func(ctx context.Context, in *struct {
 			RulePath
 			Body AffinityRulePatch
@@ -126,7 +128,7 @@ func (s *server) affinityRules() {
 			given(&r.Notes, b.Notes)
 			return answer(s.Fleet.PutAffinityRule(ctx, actor(ctx), r))
 		})
-	register(s, op{id: "delete-affinity-rule", method: http.MethodDelete, path: base + "/{id}", tag: tag, perm: access.HostMaintain, status: 204, summary: "Delete an affinity rule"},
+	register(s, op{id: "delete-affinity-rule", method: http.MethodDelete, path: base + "/{id}", tag: tag, perm: access.AffinityManage, status: 204, summary: "Delete an affinity rule"},
 		func(ctx context.Context, in *RulePath) (*struct{}, error) {
 			return nil, s.Fleet.DeleteAffinityRule(ctx, actor(ctx), in.ID)
 		})

@@ -187,6 +187,7 @@ func (s *server) snapshots() {
 type SnapshotSchedule struct {
 	ID         string           `json:"id" example:"sched_01k…"`
 	Name       string           `json:"name"`
+	Tenant     string           `json:"tenant,omitempty" doc:"Whose it is: it takes its VMs only; nothing: the estate's"`
 	Enabled    bool             `json:"enabled"`
 	VMs        []string         `json:"vms" nullable:"false" doc:"Ids"`
 	Tags       []string         `json:"tags" nullable:"false" doc:"And every VM that has one of these"`
@@ -205,7 +206,7 @@ type SnapshotSchedule struct {
 
 func scheduleOf(s *domain.SnapshotSchedule) SnapshotSchedule {
 	out := SnapshotSchedule{
-		ID: s.ID, Name: s.Name, Enabled: s.Enabled, VMs: list(s.VMs), Tags: list(s.Tags), TimeZone: s.TimeZone, Quiesce: s.Quiesce, Hourly: s.Hourly, Daily: s.Daily, Weekly: s.Weekly,
+		ID: s.ID, Name: s.Name, Tenant: s.Tenant, Enabled: s.Enabled, VMs: list(s.VMs), Tags: list(s.Tags), TimeZone: s.TimeZone, Quiesce: s.Quiesce, Hourly: s.Hourly, Daily: s.Daily, Weekly: s.Weekly,
 		NextRun: when(s.NextAt), LastRun: when(s.LastAt), LastJob: s.LastJob, LastResult: s.LastResult, CreatedAt: when(s.CreatedAt), Version: s.Version,
 	}
 	if !s.Enabled {
@@ -217,6 +218,7 @@ func scheduleOf(s *domain.SnapshotSchedule) SnapshotSchedule {
 // ScheduleWrite is a schedule to be made.
 type ScheduleWrite struct {
 	Name     string           `json:"name" example:"nightly"`
+	Tenant   string           `json:"tenant,omitempty" maxLength:"64" doc:"Whose it is to be; empty: the caller's own tenant's, else the estate's"`
 	Enabled  *bool            `json:"enabled,omitempty" doc:"Left out: yes"`
 	VMs      []string         `json:"vms,omitempty" maxItems:"1000"`
 	Tags     []string         `json:"tags,omitempty" maxItems:"32"`
@@ -312,7 +314,7 @@ func (s *server) schedules() {
 		func(ctx context.Context, in *struct{ Body ScheduleWrite }) (*scheduleOutput, error) {
 			b := in.Body
 			return answer(s.Fleet.PutSchedule(ctx, actor(ctx), domain.SnapshotSchedule{
-				Name: b.Name, Enabled: b.Enabled == nil || *b.Enabled, VMs: b.VMs, Tags: b.Tags, TimeZone: b.TimeZone, Quiesce: b.Quiesce, Hourly: b.Hourly, Daily: b.Daily, Weekly: b.Weekly,
+				Name: b.Name, Tenant: b.Tenant, Enabled: b.Enabled == nil || *b.Enabled, VMs: b.VMs, Tags: b.Tags, TimeZone: b.TimeZone, Quiesce: b.Quiesce, Hourly: b.Hourly, Daily: b.Daily, Weekly: b.Weekly,
 			}))
 		})
 	register(s, op{id: "get-snapshot-schedule", method: http.MethodGet, path: base + "/{id}", tag: tag, perm: access.VMRead, status: 200, summary: "Show a snapshot schedule"},

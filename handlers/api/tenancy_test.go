@@ -26,6 +26,8 @@ type teams struct {
 	netB     string
 	imgB     string
 	tmplB    string
+	ruleB    string
+	schedB   string
 	namesOfB []string // what nobody but B may read
 }
 
@@ -57,7 +59,9 @@ func newTeams(t *testing.T) *teams {
 	w.netB = w.change("POST", "/api/v1/networks", map[string]any{"name": "net-of-b", "mode": "isolated", "host": w.host, "tenant": "team-b"}).Resource.ID
 	w.imgB = want[ImageImport](t, w.do("POST", "/api/v1/images", map[string]any{"name": "image-of-b", "tenant": "team-b", "source": map[string]any{"upload": true}}), 201).Version.ImageID
 	w.tmplB = want[Template](t, w.do("POST", "/api/v1/templates", map[string]any{"name": "template-of-b", "tenant": "team-b", "spec": map[string]any{"vcpus": 1, "memory_bytes": 256 << 20}}), 201).ID
-	w.namesOfB = []string{"web-of-b", w.vmB, w.jobB, "of-the-estate", w.vmOwn, "data-of-b", "net-of-b", "image-of-b", "template-of-b", w.volB, w.netB, w.imgB, w.tmplB}
+	w.ruleB = want[AffinityRule](t, w.do("POST", "/api/v1/affinity-rules", map[string]any{"name": "rule-of-b", "tenant": "team-b", "kind": "anti-affinity", "scope": "vm-vm", "tags": []string{"db"}}), 201).ID
+	w.schedB = want[SnapshotSchedule](t, w.do("POST", "/api/v1/snapshot-schedules", map[string]any{"name": "schedule-of-b", "tenant": "team-b", "vms": []string{w.vmB}, "daily": map[string]any{"keep": 2, "at": "02:00"}}), 201).ID
+	w.namesOfB = []string{"rule-of-b", "schedule-of-b", w.ruleB, w.schedB, "web-of-b", w.vmB, w.jobB, "of-the-estate", w.vmOwn, "data-of-b", "net-of-b", "image-of-b", "template-of-b", w.volB, w.netB, w.imgB, w.tmplB}
 	return w
 }
 
@@ -102,7 +106,7 @@ func TestNoIDOpensSomebodyElsesThing(t *testing.T) {
 		if !strings.Contains(o.Path, ":id") || o.Permission == access.AccountSelf {
 			continue
 		}
-		ids := []string{w.vmB, w.vmOwn, w.jobB, w.host, "team-b", "pool_" + strings.Repeat("0", 26), "platform-admin", w.volB, w.netB, w.imgB, w.tmplB, "image-of-b", "template-of-b"}
+		ids := []string{w.vmB, w.vmOwn, w.jobB, w.host, "team-b", "pool_" + strings.Repeat("0", 26), "platform-admin", w.volB, w.netB, w.imgB, w.tmplB, w.ruleB, w.schedB, "image-of-b", "template-of-b"}
 		for _, id := range ids {
 			path := strings.NewReplacer(":id", id, ":n", "1", ":v", "1", ":sid", "x", ":target", "vda", ":mac", "52:54:00:00:00:01", ":dev", "x").Replace(o.Path)
 			a := w.do(o.Method, path, "{}", token(w.a))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
 	"novacron/domain/affinity"
@@ -22,7 +23,7 @@ func (l *lay) at(vm string) []string { return l.where[vm] }
 
 // lieOfVMs reads the rules, and where the VMs are when there are any. more are VMs to be made.
 func (f *Fleet) lieOfVMs(ctx context.Context, more ...affinity.VM) (*lay, error) {
-	rules, err := f.db.AffinityRules(ctx)
+	rules, err := f.db.AffinityRules(domain.WithSight(ctx, nil)) // also those that who asks does not see hold
 	if err != nil || len(rules) == 0 {
 		return &lay{}, err
 	}
@@ -33,7 +34,7 @@ func (f *Fleet) lieOfVMs(ctx context.Context, more ...affinity.VM) (*lay, error)
 	l := &lay{where: make(map[string][]string, len(places)), all: rules, tags: make(map[string][]string, len(places))}
 	vms := more
 	for _, p := range places {
-		vms = append(vms, affinity.VM{ID: p.ID, Name: p.Name, Tags: p.Tags})
+		vms = append(vms, affinity.VM{ID: p.ID, Name: p.Name, Tenant: p.Tenant, Tags: p.Tags})
 		l.where[p.ID], l.tags[p.ID] = []string{p.HostID}, p.Tags
 		if p.MovingTo != "" {
 			l.where[p.ID] = append(l.where[p.ID], p.MovingTo)
@@ -48,7 +49,7 @@ const newVM = "new"
 
 // ruled tells the candidates what the rules have against a new VM with these tags on each.
 func (f *Fleet) ruled(ctx context.Context, name string, tags []string, all []placement.Candidate) error {
-	l, err := f.lieOfVMs(ctx, affinity.VM{ID: newVM, Name: name, Tags: tags})
+	l, err := f.lieOfVMs(ctx, affinity.VM{ID: newVM, Name: name, Tenant: domain.OwnerOf(ctx), Tags: tags})
 	if err != nil || l.rules == nil {
 		return err
 	}
@@ -95,29 +96,44 @@ func (l *lay) ruleChecks(vm domain.VM, host domain.Host) (out []domain.Check) {
 // ruleCheck names the check of a move that is about rules of affinity.
 const ruleCheck = "affinity"
 
-// AffinityOf lists the rules that a VM is under.
+// AffinityOf lists the rules that a VM is under, of those that the context's sight shows.
 func (f *Fleet) AffinityOf(ctx context.Context, vm domain.VM) ([]domain.AffinityRule, error) {
 	all, err := f.db.AffinityRules(ctx)
 	var out []domain.AffinityRule
 	for _, r := range all {
-		if r.Covers(vm.ID, vm.Tags) {
+		if r.Covers(vm.ID, vm.Tenant, vm.Tags) {
 			out = append(out, r)
 		}
 	}
 	return out, err
 }
 
-// PutAffinityRule writes a rule, new (no ID) or changed (with the version that was read; 0: whichever it is).
+// PutAffinityRule writes a rule, new (no ID) or changed (with the version that was read; 0: whichever it is). A new one belongs to the tenant that it names,
+// else to that in which who asks may write rules, else to the estate; that does not change any more. A tenant's names only its VMs and hosts that it may use.
 func (f *Fleet) PutAffinityRule(ctx context.Context, actor string, r domain.AffinityRule) (domain.AffinityRule, error) {
 	if err := r.Validate(); err != nil {
 		return r, err
 	}
 	said, fresh := "was changed", r.ID == ""
 	if fresh {
+		own, err := f.OwnedBy(ctx, access.AffinityManage, r.Tenant)
+		if err != nil {
+			return r, err
+		}
 		now := f.clock()
-		r.ID, r.CreatedAt, r.Version, said = domain.NewID("aff", now), now, 0, "was made"
+		r.ID, r.CreatedAt, r.Version, r.Tenant, said = domain.NewID("aff", now), now, 0, domain.OwnerOf(own), "was made"
+	} else {
+		old, err := f.db.AffinityRule(ctx, r.ID)
+		if err != nil {
+			return r, err
+		}
+		r.Tenant = old.Tenant
 	}
-	err := f.db.Write(ctx, func(tx *db.Tx) error {
+	usable, err := f.forOwner(domain.WithOwner(ctx, r.Tenant))
+	if err != nil {
+		return r, err
+	}
+	err = f.db.Write(ctx, func(tx *db.Tx) error {
 		var old domain.AffinityRule
 		var err error
 		if !fresh {
@@ -146,10 +162,22 @@ func (f *Fleet) PutAffinityRule(ctx context.Context, actor string, r domain.Affi
 			}
 			return nil
 		}
-		if err := known("vms", r.VMs, old.VMs, func(id string) error { _, err := tx.VM(id); return err }); err != nil {
+		if err := known("vms", r.VMs, old.VMs, func(id string) error {
+			vm, err := tx.VM(id)
+			if err == nil && r.Tenant != "" && vm.Tenant != r.Tenant {
+				err = domain.Errorf(domain.NotFound, "It is not the tenant's.")
+			}
+			return err
+		}); err != nil {
 			return err
 		}
-		if err := known("hosts", r.Hosts, old.Hosts, func(id string) error { _, err := tx.Host(id); return err }); err != nil {
+		if err := known("hosts", r.Hosts, old.Hosts, func(id string) error {
+			_, err := tx.Host(id)
+			if err == nil && !usable(id, "host_") {
+				err = domain.Errorf(domain.NotFound, "It is not for the tenant.")
+			}
+			return err
+		}); err != nil {
 			return err
 		}
 		if err := p.Err(); err != nil {
@@ -161,7 +189,7 @@ func (f *Fleet) PutAffinityRule(ctx context.Context, actor string, r domain.Affi
 		if r, err = tx.AffinityRule(r.ID); err != nil {
 			return err
 		}
-		return tx.Emit(domain.Event{Kind: "affinity.changed", Resource: ruleRef(r), Actor: actor, Message: fmt.Sprintf("The affinity rule %s %s.", r.Name, said)})
+		return tx.Emit(domain.Event{Kind: "affinity.changed", Resource: ruleRef(r), Actor: actor, Tenant: r.Tenant, Message: fmt.Sprintf("The affinity rule %s %s.", r.Name, said)})
 	})
 	return r, err
 }
@@ -180,6 +208,6 @@ func (f *Fleet) DeleteAffinityRule(ctx context.Context, actor, id string) error 
 		if err := tx.DeleteAffinityRule(id); err != nil {
 			return err
 		}
-		return tx.Emit(domain.Event{Kind: "affinity.removed", Resource: ruleRef(r), Actor: actor, Message: fmt.Sprintf("The affinity rule %s was deleted.", r.Name)})
+		return tx.Emit(domain.Event{Kind: "affinity.removed", Resource: ruleRef(r), Actor: actor, Tenant: r.Tenant, Message: fmt.Sprintf("The affinity rule %s was deleted.", r.Name)})
 	})
 }

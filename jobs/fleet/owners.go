@@ -151,6 +151,30 @@ func (f *Fleet) forOwner(ctx context.Context) (func(id, like string) bool, error
 	return func(id, like string) bool { return mayUse(gifts, t, id, like) }, err
 }
 
+// Usable tells which hosts and pools somebody who may do p may choose from: all for who may do it at the estate, else those that one of the tenants in
+// which it is allowed may use. like is the beginning of the ids that are compared, such as host_.
+func (f *Fleet) Usable(ctx context.Context, p access.Permission) (func(id, like string) bool, error) {
+	g := access.Of(ctx)
+	if g == nil || g.Everywhere(p) {
+		return func(string, string) bool { return true }, nil
+	}
+	gifts, err := f.db.Gifts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var in []domain.Tenant
+	for _, id := range g.TenantsWith(p) {
+		t, err := f.db.Tenant(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		in = append(in, t)
+	}
+	return func(id, like string) bool {
+		return slices.ContainsFunc(in, func(t domain.Tenant) bool { return mayUse(gifts, t, id, like) })
+	}, nil
+}
+
 // poolFor refuses a pool that the tenant of what is made may not use.
 func (f *Fleet) poolFor(ctx context.Context, poolID string) error {
 	allowed, err := f.forOwner(ctx)

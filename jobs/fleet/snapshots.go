@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"novacron/auth/access"
 	"novacron/db"
 	"novacron/domain"
 	"novacron/hv"
@@ -245,7 +246,8 @@ func (f *Fleet) CloneSnapshot(ctx context.Context, actor, vmID, id, name, key st
 	}, func(tx *db.Tx, _ *domain.Job) error { return keepSeed(tx, n.VMID, seed) })
 }
 
-// PutSchedule writes a schedule, new (no ID) or changed (with the version that was read; 0: whichever it is), and says when it is due.
+// PutSchedule writes a schedule, new (no ID) or changed (with the version that was read; 0: whichever it is), and says when it is due. A new one belongs to
+// the tenant that it names, else to that in which who asks may take snapshots, else to the estate; that does not change any more.
 func (f *Fleet) PutSchedule(ctx context.Context, actor string, s domain.SnapshotSchedule) (domain.SnapshotSchedule, error) {
 	if s.TimeZone == "" {
 		s.TimeZone = "UTC"
@@ -261,23 +263,32 @@ func (f *Fleet) PutSchedule(ctx context.Context, actor string, s domain.Snapshot
 	said := fmt.Sprintf("The snapshot schedule %s was changed.", s.Name)
 	fresh := s.ID == ""
 	if fresh {
-		s.ID, s.CreatedAt = domain.NewID("sched", now), now
+		own, err := f.OwnedBy(ctx, access.VMSnapshot, s.Tenant)
+		if err != nil {
+			return s, err
+		}
+		s.ID, s.CreatedAt, s.Tenant = domain.NewID("sched", now), now, domain.OwnerOf(own)
 		said = fmt.Sprintf("The snapshot schedule %s was made.", s.Name)
 	}
 	err = f.db.Write(ctx, func(tx *db.Tx) error {
-		for _, id := range s.VMs {
-			if _, err := tx.VM(id); domain.Is(err, domain.NotFound) && fresh {
-				return domain.InvalidField("vms", "There is no VM "+id+".", "ids of VMs")
-			} else if err != nil && !domain.Is(err, domain.NotFound) {
+		var old domain.SnapshotSchedule
+		if !fresh {
+			var err error
+			if old, err = tx.Schedule(s.ID); err != nil {
 				return err
+			}
+			if s.Tenant = old.Tenant; s.Version == 0 {
+				s.Version = old.Version
 			}
 		}
-		if !fresh && s.Version == 0 {
-			old, err := tx.Schedule(s.ID)
-			if err != nil {
+		for _, id := range s.VMs {
+			vm, err := tx.VM(id)
+			if err != nil && !domain.Is(err, domain.NotFound) {
 				return err
 			}
-			s.Version = old.Version
+			if (err != nil || s.Tenant != "" && vm.Tenant != s.Tenant) && !slices.Contains(old.VMs, id) { // one that went since may stay
+				return domain.InvalidField("vms", "There is no VM "+id+".", "ids of VMs")
+			}
 		}
 		s.NextAt = next
 		if err := tx.PutSchedule(s); err != nil {
@@ -286,7 +297,7 @@ func (f *Fleet) PutSchedule(ctx context.Context, actor string, s domain.Snapshot
 		if s, err = tx.Schedule(s.ID); err != nil {
 			return err
 		}
-		return tx.Emit(domain.Event{Kind: "schedule.changed", Resource: scheduleRef(s), Actor: actor, Message: said})
+		return tx.Emit(domain.Event{Kind: "schedule.changed", Resource: scheduleRef(s), Actor: actor, Tenant: s.Tenant, Message: said})
 	})
 	return s, err
 }
@@ -305,7 +316,7 @@ func (f *Fleet) DeleteSchedule(ctx context.Context, actor, id string) error {
 		if err := tx.DeleteSchedule(id); err != nil {
 			return err
 		}
-		return tx.Emit(domain.Event{Kind: "schedule.removed", Resource: scheduleRef(s), Actor: actor, Message: fmt.Sprintf("The snapshot schedule %s was deleted; its snapshots stay.", s.Name)})
+		return tx.Emit(domain.Event{Kind: "schedule.removed", Resource: scheduleRef(s), Actor: actor, Tenant: s.Tenant, Message: fmt.Sprintf("The snapshot schedule %s was deleted; its snapshots stay.", s.Name)})
 	})
 }
 
@@ -321,5 +332,5 @@ func (f *Fleet) RunSchedule(ctx context.Context, actor, id, key string) (domain.
 	now := f.clock()
 	req := snapshot.ForRun(s, snapshot.Usual(s), now)
 	req.Actor, req.Key = actor, key
-	return f.engine.Enqueue(ctx, req, func(tx *db.Tx, job *domain.Job) error { return tx.BeginSchedule(s.ID, job.ID, now, s.NextAt) })
+	return f.engine.Enqueue(ctx, req, snapshot.Begins(s, now, s.NextAt))
 }

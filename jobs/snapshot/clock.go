@@ -72,7 +72,7 @@ func (c *Clock) begin(ctx context.Context, s domain.SnapshotSchedule, now time.T
 	}
 	req := ForRun(s, tier, now)
 	req.Actor, req.Key = Actor, "schedule/"+s.ID+"/"+s.NextAt.Format(time.RFC3339)
-	_, err = c.engine.Enqueue(ctx, req, func(tx *db.Tx, job *domain.Job) error { return tx.BeginSchedule(s.ID, job.ID, now, next) })
+	_, err = c.engine.Enqueue(ctx, req, Begins(s, now, next))
 	if domain.Is(err, domain.Conflict) { // the last run still goes on: this one is left out
 		return c.db.Write(ctx, func(tx *db.Tx) error { return tx.BeginSchedule(s.ID, s.LastJob, s.LastAt, next) })
 	}

@@ -77,6 +77,16 @@ func ForRun(s domain.SnapshotSchedule, tier domain.ScheduleTier, at time.Time) j
 	}
 }
 
+// Begins is the part of a run's enqueuing that notes it with the schedule, and makes the job the tenant's whose schedule it is.
+func Begins(s domain.SnapshotSchedule, now, next time.Time) func(tx *db.Tx, job *domain.Job) error {
+	return func(tx *db.Tx, job *domain.Job) error {
+		if s.Tenant != "" {
+			job.Tenant = s.Tenant
+		}
+		return tx.BeginSchedule(s.ID, job.ID, now, next)
+	}
+}
+
 // run is what the first step hands to the others.
 type run struct {
 	VMs     []VM            `json:"vms"`
@@ -134,7 +144,7 @@ func Selected(ctx context.Context, d *db.DB, s domain.SnapshotSchedule) ([]domai
 			return nil, err
 		}
 		for _, vm := range vms {
-			if slices.Contains(s.VMs, vm.ID) || slices.ContainsFunc(vm.Tags, func(t string) bool { return slices.Contains(s.Tags, t) }) {
+			if s.Takes(vm) {
 				out = append(out, vm)
 			}
 		}
@@ -277,7 +287,7 @@ func (d Deps) sumUp(ctx context.Context, r *jobs.Run, in Schedule) error {
 		if err := tx.EndSchedule(in.ID, r.Job().ID, words); err != nil {
 			return err
 		}
-		return tx.Emit(domain.Event{Kind: "schedule.ran", Resource: domain.Ref{Kind: "schedule", ID: in.ID, Name: in.Name}, JobID: r.Job().ID, Actor: r.Job().Actor,
+		return tx.Emit(domain.Event{Kind: "schedule.ran", Resource: domain.Ref{Kind: "schedule", ID: in.ID, Name: in.Name}, JobID: r.Job().ID, Actor: r.Job().Actor, Tenant: r.Job().Tenant,
 			Message: fmt.Sprintf("The snapshot schedule %s ran: %s.", in.Name, words)})
 	}); err != nil {
 		return err

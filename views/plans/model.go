@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"novacron/domain"
+	"novacron/views/layout"
 	"novacron/views/live"
 	"novacron/views/ui"
 )
@@ -69,6 +70,7 @@ type Rules struct {
 type RuleRow struct {
 	Rule       domain.AffinityRule
 	VMs, Hosts []string
+	Own        bool // the person may change it
 }
 
 // RuleForm makes or changes a rule.
@@ -77,6 +79,7 @@ type RuleForm struct {
 	Tags  string
 	VMs   []domain.VM
 	Hosts []domain.Host
+	Whose layout.Whose
 	Err   *domain.Error
 }
 

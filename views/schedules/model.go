@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"novacron/domain"
+	"novacron/views/layout"
 	"novacron/views/live"
 )
 
@@ -21,6 +22,7 @@ type List struct {
 type Row struct {
 	domain.SnapshotSchedule
 	Selected int
+	Own      bool // the person may change it
 }
 
 // Form is the page of one schedule, new (no ID) or to be changed.
@@ -28,6 +30,7 @@ type Form struct {
 	Schedule domain.SnapshotSchedule
 	VMs      []domain.VM // all there are, to choose from
 	Raw      Raw         // as typed
+	Whose    layout.Whose
 	Err      *domain.Error
 }
 
