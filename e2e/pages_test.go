@@ -104,7 +104,7 @@ func TestEveryPageIsSoundInEveryLight(t *testing.T) {
 		{"host-remove", "/hosts/" + e.hosts[0] + "/remove"}, {"images", "/images"}, {"image-new", "/images/new"}, {"image-copies", "/images/copies"}, {"templates", "/templates"}, {"template-new", "/templates/new"}, {"tasks", "/tasks"}, {"task-failed", "/tasks/" + refused.ID}, {"events", "/events"},
 		{"vm-migrate", "/vms/" + running.ID + "/migrate"}, {"migrations", "/migrations"}, {"migration-policies", "/migrations/policies"}, {"migration-policy", "/migrations/policies/all"},
 		{"plans", "/plans"}, {"plan-new", "/plans/new?host=" + e.hosts[0]}, {"plan", "/plans/" + plan.ID}, {"plan-edit", "/plans/" + plan.ID + "/edit"},
-		{"alerts", "/alerts"}, {"alert-rules", "/alerts/rules"}, {"alert-rule-new", "/alerts/rules/new"}, {"silences", "/alerts/silences"}, {"receivers", "/alerts/receivers"}, {"incidents", "/alerts/incidents"}, {"webhooks", "/events/webhooks"}, {"webhook-new", "/events/webhooks/new"}, {"api-docs", "/api/docs"}, {"api-doc", "/api/docs/create-vm"},
+		{"alerts", "/alerts"}, {"alert-rules", "/alerts/rules"}, {"alert-rule-new", "/alerts/rules/new"}, {"silences", "/alerts/silences"}, {"receivers", "/alerts/receivers"}, {"on-call", "/alerts/oncall"}, {"rota-new", "/alerts/oncall/rotas/new"}, {"escalation-new", "/alerts/oncall/escalations/new"}, {"incidents", "/alerts/incidents"}, {"webhooks", "/events/webhooks"}, {"webhook-new", "/events/webhooks/new"}, {"api-docs", "/api/docs"}, {"api-doc", "/api/docs/create-vm"},
 		{"folders", "/folders"}, {"account", "/account"}, {"mfa", "/account/mfa"}, {"search", "/search?q=web"}, {"not-found", "/vms/vm_nowhere"},
 	} {
 		check(page.name, page.path)

@@ -26,6 +26,7 @@ import (
 	"novacron/db"
 	"novacron/db/series"
 	"novacron/domain"
+	"novacron/hv"
 	"novacron/hv/hvtest"
 	"novacron/hv/pool"
 	"novacron/jobs"
@@ -98,7 +99,8 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	rec := reconcile.New(d, log, time.Now, reconcile.Options{})
-	hosts := pool.New(w.fake, log, time.Now, rec.Hooks())
+	dialer := second{w.fake, hvtest.NewFake(hvtest.FakeOptions{Name: "other"})}
+	hosts := pool.New(dialer, log, time.Now, rec.Hooks())
 	w.engine = jobs.NewEngine(d, log, time.Now, jobs.Options{})
 	front := fleet.New(d, w.engine, time.Now)
 	shelf, err := images.Open(t.TempDir(), images.Options{FetchLocal: true})
@@ -106,7 +108,7 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	front.UseLibrary(shelf)
-	front.Register(hosts, w.fake, rec)
+	front.Register(hosts, dialer, rec)
 	if w.series, err = series.Open(t.TempDir(), log, series.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -367,6 +369,16 @@ func (w *world) newest(kind string) domain.Job {
 		w.t.Fatalf("no job %s: %v", kind, err)
 	}
 	return p.Items[0]
+}
+
+// second is the fake host, and another one at hv-2.
+type second struct{ first, other *hvtest.Fake }
+
+func (s second) Dial(ctx context.Context, t hv.Target) (hv.Host, []domain.ConnectionStep, error) {
+	if strings.Contains(t.URI, "hv-2.") {
+		return s.other.Dial(ctx, t)
+	}
+	return s.first.Dial(ctx, t)
 }
 
 // host adds the fake host through the form and waits until it is connected.

@@ -4,8 +4,10 @@ import (
 	"time"
 
 	"novacron/domain"
+	"novacron/domain/alerting"
 	"novacron/views/alerts"
 	"novacron/views/layout"
+	"novacron/views/ui"
 )
 
 func sampleAlert() domain.Alert {
@@ -16,6 +18,24 @@ func sampleAlert() domain.Alert {
 
 func sampleAlertRule() domain.AlertRule {
 	return domain.AlertRule{ID: "arule_1", Name: "PoolFills", Group: "starter", Expr: "predict_linear(novacron_host_pool_available_bytes[6h], 86400) < 0", For: 30 * time.Minute, Labels: map[string]string{"severity": "warning"}, Starter: true, Version: 3}
+}
+
+// sampleRota hands over at nine, with somebody standing in, and nobody on Sunday.
+func sampleRota() alerts.RotaWeek {
+	r := domain.Rota{ID: "rota_1", Name: "Operations", TimeZone: "UTC", HandOver: "09:00", Days: [7]string{"", "recv_ann", "recv_ann", "recv_ann", "recv_bob", "recv_bob", "recv_bob"}, Version: 2,
+		Overrides: []domain.RotaOverride{{ID: "ovr_1", From: now.Add(24 * time.Hour), To: now.Add(30 * time.Hour), Receiver: "recv_bob", Note: "dentist", By: "ada"}}}
+	out := alerts.RotaWeek{Rota: r}
+	day := now.UTC().Truncate(24 * time.Hour)
+	for i := range 7 {
+		d := alerts.RotaDay{Start: day.AddDate(0, 0, i), End: day.AddDate(0, 0, i+1)}
+		for _, s := range alerting.Stretches(&r, d.Start, d.End) {
+			d.Parts = append(d.Parts, alerts.Stretch{From: s.From, To: s.To, Receiver: s.Receiver, StandsIn: s.Override != ""})
+		}
+		out.Week = append(out.Week, d)
+	}
+	on := alerting.OnCall(&r, now)
+	out.Now = alerts.Stretch{From: on.From, To: on.To, Receiver: on.Receiver}
+	return out
 }
 
 func alertPages() []page {
@@ -35,12 +55,23 @@ func alertPages() []page {
 	ended.EndedAt = ago(time.Minute)
 	events := []domain.Event{{Seq: 2, At: ago(time.Minute), Kind: "alert.commented", Message: "It was the cable.", Actor: "ada"}, {Seq: 1, At: ago(time.Hour), Kind: "alert.firing", Message: "Firing: The pool default on b1 will be full.", Actor: "system"}}
 	metrics := domain.Metrics[:5]
+	ann, bob := domain.Receiver{ID: "recv_ann", Name: "ann", Kind: domain.ReceiveMail, OnlyOnCall: true}, domain.Receiver{ID: "recv_bob", Name: "bob", Kind: domain.ReceiveMail, OnlyOnCall: true}
+	names := map[string]string{"recv_ann": "ann", "recv_bob": "bob", "rota_1": "the rota Operations"}
+	rota := sampleRota()
+	ladder := domain.Escalation{ID: "esc_1", Name: "Critical", Matchers: []domain.Matcher{{Name: "severity", Op: "=", Value: "critical"}}, Steps: []domain.EscalationStep{{To: "rota_1"}, {After: 15 * time.Minute, To: "recv_bob"}}, Version: 1}
+	told := []alerts.Told{{At: ago(time.Hour), Receiver: "ann", Why: "is on call in the rota Operations until Tue 09:00 CET (step 1 of Critical)"}, {At: ago(45 * time.Minute), Why: "nobody is on call in the rota Night (step 2 of Critical)"}}
 	return []page{
 		{"alerts", alerts.ListPage(sh("Alerts", "/alerts"), alerts.List{Items: []domain.Alert{sampleAlert(), quiet, over}, Rules: 3, Receives: 1})},
 		{"alerts-none", alerts.ListPage(sh("Alerts", "/alerts"), alerts.List{Rules: 3})},
 		{"alerts-begin", alerts.ListPage(sh("Alerts", "/alerts"), alerts.List{})},
 		{"alert", alerts.ShowPage(sh("PoolFills", "/alerts/alert_1"), alerts.Page{Alert: sampleAlert(), Rule: new(sampleAlertRule()), Events: events})},
 		{"alert-quiet", alerts.ShowPage(sh("PoolFills", "/alerts/alert_2"), alerts.Page{Alert: quiet})},
+		{"alert-escalated", alerts.ShowPage(sh("PoolFills", "/alerts/alert_1"), alerts.Page{Alert: sampleAlert(), Told: told, Events: events})},
+		{"oncall", alerts.OnCallPage(sh("Alerts", "/alerts/oncall"), alerts.OnCall{Rotas: []alerts.RotaWeek{rota}, Escalations: []domain.Escalation{ladder}, Names: names, Receives: 2})},
+		{"oncall-none", alerts.OnCallPage(sh("Alerts", "/alerts/oncall"), alerts.OnCall{})},
+		{"rota", alerts.RotaPage(sh("Operations", "/alerts/oncall/rotas/rota_1"), alerts.RotaForm{RotaWeek: rota, Receivers: []domain.Receiver{ann, bob}, Names: names, MayWrite: true, Now: now})},
+		{"rota-new", alerts.RotaPage(sh("New rota", "/alerts/oncall/rotas/new"), alerts.RotaForm{Receivers: []domain.Receiver{ann, bob}, MayWrite: true, Now: now})},
+		{"escalation", alerts.EscalationPage(sh("Critical", "/alerts/oncall/escalations/esc_1"), alerts.EscalationForm{Escalation: ladder, Matchers: `severity="critical"`, Steps: []alerts.EscalationStep{{To: "rota_1"}, {After: "15m", To: "recv_bob"}, {}}, To: []ui.Option{{Label: "no step"}, {Value: "rota_1", Label: "who is on call in Operations"}, {Value: "recv_bob", Label: "bob"}}, MayWrite: true})},
 		{"alert-rules", alerts.RulesPage(sh("Alerts", "/alerts/rules"), alerts.Rules{Items: []domain.AlertRule{sampleAlertRule()}, Stand: map[string]int{"arule_1": 2}})},
 		{"alert-rules-none", alerts.RulesPage(sh("Alerts", "/alerts/rules"), alerts.Rules{})},
 		{"alert-rule-plain", alerts.RulePage(sh("New rule", "/alerts/rules/new"), alerts.RuleForm{Plain: true, Metric: metrics[0].Name, Metrics: metrics, Compare: ">", For: "5m", Severity: "warning", Past: "1d", MayWrite: true})},
