@@ -95,6 +95,9 @@ func (s *session) backing(file, want string) {
 	if v.Backing != want {
 		s.Errorf("%s is built on %q, want %q", file, v.Backing, want)
 	}
+	if under, err := s.h.VolumeByPath(s.ctx(), want); err == nil && v.CapacityBytes != under.CapacityBytes { // what a tenant's quota counts
+		s.Errorf("%s holds %d bytes, and %d are under it", file, v.CapacityBytes, under.CapacityBytes)
+	}
 }
 
 func (c contract) snapshots(t *testing.T, s *session) {

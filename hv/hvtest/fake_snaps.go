@@ -260,7 +260,8 @@ func (m *machine) overlay(g *guest, s hv.SnapshotSpec, disks []domain.Disk) erro
 		if file == "" {
 			continue
 		}
-		if err := m.putFile(domain.Volume{Path: file, Format: "qcow2", Backing: d.Source, BackingFormat: d.Format, AllocationBytes: 256 * domain.KiB}); err != nil {
+		_, under, _ := m.file(d.Source)
+		if err := m.putFile(domain.Volume{Path: file, Format: "qcow2", CapacityBytes: under.CapacityBytes, Backing: d.Source, BackingFormat: d.Format, AllocationBytes: 256 * domain.KiB}); err != nil {
 			return fail(err)
 		}
 		made = append(made, file)

@@ -12,6 +12,47 @@ import (
 	"novacron/jobs/reconcile"
 )
 
+// A disk that was taken off since the snapshot comes back with it, and counts again: in all, and in its pool.
+func TestAQuotaHoldsForDisksThatComeBack(t *testing.T) {
+	w, _, h := fleettest.New(t)
+	team(t, w, domain.Quota{})
+	spec := fleettest.Spec("web-1")
+	spec.Disks = append(spec.Disks, domain.Disk{SizeBytes: 7 * domain.GiB})
+	job, err := w.Fleet.CreateVM(t.Context(), fleettest.Actor, fleet.CreateVM{Spec: spec, Tenant: "team-a"})
+	w.Succeed(t, job, err)
+	vm, home := w.VM(t, "web-1"), poolID(t, w, h, "default")
+	job, err = w.Fleet.TakeSnapshot(t.Context(), fleettest.Actor, vm.ID, domain.SnapshotSpec{Name: "two-disks", Kind: domain.SnapshotExternal}, "")
+	w.Succeed(t, job, err)
+	shots, err := w.DB.Snapshots(t.Context(), vm.ID)
+	if err != nil || len(shots) != 1 {
+		t.Fatal(shots, err)
+	}
+	job, err = w.Fleet.DetachDisk(t.Context(), fleettest.Actor, vm.ID, "vdb", false, false, "")
+	w.Succeed(t, job, err)
+	if u := used(t, w); u.StorageBytes != 10*domain.GiB {
+		t.Fatalf("what was detached counts still: %+v", u)
+	}
+	back := func(ctx context.Context) (domain.Job, error) {
+		return w.Fleet.RevertSnapshot(ctx, fleettest.Actor, vm.ID, shots[0].ID, false, "")
+	}
+	for what, q := range map[string]domain.Quota{"in all": {StorageBytes: 16 * domain.GiB}, "in the pool": {Pools: map[string]int64{home: 16 * domain.GiB}}} {
+		team(t, w, q)
+		if in, full := both(t, w, back); in != 0 || full != 1 {
+			t.Errorf("%s: it went back: %d, %d", what, in, full)
+		}
+		if u := used(t, w); u.StorageBytes != 10*domain.GiB || u.Pools[home] != 10*domain.GiB {
+			t.Errorf("%s: something is held still: %+v", what, u)
+		}
+	}
+	team(t, w, domain.Quota{StorageBytes: 17 * domain.GiB, Pools: map[string]int64{home: 17 * domain.GiB}})
+	if in, full := both(t, w, back); in != 1 || full != 0 {
+		t.Errorf("it did not go back where there is room: %d, %d", in, full)
+	}
+	if u := used(t, w); u.StorageBytes != 17*domain.GiB || u.Pools[home] != 17*domain.GiB {
+		t.Errorf("%+v", u)
+	}
+}
+
 func public(t *testing.T, w *fleettest.World, name string) {
 	t.Helper()
 	if err := w.DB.Write(t.Context(), func(tx *db.Tx) error {
