@@ -135,7 +135,12 @@ func (d Deps) checkRevert(ctx context.Context, r *jobs.Run, in Revert) error {
 		return domain.Errorf(domain.NotFound, "%s has no snapshot called %s any more.", in.Name, in.Snapshot).WithFix("It was deleted on the host; look at the list again.")
 	}
 	for _, k := range s.Disks {
-		if k.Kind == domain.SnapshotInternal && w.current(k.Target) != k.Base {
+		at := w.current(k.Target)
+		if k.Kind == domain.SnapshotInternal && at == "" {
+			return domain.Errorf(domain.Conflict, "The snapshot %s is inside %s too, the disk %s, which was taken off %s since.", s.Name, k.Base, k.Target, in.Name).
+				WithFix("Attach it again as %s, then go back.", k.Target)
+		}
+		if k.Kind == domain.SnapshotInternal && at != k.Base {
 			return domain.Errorf(domain.Conflict, "The snapshot %s is inside %s, and newer external snapshots are built on that file: going back would spoil them.", s.Name, k.Base).
 				WithFix("Delete the external snapshots that were taken after it first; they are merged, and nothing is lost.")
 		}
