@@ -216,23 +216,23 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	p.send(b, live.PatSnapshotNew, form("name", "first"), at()...)
 	p.send(b, live.PatSnapshotAct, form("notes", "x"), at(":sid", "snap_none", ":action", "notes")...)
 	p.send(b, live.PatSnapshotBulk, form("ids", "snap_none"), at()...)
-	p.send(b, live.Schedules, form("name", "daily", "vms", vm.ID, "daily.keep", "2", "daily.at", "02:00", "enabled", "1", "tags", ""))
+	p.send(b, live.Schedules, form("tenant", "", "name", "daily", "vms", vm.ID, "daily.keep", "2", "daily.at", "02:00", "enabled", "1", "tags", ""))
 	all, err := p.db.Schedules(ctx)
 	must(err)
 	plan := "sched_none"
 	if len(all) > 0 {
 		plan = all[0].ID
 	}
-	p.send(b, live.PatSchedule, form("name", "daily", "vms", vm.ID, "daily.keep", "3", "daily.at", "02:00", "version", "1", "tags", ""), id(plan)...)
+	p.send(b, live.PatSchedule, form("tenant", "", "name", "daily", "vms", vm.ID, "daily.keep", "3", "daily.at", "02:00", "version", "1", "tags", ""), id(plan)...)
 	p.send(b, live.PatScheduleAct, form("x", ""), ":id", plan, ":action", "fly")
-	p.send(b, live.Rules, form("name", "apart", "kind", "anti-affinity", "scope", "vm-vm", "hard", "1", "vms", vm.ID, "tags", "db"))
+	p.send(b, live.Rules, form("tenant", "", "name", "apart", "kind", "anti-affinity", "scope", "vm-vm", "hard", "1", "vms", vm.ID, "tags", "db"))
 	rules, err := p.db.AffinityRules(ctx)
 	must(err)
 	rule := "rule_none"
 	if len(rules) > 0 {
 		rule = rules[0].ID
 	}
-	p.send(b, live.PatRule, form("name", "apart", "kind", "anti-affinity", "scope", "vm-vm", "hard", "1", "vms", vm.ID, "tags", "db", "version", "1", "notes", "x"), id(rule)...)
+	p.send(b, live.PatRule, form("tenant", "", "name", "apart", "kind", "anti-affinity", "scope", "vm-vm", "hard", "1", "vms", vm.ID, "tags", "db", "version", "1", "notes", "x"), id(rule)...)
 	p.send(b, live.PatRuleDel, form("x", ""), id("rule_none")...)
 	page := p.send(b, live.PatHostEvacuate, form("keep", "1"), id(host.ID)...)
 	plan = last(page, "/plans/")

@@ -150,7 +150,7 @@ func TestACopyThatBreaksOffKeepsWhatItHas(t *testing.T) {
 }
 
 func TestChunks(t *testing.T) {
-	for size, want := range map[int64]int64{0: 64 * domain.MiB, domain.GiB: 64 * domain.MiB, 64 * domain.GiB: 128 * domain.MiB} {
+	for size, want := range map[int64]int64{0: 128 * domain.MiB, domain.GiB: 128 * domain.MiB, 128 * domain.GiB: 256 * domain.MiB} {
 		if got := chunkFor(size); got != want {
 			t.Errorf("%d bytes go in chunks of %d, want %d", size, got, want)
 		}
