@@ -141,11 +141,20 @@ func (h *host) CreateVolume(ctx context.Context, spec hv.VolumeSpec) (domain.Vol
 // runner is conn.slow or conn.hours.
 type runner func(ctx context.Context, doing string, limit time.Duration, fn func(l *golibvirt.Libvirt) error) error
 
+// untimed tells the failure of QEMU to measure its own processor, by which it chooses how long a passphrase is stretched: on a busy host the clock of its
+// thread sometimes stands still meanwhile (crypto/pbkdf.c). Nothing is left of such a volume, and the next time it works.
+func untimed(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "Unable to get accurate CPU usage")
+}
+
 // makeVolume runs a call that makes a volume and describes what came out.
 func (h *host) makeVolume(ctx context.Context, run runner, limit time.Duration, doing string, fn func(l *golibvirt.Libvirt) (golibvirt.StorageVol, error)) (domain.Volume, error) {
 	made := make(chan golibvirt.StorageVol, 1)
 	err := run(ctx, doing, limit, func(l *golibvirt.Libvirt) error {
 		v, err := fn(l)
+		for n := 1; n < 5 && untimed(err); n++ {
+			v, err = fn(l)
+		}
 		if err == nil {
 			made <- v
 		}
