@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/http"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -83,6 +84,66 @@ func TestAGuestMovesLiveWithItsDiskAndBack(t *testing.T) {
 		if m.State != "succeeded" || m.Forecast == nil || m.Result == nil || m.Result.Seconds <= 0 || m.Result.DowntimeMS <= 0 || m.Result.Bytes == 0 {
 			t.Errorf("%+v: forecast %+v, result %+v", m, m.Forecast, m.Result)
 		}
+	}
+}
+
+// A linked clone moves with what it wrote alone to a host that has its image, and stands on the image's copy there.
+func TestALinkedCloneMovesWithWhatDiffersAlone(t *testing.T) {
+	e := newEstate(t)
+	t.Cleanup(func() { scrub(t, "image-incimg") })
+	path, sum := imageFile(t, "incimg")
+	ask := upload("1", sum)
+	ask["name"] = "incimg"
+	if _, j := e.image(t, "/api/v1/images", ask, path); j.State != "succeeded" {
+		t.Fatalf("the import is %s: %+v", j.State, j.Error)
+	}
+	req := e.guest(t, "incmover", e.hosts[0], 0)
+	req["disks"] = []map[string]any{{"image": "incimg", "linked": true}}
+	v := e.create(t, req)
+	in := inside{t, e, signIn(t, e.Server), v}
+	in.reads("1")
+	in.says("printf mark-$((1000+2)) | dd of=/dev/vda bs=512 seek=9999 conv=sync,fsync 2>/dev/null && echo wrote-$((1000+2))", "wrote-1002")
+
+	disks := func() (level, message string) {
+		t.Helper()
+		var f forecast
+		if _, err := e.api.Do("POST", "/api/v1/vms/"+v.ID+"/forecast", map[string]any{"targets": []string{e.hosts[1]}}, &f); err != nil || len(f.Targets) != 1 {
+			t.Fatal(f, err)
+		}
+		for _, c := range f.Targets[0].Checks {
+			if c.Name == "disks" {
+				return c.Level, c.Message
+			}
+		}
+		return "", ""
+	}
+	if level, message := disks(); level != "warn" || !strings.Contains(message, "whole") {
+		t.Errorf("without the image there it says %s: %s", level, message)
+	}
+	e.api.Change(t, "POST", "/api/v1/images/incimg/versions/1/place", map[string]any{"host": e.hosts[1]}, "succeeded")
+	if level, message := disks(); level != "pass" || !strings.Contains(message, "only what differs") {
+		t.Errorf("with the image there it says %s: %s", level, message)
+	}
+	e.api.Change(t, "POST", "/api/v1/vms/"+v.ID+"/migrate", map[string]any{"host": e.hosts[1], "mode": "live"}, "succeeded")
+	only(t, "incmover", 1)
+	moved, err := e.api.VM(v.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.vm = moved
+	in.reads("1")
+	in.says("echo it-is-$(dd if=/dev/vda bs=512 skip=9999 count=1 2>/dev/null | head -c 9)", "it-is-mark-1002")
+	files := volumes(t, 1, "incmover")
+	if len(files) != 1 || len(volumes(t, 0, "incmover")) != 0 {
+		t.Fatalf("its files are %v there, and %v where it was", files, volumes(t, 0, "incmover"))
+	}
+	if out, err := exec.CommandContext(t.Context(), "qemu-img", "info", "-U", "--output=json", files[0]).CombinedOutput(); err != nil || !strings.Contains(string(out), "image-incimg") {
+		t.Errorf("the disk there is not built on the image: %v %s", err, out)
+	}
+	whole(t, 1, strings.TrimPrefix(files[0], hosts.Hosts[1].Path("")))
+	e.api.Change(t, "POST", "/api/v1/vms/"+v.ID+"/stop", nil, "succeeded")
+	if level, message := disks(); level != "pass" || !strings.Contains(message, "only what differs") {
+		t.Errorf("stopped, with the image at the same path, it says %s: %s", level, message)
 	}
 }
 

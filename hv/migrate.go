@@ -47,6 +47,7 @@ type Migration struct {
 	URI         string            // the destination daemon, as the source daemon reaches it
 	DataURI     string            // tcp://address where the destination's QEMU listens; empty: libvirt chooses
 	CopyDisks   []string          // targets (vda …) whose contents are copied along; the destination's volumes exist already
+	Incremental bool              // of CopyDisks only what lies in their topmost images; the destination's volumes are built on images with the same content as those below
 	Sources     map[string]string // old path -> new path of disks that lie elsewhere on the destination
 	Screen      string            // the destination's ScreenAddress
 	Networks    map[string]string // old -> new network of the guest's cards

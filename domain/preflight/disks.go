@@ -15,7 +15,13 @@ func (l *look) disks() {
 		if d.Source == "" && d.Volume == "" {
 			continue // an empty drive
 		}
-		l.disk(d, wanted)
+		l.disk(d)
+	}
+	l.builtOn()
+	for _, d := range l.plan.Disks {
+		if !d.Stays {
+			wanted[d.ToPool] += d.Bytes
+		}
 	}
 	for _, p := range l.To.Pools {
 		if need := wanted[p.Name]; need > p.AvailableBytes {
@@ -24,7 +30,7 @@ func (l *look) disks() {
 	}
 }
 
-func (l *look) disk(d domain.Disk, wanted map[string]int64) {
+func (l *look) disk(d domain.Disk) {
 	v, known := l.volume(d)
 	out := Disk{Target: d.Target, Source: d.Source, Pool: v.Pool, Volume: v.Name, Format: d.Format, Bytes: v.AllocationBytes, Capacity: v.CapacityBytes}
 	if out.Source == "" {
@@ -68,16 +74,107 @@ func (l *look) disk(d domain.Disk, wanted map[string]int64) {
 			name = fmt.Sprintf("%s-moved%d%s", v.Name[:len(v.Name)-len(path.Ext(v.Name))], i, path.Ext(v.Name))
 		}
 		out.ToPool, out.ToVolume = pool.Name, name
-		wanted[pool.Name] += v.AllocationBytes
-		l.pass("disks", "%s (%s) is copied into the pool %s.", d.Target, domain.FormatBytes(v.AllocationBytes), pool.Name)
-		switch {
-		case v.Backing != "" && l.plan.Mode == domain.MigrateCold:
-			l.fail("disks", "Flatten it first, or move the VM live.", "%s is built on %s, which would stay behind.", d.Target, v.Backing)
-		case v.Backing != "":
-			l.warn("disks", "", "%s is built on %s; the copy will be whole and take more room.", d.Target, v.Backing)
-		}
 	}
 	l.plan.Disks = append(l.plan.Disks, out)
+}
+
+// builtOn settles what becomes of the images that copied disks are built on. QEMU's mirror copies either the top of every disk or all of every disk, so
+// while the VM runs all of those images have to be there already. A stopped VM's disk is copied as the file it is, and names its image by path.
+func (l *look) builtOn() {
+	live, all := l.plan.Mode == domain.MigrateLive, true
+	for i := range l.plan.Disks {
+		d := &l.plan.Disks[i]
+		top, known := l.at(l.From.Host.ID, d.Source)
+		if d.Stays || !known || top.Backing == "" {
+			continue
+		}
+		if base, version, ok := l.twin(top.Backing); ok && (live && d.Format == "qcow2" || base.Path == top.Backing) {
+			d.Base, d.BaseFormat, d.BaseVersion = base.Path, base.Format, version
+		} else {
+			all = false
+		}
+	}
+	for i := range l.plan.Disks {
+		d := &l.plan.Disks[i]
+		if d.Stays {
+			continue
+		}
+		top, _ := l.at(l.From.Host.ID, d.Source)
+		if live && !all {
+			d.Base, d.BaseFormat, d.BaseVersion = "", "", ""
+		}
+		if d.Base == "" && live {
+			d.Bytes += l.below(top)
+		}
+		switch size := domain.FormatBytes(d.Bytes); {
+		case d.Base != "":
+			l.pass("disks", "%s is built on an image that %s has too (%s): only what differs from it (%s) is copied, into the pool %s.", d.Target, l.To.Host.Name, d.Base, size, d.ToPool)
+		case top.Backing == "":
+			l.pass("disks", "%s (%s) is copied into the pool %s.", d.Target, size, d.ToPool)
+		case live:
+			l.warn("disks", "Place the image there first; then only what differs from it is copied.", "%s is built on %s; the copy will be whole (%s) and take more room in the pool %s.", d.Target, top.Backing, size, d.ToPool)
+		default:
+			l.fail("disks", "Flatten it first, move the VM live, or place the image at the same path there.", "%s is built on %s, which would stay behind.", d.Target, top.Backing)
+		}
+	}
+}
+
+// at finds the volume of a host that lies at a path.
+func (l *look) at(hostID, path string) (domain.Volume, bool) {
+	i := slices.IndexFunc(l.Volumes, func(v domain.Volume) bool { return v.HostID == hostID && v.Path == path })
+	if i < 0 {
+		return domain.Volume{}, false
+	}
+	return l.Volumes[i], true
+}
+
+// twin finds the volume of the target with the same content as the source's volume at a path: both are verified copies of one version of an image, or the
+// same file on storage that both hosts see. Nothing writes to such copies.
+func (l *look) twin(path string) (v domain.Volume, version string, ok bool) {
+	base, ok := l.at(l.From.Host.ID, path)
+	if !ok || base.Backing != "" {
+		return base, "", false
+	}
+	if pool, same := l.shared(base); same {
+		v, ok = l.named(pool, base.Name)
+		return v, "", ok
+	}
+	i := slices.IndexFunc(l.Images, func(c domain.ImageCopy) bool {
+		return c.State == domain.CopyReady && c.PoolID == base.PoolID && c.Volume == base.Name
+	})
+	if i < 0 {
+		return base, "", false
+	}
+	version = l.Images[i].VersionID
+	for _, c := range l.Images {
+		if c.State != domain.CopyReady || c.VersionID != version {
+			continue
+		}
+		if j := slices.IndexFunc(l.To.Pools, func(p domain.Pool) bool { return p.ID == c.PoolID && p.Active }); j >= 0 {
+			if v, ok := l.named(l.To.Pools[j].Name, c.Volume); ok && v.Backing == "" && v.Format == base.Format {
+				return v, version, true
+			}
+		}
+	}
+	return base, "", false
+}
+
+// named finds a volume of the target.
+func (l *look) named(pool, name string) (domain.Volume, bool) {
+	i := slices.IndexFunc(l.Volumes, func(v domain.Volume) bool { return v.HostID == l.To.Host.ID && v.Pool == pool && v.Name == name })
+	if i < 0 {
+		return domain.Volume{}, false
+	}
+	return l.Volumes[i], true
+}
+
+// below is what the images under a volume occupy, as far as they are known.
+func (l *look) below(v domain.Volume) (n int64) {
+	for depth := 0; v.Backing != "" && depth < 64; depth++ {
+		v, _ = l.at(l.From.Host.ID, v.Backing)
+		n += v.AllocationBytes
+	}
+	return n
 }
 
 func (l *look) cdrom(d domain.Disk, out Disk) {

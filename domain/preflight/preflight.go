@@ -23,9 +23,10 @@ const Shared = "shared"
 type Input struct {
 	VM        domain.VM
 	From, To  placement.Candidate
-	Volumes   []domain.Volume // of both hosts
-	There     []domain.VM     // VMs of the target
-	Estate    []domain.VM     // that may have the same UUID elsewhere; may be empty
+	Volumes   []domain.Volume    // of both hosts
+	Images    []domain.ImageCopy // of the library, on any host
+	There     []domain.VM        // VMs of the target
+	Estate    []domain.VM        // that may have the same UUID elsewhere; may be empty
 	Mode      domain.MigrationMode
 	Disks     map[string]string // by target (vda): a pool of the target host, or Shared
 	Networks  map[string]string // by name: network or bridge on the target
@@ -49,6 +50,10 @@ type Disk struct {
 	Asserted bool   `json:"asserted"` // because a person said so
 	ToPool   string `json:"to_pool,omitempty"`
 	ToVolume string `json:"to_volume,omitempty"`
+	// Base is where the target has the same image that the disk is built on; only what differs from it is copied. Empty: the whole disk is.
+	Base        string `json:"base,omitempty"`
+	BaseFormat  string `json:"base_format,omitempty"`
+	BaseVersion string `json:"base_version,omitempty"` // of the image, where both are copies of one
 }
 
 // Plan is the answer.
@@ -79,6 +84,11 @@ func (p Plan) CopyBytes() (n int64) {
 		}
 	}
 	return n
+}
+
+// Incremental reports whether only what differs from the images below goes along. It is so for all disks that are copied, or for none.
+func (p Plan) Incremental() bool {
+	return slices.ContainsFunc(p.Disks, func(d Disk) bool { return d.Base != "" })
 }
 
 // copies reports whether the content of any disk goes along.

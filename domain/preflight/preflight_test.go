@@ -154,3 +154,55 @@ func TestMapsAndSharedStorage(t *testing.T) {
 		t.Errorf("with a TPM and variables: %+v", p.Checks)
 	}
 }
+
+// linked is usual with a disk built on a copy of an image, which the target has in a pool of another path.
+func linked() Input {
+	in := usual()
+	in.Volumes[0].Backing, in.Volumes[0].BackingFormat = "/images/image-debian", "qcow2"
+	in.Volumes = append(in.Volumes,
+		domain.Volume{HostID: "host_a", PoolID: "pool_a", Pool: "default", Name: "image-debian", Path: "/images/image-debian", Format: "qcow2", AllocationBytes: 2 * domain.GiB},
+		domain.Volume{HostID: "host_b", PoolID: "pool_b", Pool: "default", Name: "image-debian", Path: "/data/image-debian", Format: "qcow2", AllocationBytes: 2 * domain.GiB})
+	in.Images = []domain.ImageCopy{
+		{VersionID: "imgv_1", HostID: "host_a", PoolID: "pool_a", Volume: "image-debian", State: domain.CopyReady},
+		{VersionID: "imgv_1", HostID: "host_b", PoolID: "pool_b", Volume: "image-debian", State: domain.CopyReady}}
+	return in
+}
+
+func TestADiskOnAnImageThatTheTargetHas(t *testing.T) {
+	stop := func(in *Input) { in.VM.State, in.VM.Live = domain.VMStopped, nil }
+	for name, c := range map[string]struct {
+		alter func(*Input)
+		base  string // of the disk; "" when it goes as a whole
+		level domain.CheckLevel
+		bytes int64
+	}{
+		"as it is":                      {func(in *Input) {}, "/data/image-debian", domain.CheckPass, domain.GiB},
+		"another version is there":      {func(in *Input) { in.Images[1].VersionID = "imgv_2" }, "", domain.CheckWarn, 3 * domain.GiB},
+		"its copy is being written":     {func(in *Input) { in.Images[1].State = domain.CopyPlacing }, "", domain.CheckWarn, 3 * domain.GiB},
+		"the copy's file is gone":       {func(in *Input) { in.Volumes = in.Volumes[:2] }, "", domain.CheckWarn, 3 * domain.GiB},
+		"the pool of the copy is down":  {func(in *Input) { in.To.Pools[0].ID = "pool_c" }, "", domain.CheckWarn, 3 * domain.GiB},
+		"no image of the library":       {func(in *Input) { in.Images = nil }, "", domain.CheckWarn, 3 * domain.GiB},
+		"the image is built on another": {func(in *Input) { in.Volumes[1].Backing = "/images/older" }, "", domain.CheckWarn, 3 * domain.GiB},
+		"another disk's image is not there": {func(in *Input) {
+			in.VM.Live.Disks = append(in.VM.Live.Disks, domain.Disk{Target: "vdb", Source: "/images/data.qcow2", Format: "qcow2"})
+			in.Volumes = append(in.Volumes, domain.Volume{HostID: "host_a", PoolID: "pool_a", Pool: "default", Name: "data.qcow2", Path: "/images/data.qcow2", Format: "qcow2", Backing: "/images/other", AllocationBytes: domain.GiB})
+		}, "", domain.CheckWarn, 4 * domain.GiB},
+		"another disk has no image": {func(in *Input) {
+			in.VM.Live.Disks = append(in.VM.Live.Disks, domain.Disk{Target: "vdb", Source: "/images/data.qcow2", Format: "qcow2"})
+			in.Volumes = append(in.Volumes, domain.Volume{HostID: "host_a", PoolID: "pool_a", Pool: "default", Name: "data.qcow2", Path: "/images/data.qcow2", Format: "qcow2", AllocationBytes: domain.GiB})
+		}, "/data/image-debian", domain.CheckPass, 2 * domain.GiB},
+		"the image lies on storage that both see": {func(in *Input) {
+			in.Volumes[1].PoolID, in.Volumes[2].PoolID, in.Images = "pool_nfs", "pool_nfs", nil
+			in.To.Pools = append(in.To.Pools, domain.Pool{ID: "pool_nfs", Name: "default", Active: true})
+		}, "/data/image-debian", domain.CheckPass, domain.GiB},
+		"stopped, at another path":  {stop, "", domain.CheckFail, domain.GiB},
+		"stopped, at the same path": {func(in *Input) { stop(in); in.Volumes[2].Path = "/images/image-debian" }, "/images/image-debian", domain.CheckPass, domain.GiB},
+	} {
+		in := linked()
+		c.alter(&in)
+		p := Look(in)
+		if got := level(p, "disks"); got != c.level || p.CopyBytes() != c.bytes || p.Disks[0].Base != c.base || p.Incremental() != (c.base != "") {
+			t.Errorf("%s: %s, %d bytes, disks %+v; want %s, %d, on %q: %+v", name, got, p.CopyBytes(), p.Disks, c.level, c.bytes, c.base, p.Checks)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package hvtest
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func MigrationContract(t *testing.T, pair func(t *testing.T) MigrationPair) {
 		name string
 		run  func(*testing.T, MigrationPair)
 	}{
-		{"shared storage", moveShared}, {"copied disk", moveCopied}, {"refusals", moveRefused}, {"nothing under way", moveIdle}, {"dirty rate", moveDirtyRate}, {"stopped", moveStopped}, {"paused", movePaused},
+		{"shared storage", moveShared}, {"copied disk", moveCopied}, {"what differs from an image", moveOverlay}, {"refusals", moveRefused}, {"nothing under way", moveIdle}, {"dirty rate", moveDirtyRate}, {"stopped", moveStopped}, {"paused", movePaused},
 	} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, pair(t)) })
 	}
@@ -108,6 +109,44 @@ func moveCopied(t *testing.T, p MigrationPair) {
 	if after.Config.Disks[0].Source != v.Path || after.Live.Disks[0].Source != v.Path {
 		t.Errorf("the disk is %s when it starts and %s now, want %s", after.Config.Disks[0].Source, after.Live.Disks[0].Source, v.Path)
 	}
+}
+
+// moveOverlay moves a guest whose disk is built on an image that both hosts have, at different paths.
+func moveOverlay(t *testing.T, p MigrationPair) {
+	s := &session{T: t, h: p.From}
+	spec := p.Spec(t)
+	content := bytes.Repeat([]byte("of the image "), 4<<20/13)
+	stack := func(h hv.Host, base, top string) (under, over domain.Volume) {
+		var err error
+		under, err = h.CreateVolume(s.ctx(), hv.VolumeSpec{Pool: "default", Name: base, Format: "raw", SizeBytes: 4 * domain.MiB})
+		s.must(err)
+		t.Cleanup(func() { s.must(h.DeleteVolume(s.ctx(), "default", base)) })
+		s.must(h.WriteVolume(s.ctx(), "default", base, 0, int64(len(content)), bytes.NewReader(content)))
+		over, err = h.CreateVolume(s.ctx(), hv.VolumeSpec{Pool: "default", Name: top, Format: "qcow2", SizeBytes: 4 * domain.MiB, Backing: under.Path, BackingFormat: "raw"})
+		s.must(err)
+		t.Cleanup(func() { s.must(h.DeleteVolume(s.ctx(), "default", top)) })
+		return under, over
+	}
+	id := domain.NewUUID()[:8]
+	_, from := stack(p.From, "base-"+id, "top-"+id)
+	base, to := stack(p.To, "twin-"+id, "arrived-"+id)
+	p.Spec = func(*testing.T) domain.VMSpec {
+		spec.Disks[0].Source, spec.Disks[0].Format = from.Path, "qcow2"
+		return spec
+	}
+	m := runningGuest(t, p)
+	g, err := p.From.Guest(m.ctx(), m.spec.UUID)
+	m.must(err)
+	m.must(p.From.Migrate(m.ctx(), m.spec.UUID, hv.Migration{URI: p.ToURI, DataURI: p.DataURI, CopyDisks: []string{g.Config.Disks[0].Target}, Incremental: true, Sources: map[string]string{from.Path: to.Path}}))
+	m.at(p.To, p.From)
+	after, err := p.To.Guest(m.ctx(), m.spec.UUID)
+	m.must(err)
+	got, err := p.To.Volume(m.ctx(), "default", to.Name)
+	m.must(err)
+	if after.Live.Disks[0].Source != to.Path || got.Backing != base.Path || got.AllocationBytes >= 4*domain.MiB {
+		t.Errorf("the disk is %s, built on %q, and takes %d bytes; want %s on %s with what differs alone", after.Live.Disks[0].Source, got.Backing, got.AllocationBytes, to.Path, base.Path)
+	}
+	m.must(p.To.Stop(m.ctx(), m.spec.UUID)) // before its files go
 }
 
 func moveRefused(t *testing.T, p MigrationPair) {

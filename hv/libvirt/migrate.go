@@ -36,7 +36,7 @@ func (h *host) Migrate(ctx context.Context, uuid string, m hv.Migration) error {
 		on   bool
 		flag golibvirt.DomainMigrateFlags
 	}{
-		{len(m.CopyDisks) > 0, golibvirt.MigrateNonSharedDisk}, {m.Converge, golibvirt.MigrateAutoConverge}, {m.PostCopy, golibvirt.MigratePostcopy},
+		{len(m.CopyDisks) > 0 && !m.Incremental, golibvirt.MigrateNonSharedDisk}, {len(m.CopyDisks) > 0 && m.Incremental, golibvirt.MigrateNonSharedInc}, {m.Converge, golibvirt.MigrateAutoConverge}, {m.PostCopy, golibvirt.MigratePostcopy},
 		{m.Parallel > 1, golibvirt.MigrateParallel}, {m.Compress, golibvirt.MigrateCompressed}, {m.TLS, golibvirt.MigrateTLS}, {m.Tunnel, golibvirt.MigrateTunnelled}, {m.Resume, golibvirt.MigratePostcopyResume}, {m.AllowUnsafe, golibvirt.MigrateUnsafe}, {stands, golibvirt.MigratePaused},
 	} {
 		if f.on {

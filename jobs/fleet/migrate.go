@@ -47,6 +47,7 @@ type terrain struct {
 	policies map[string][]domain.ScopedPolicy // that hold for the moves of a VM
 	cpus     map[string]domain.CPUMatch       // what hosts say to the VM's processor, by id
 	rules    *lay
+	images   []domain.ImageCopy
 }
 
 func (f *Fleet) terrain(ctx context.Context, vm domain.VM) (*terrain, error) {
@@ -140,6 +141,12 @@ func (f *Fleet) look(ctx context.Context, t *terrain, to placement.Candidate, re
 		return preflight.Plan{}, err
 	}
 	in.Snapshots, in.CPU = t.shots[t.vm.ID], t.cpus[to.Host.ID]
+	if t.images == nil {
+		if t.images, err = f.db.ImageCopies(ctx, ""); err != nil {
+			return preflight.Plan{}, err
+		}
+	}
+	in.Images = t.images
 	in.There = slices.DeleteFunc(slices.Clone(t.vms[to.Host.ID]), func(vm domain.VM) bool { return vm.ID == t.vm.ID })
 	plan := preflight.Look(in)
 	plan.Checks = append(plan.Checks, t.rules.ruleChecks(t.vm, to.Host)...)

@@ -80,7 +80,7 @@ func (d Deps) move(ctx context.Context, r *jobs.Run, in Move) error {
 	}
 	m := hv.Migration{URI: l.Plan.URI, Sources: l.Sources, Screen: to.ScreenAddress(), Networks: l.Plan.Networks, Bridges: l.Plan.Bridges, Bandwidth: in.Policy.BandwidthAt(d.Clock()),
 		Downtime: time.Duration(in.Policy.Downtimes()[0]) * time.Millisecond, Converge: !in.Policy.NeverSlow && !in.Policy.PostCopy, PostCopy: in.Policy.PostCopy,
-		Parallel: in.Policy.ParallelConnection, Compress: in.Policy.Compress, TLS: l.Plan.TLS, AllowUnsafe: l.Plan.Unsafe, Tunnel: l.Plan.Tunnel, Resume: resume}
+		Parallel: in.Policy.ParallelConnection, Compress: in.Policy.Compress, TLS: l.Plan.TLS, AllowUnsafe: l.Plan.Unsafe, Tunnel: l.Plan.Tunnel, Incremental: l.Plan.Incremental(), Resume: resume}
 	if s, err := ask(ctx, from, in.UUID); err == nil && s.State == domain.VMPaused {
 		m.PostCopy = false // nothing changes while it stands still
 	}

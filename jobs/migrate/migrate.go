@@ -231,7 +231,17 @@ func (d Deps) check(in Move) jobs.Step {
 		if forecast != nil {
 			r.Log("Forecast: %s, %.1f s (%.1f to %.1f), a pause of %.0f ms.", forecast.Method, forecast.Seconds.P50, forecast.Seconds.P05, forecast.Seconds.P95, forecast.DowntimeMS.P50)
 		}
-		return d.DB.Write(ctx, func(tx *db.Tx) error { return tx.SetMigrationForecast(r.Job().ID, rate, forecast) })
+		return d.DB.Write(ctx, func(tx *db.Tx) error {
+			for _, disk := range plan.Disks {
+				if disk.BaseVersion == "" {
+					continue
+				}
+				if err := tx.HoldImage(r.Job().ID, disk.BaseVersion); err != nil { // the target's copy is not collected meanwhile
+					return err
+				}
+			}
+			return tx.SetMigrationForecast(r.Job().ID, rate, forecast)
+		})
 	}}
 }
 
@@ -332,7 +342,7 @@ func (d Deps) prepare(in Move) jobs.Step {
 	}}
 }
 
-// target makes one volume. A disk that is mirrored while its guest runs arrives whole, without the images below it.
+// target makes one volume, built on the target's own copy of the image below it where only what differs is copied; else the disk arrives whole.
 func (d Deps) target(ctx context.Context, r *jobs.Run, in Move, l *ledger, to hv.Host, disk preflight.Disk) error {
 	v, err := to.Volume(ctx, disk.ToPool, disk.ToVolume)
 	mine := false
@@ -351,7 +361,7 @@ func (d Deps) target(ctx context.Context, r *jobs.Run, in Move, l *ledger, to hv
 				return err
 			}
 		}
-		if v, err = to.CreateVolume(ctx, hv.VolumeSpec{Pool: disk.ToPool, Name: disk.ToVolume, Format: disk.Format, SizeBytes: disk.Capacity}); err != nil {
+		if v, err = to.CreateVolume(ctx, hv.VolumeSpec{Pool: disk.ToPool, Name: disk.ToVolume, Format: disk.Format, SizeBytes: disk.Capacity, Backing: disk.Base, BackingFormat: disk.BaseFormat}); err != nil {
 			return err
 		}
 		r.Log("Made %s for %s.", v.Path, disk.Target)

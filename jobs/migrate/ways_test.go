@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"novacron/jobs/fleet/fleettest"
 	"novacron/jobs/jobstest"
 	"novacron/jobs/migrate"
+	"novacron/jobs/reconcile"
 )
 
 // A paused guest arrives paused, and is neither moved on nor saved before it has run: its QEMU would die of it.
@@ -197,5 +199,76 @@ func TestAColdMoveCountsItsCopying(t *testing.T) {
 	}
 	if once(t, w, a, b) != "b" {
 		t.Error("it was not moved")
+	}
+}
+
+// A disk that is built on an image which the target has too goes with what differs alone, and while it does nobody collects that image.
+func TestOnlyWhatDiffersFromAnImage(t *testing.T) {
+	w, a, b, from, to, vm := joined(t, true)
+	base := domain.Volume{Pool: "default", Name: "image-x-1", Format: "qcow2", CapacityBytes: 10 * domain.GiB, AllocationBytes: domain.GiB}
+	job, err := w.Fleet.ActVM(t.Context(), fleettest.Actor, vm.ID, domain.ActStop, fleet.ActOptions{})
+	w.Succeed(t, job, err)
+	for f, path := range map[*hvtest.Fake]string{a: "/var/lib/libvirt/images/image-x-1", b: "/data/image-x-1"} {
+		base.Path = path
+		f.AddVolume(base)
+	}
+	disk := func(f *hvtest.Fake) domain.Volume {
+		t.Helper()
+		all := f.AllVolumes()
+		i := slices.IndexFunc(all, func(v domain.Volume) bool { return v.Path == w.VM(t, "web-1").Config.Disks[0].Source })
+		if i < 0 {
+			t.Fatalf("no volume of the VM in %+v", all)
+		}
+		return all[i]
+	}
+	top := disk(a)
+	top.Backing, top.BackingFormat = "/var/lib/libvirt/images/image-x-1", "qcow2"
+	a.AddVolume(top)
+	version := domain.ImageVersion{ID: "imgv_1", ImageID: "img_1", Label: "1", State: domain.ImagePublished}
+	if err := w.DB.Write(t.Context(), func(tx *db.Tx) error {
+		if err := tx.InsertImage(domain.Image{ID: "img_1", Name: "x"}); err != nil {
+			return err
+		}
+		if err := tx.InsertImageVersion(version); err != nil {
+			return err
+		}
+		for i, h := range []string{from.ID, to.ID} {
+			pools, err := w.DB.Pools(t.Context(), h)
+			if err != nil {
+				return err
+			}
+			c := domain.ImageCopy{ID: []string{"copy_1", "copy_2"}[i], VersionID: version.ID, HostID: h, PoolID: pools[0].ID, Pool: "default", Volume: base.Name, Bytes: 1, State: domain.CopyReady}
+			if err := tx.InsertImageCopy(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []string{from.ID, to.ID} {
+		host, err := w.Pool.Host(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Rec.Mirror.Inventory(t.Context(), host, h, reconcile.Cause{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	job, err = w.Fleet.ActVM(t.Context(), fleettest.Actor, vm.ID, domain.ActStart, fleet.ActOptions{})
+	w.Succeed(t, job, err)
+	release := a.Hang("Migrate")
+	job, err = w.Fleet.MigrateVM(t.Context(), fleettest.Actor, vm.ID, fleet.MigrateVM{Host: to.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Until(t, "the migration to be asked for", func() bool { return a.Calls("Migrate") > 0 })
+	if held, err := w.DB.HeldImages(t.Context()); err != nil || held[version.ID] == "" {
+		t.Errorf("nobody holds the image while the VM moves: %v, %v", held, err)
+	}
+	release()
+	w.Succeed(t, job, nil)
+	if got := disk(b); got.Backing != "/data/image-x-1" || got.BackingFormat != "qcow2" {
+		t.Errorf("the disk on the target is %+v", got)
 	}
 }
