@@ -194,6 +194,19 @@ func (p *Page) ForgetCookies() {
 	p.Do("forget the cookies", network.ClearBrowserCookies())
 }
 
+// ToSignIn forgets the cookies and opens the sign-in page. An answer that was on its way may bring the session back once more.
+func (p *Page) ToSignIn() {
+	p.t.Helper()
+	for range 5 {
+		p.ForgetCookies()
+		p.Go("/login")
+		if Eval[string](p, "location.pathname") == "/login" {
+			return
+		}
+	}
+	p.t.Fatal("the browser is signed in although its cookies were forgotten")
+}
+
 // WithoutScripts turns JavaScript off for pages opened from now on.
 func (p *Page) WithoutScripts() {
 	p.t.Helper()
