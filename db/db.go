@@ -96,12 +96,12 @@ func Open(ctx context.Context, path string, log *slog.Logger, clock func() time.
 	d.write.SetMaxOpenConns(1)
 	read, err := sqlx.Open("sqlite", dsn(abs, "_pragma=query_only(1)"))
 	if err != nil {
-		d.write.Close()
+		_ = d.write.Close()
 		return nil, edge(err, "database")
 	}
 	d.read = newReadPool(read)
 	if err := d.start(ctx); err != nil {
-		d.Close()
+		_ = d.Close()
 		return nil, err
 	}
 	return d, nil
@@ -166,12 +166,12 @@ func makePrivate(path string) error {
 		return err
 	}
 	// SQLite gives its -wal and -shm files the mode of the database file.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- the database in the data directory that the server was started with
 	if err != nil {
 		return err
 	}
 	if err := f.Chmod(0o600); err != nil {
-		f.Close()
+		_ = f.Close()
 		return err
 	}
 	return f.Close()
@@ -236,7 +236,7 @@ func (d *DB) Write(ctx context.Context, fn func(tx *Tx) error) (err error) {
 	committed := false
 	defer func() {
 		if !committed {
-			tx.tx.Rollback() // also on a panic in fn; fn's own error is what counts
+			_ = tx.tx.Rollback() // also on a panic in fn; fn's own error is what counts
 		}
 	}()
 	if err := fn(tx); err != nil {

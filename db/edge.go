@@ -109,7 +109,7 @@ func naturalKey(s string) string {
 			j++
 		}
 		run := strings.TrimLeft(s[i:j], "0")
-		b.WriteByte('0' + byte(min(len(run), 99)/10))
+		b.WriteByte('0' + byte(min(len(run), 99)/10)) // #nosec G115 -- min has bounded it: at most 9
 		b.WriteByte('0' + byte(min(len(run), 99)%10))
 		b.WriteString(run)
 		i = j

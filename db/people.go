@@ -110,6 +110,7 @@ type tokenRow struct {
 	ExpiresAt int64  `db:"expires_at"`
 }
 
+// #nosec G101 -- names of columns
 const tokenColumns = "id, name, prefix, hash, role, tenant, user_id, permissions, created_by, created_at, last_used, expires_at"
 
 func (r tokenRow) token() (domain.Token, error) {

@@ -56,7 +56,7 @@ func (p *readPool) stmt(ctx context.Context, query string) (*sqlx.Stmt, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if have := p.stmts[query]; have != nil {
-		s.Close()
+		_ = s.Close()
 		return have, nil
 	}
 	p.stmts[query] = s
@@ -147,7 +147,7 @@ func (p *readPool) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.stmts {
-		s.Close()
+		_ = s.Close()
 	}
 	err := p.db.Close()
 	for range readers { // what comes later is told that it is closed

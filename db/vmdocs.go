@@ -133,6 +133,7 @@ func encodeDoc(g domain.Guest) (encodedDoc, error) {
 	}
 	e.vcpus, e.memory, e.macs = shown.VCPUs, shown.MemoryBytes, macText(g)
 	h := sha256.New()
+	// #nosec G115 -- flag gives 0 or 1
 	for _, part := range []string{g.Name, e.configText, e.liveText, g.XML, string('0' + rune(flag(g.Autostart))), string('0' + rune(flag(g.Persistent)))} {
 		h.Write([]byte(part))
 		h.Write([]byte{0})

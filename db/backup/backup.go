@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -136,10 +137,12 @@ func Create(ctx context.Context, data, file string, o Options) (m Manifest, err 
 const lastFile = "last-backup"
 
 func note(data string, at time.Time) error {
-	file := filepath.Join(data, lastFile)
-	err := os.WriteFile(file+".new", []byte(at.UTC().Format(time.RFC3339)+"\n"), 0o644)
+	root, err := os.OpenRoot(data) // the server's account writes there as well: no symbolic link of its may lead root to another file
 	if err == nil {
-		err = os.Rename(file+".new", file)
+		defer root.Close()
+		if err = root.WriteFile(lastFile+".new", []byte(at.UTC().Format(time.RFC3339)+"\n"), 0o644); err == nil {
+			err = root.Rename(lastFile+".new", lastFile)
+		}
 	}
 	if err != nil {
 		return domain.Errorf(domain.Internal, "The backup is made, but when that was cannot be noted in %s: %w", data, err).WithFix("Run it as the account of the server, or as root.")
@@ -149,7 +152,7 @@ func note(data string, at time.Time) error {
 
 // Last tells when the newest backup of a data directory was made; false: none was, as far as is known there.
 func Last(data string) (time.Time, bool) {
-	b, err := os.ReadFile(filepath.Join(data, lastFile))
+	b, err := os.ReadFile(filepath.Join(data, lastFile)) // #nosec G304 -- a name of ours in the data directory
 	if err != nil {
 		return time.Time{}, false
 	}
@@ -167,29 +170,29 @@ func (m *Manifest) write(ctx context.Context, file, copied string, dirs []string
 		return bad(err)
 	}
 	defer func() {
-		out.Close()
-		os.Remove(out.Name())
+		_ = out.Close()
+		_ = os.Remove(out.Name())
 	}()
 	packed, err := gzip.NewWriterLevel(out, gzip.BestSpeed)
 	if err != nil {
 		return bad(err)
 	}
 	t := tar.NewWriter(packed)
-	add := func(name, path string) error {
+	add := func(name string, open func() (*os.File, error)) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		f, err := addFile(t, name, path)
+		f, err := addFile(t, name, open)
 		if err == nil {
 			m.Files = append(m.Files, f)
 		}
 		return err
 	}
-	if err := add(database, copied); err != nil {
+	if err := add(database, func() (*os.File, error) { return os.Open(copied) }); err != nil { // #nosec G304 -- what this backup has just copied
 		return bad(err)
 	}
 	if m.Keys {
-		if err := add(seal.KeyFile, key); err != nil {
+		if err := add(seal.KeyFile, func() (*os.File, error) { return os.Open(key) }); err != nil { // #nosec G304 -- a name of ours in the data directory
 			return bad(err)
 		}
 	}
@@ -222,32 +225,37 @@ func (m *Manifest) write(ctx context.Context, file, copied string, dirs []string
 	return syncDir(filepath.Dir(file))
 }
 
-// addTree adds what is in dir below its name. Files that come and go, such as an image that is being fetched, are left out.
-func addTree(dir string, add func(name, path string) error) error {
-	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+// addTree adds what is in dir below its name. Files that come and go, such as an image that is being fetched, are left out. A symbolic link that the
+// server's account puts there leads out of it for nobody, though root may be who makes the backup.
+func addTree(dir string, add func(name string, open func() (*os.File, error)) error) error {
+	root, err := os.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(below string, e fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(filepath.Dir(dir), path)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(rel)
+		name := path.Join(filepath.Base(dir), below)
 		if e.IsDir() && name == images+"/incoming" {
-			return filepath.SkipDir
+			return fs.SkipDir
 		}
 		if !e.Type().IsRegular() {
 			return nil
 		}
-		return add(name, path)
+		return add(name, func() (*os.File, error) { return root.Open(below) })
 	})
 }
 
-func addFile(t *tar.Writer, name, path string) (File, error) {
-	f, err := os.Open(path)
+func addFile(t *tar.Writer, name string, open func() (*os.File, error)) (File, error) {
+	f, err := open()
 	if err != nil {
 		return File{}, err
 	}
@@ -286,14 +294,14 @@ func sweep(data string) {
 	}
 	for _, dir := range left {
 		if release, err := db.LockDir(dir); err == nil { // else another one is being made
-			os.RemoveAll(dir)
+			_ = os.RemoveAll(dir)
 			release()
 		}
 	}
 }
 
 func syncDir(dir string) error {
-	f, err := os.Open(dir)
+	f, err := os.Open(dir) // #nosec G304 -- it is opened to be written to the disk; nothing is read from it
 	if err == nil {
 		err = errors.Join(f.Sync(), f.Close())
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -245,6 +246,40 @@ func TestBackupWithEverything(t *testing.T) {
 	}
 	if _, err := Create(t.Context(), p.data, file+"2", o); !domain.Is(err, domain.Invalid) {
 		t.Errorf("a key that is elsewhere: %v", err)
+	}
+}
+
+// The data directory is the server's account's and root may be who makes the backup: a symbolic link there brings nothing in, and nothing outside changes.
+func TestABackupFollowsNoLinkOutOfTheData(t *testing.T) {
+	p := newPlace(t)
+	outside := t.TempDir()
+	for _, err := range []error{
+		os.WriteFile(filepath.Join(outside, "shadow"), []byte("secret"), 0o600),
+		os.Symlink(outside, filepath.Join(p.data, images, "dir")),
+		os.Symlink(filepath.Join(outside, "shadow"), filepath.Join(p.data, images, "file")),
+		os.Symlink(filepath.Join(outside, "shadow"), filepath.Join(p.data, lastFile+".new")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "b.tar.gz")
+	o := options()
+	o.Images = true
+	if _, err := Create(t.Context(), p.data, file, o); !domain.Is(err, domain.Internal) || !strings.Contains(err.Error(), "cannot be noted") {
+		t.Errorf("the note went somewhere: %v", err)
+	}
+	if got, err := os.ReadFile(filepath.Join(outside, "shadow")); err != nil || string(got) != "secret" {
+		t.Errorf("the file outside has %q, %v", got, err)
+	}
+	got := names(t, file)
+	if !slices.Contains(got, "images/files/abc") {
+		t.Errorf("the image is missing: %q", got)
+	}
+	for _, name := range got {
+		if strings.HasPrefix(name, "images/dir") || name == "images/file" {
+			t.Errorf("%s is in the backup", name)
+		}
 	}
 }
 

@@ -8,12 +8,12 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"novacron/db/rooted"
 	"novacron/domain"
 )
 
@@ -60,8 +60,18 @@ func copyOnce(dir, to string) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
+	src, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.OpenRoot(to)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
 	for _, part := range slices.Concat(blocks, []string{"chunks_head", "wbl", "wal"}) {
-		if err := copyTree(filepath.Join(dir, part), filepath.Join(to, part), slices.Contains(blocks, part)); err != nil {
+		if err := copyTree(src, dst, part, slices.Contains(blocks, part)); err != nil {
 			return err
 		}
 	}
@@ -86,44 +96,41 @@ func blocksOf(dir string) ([]string, error) {
 	return out, nil
 }
 
-func copyTree(from, to string, link bool) error {
-	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) && !link {
+// copyTree copies name and what is below it. Both directories are kept to: root may be who copies, and the server's account could put symbolic links into
+// its own meanwhile.
+func copyTree(src, dst *os.Root, name string, link bool) error {
+	if _, err := src.Stat(name); errors.Is(err, fs.ErrNotExist) && !link {
 		return nil // wbl is made only when a sample came late
 	}
-	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
+	return fs.WalkDir(src.FS(), name, func(name string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		dst := filepath.Join(to, rel)
 		switch {
-		case e.IsDir() && strings.HasSuffix(rel, ".tmp"):
-			return filepath.SkipDir
+		case e.IsDir() && strings.HasSuffix(name, ".tmp"):
+			return fs.SkipDir
 		case e.IsDir():
-			return os.MkdirAll(dst, 0o700)
+			return dst.MkdirAll(name, 0o700)
 		case !e.Type().IsRegular():
 			return nil
 		}
-		if link && os.Link(path, dst) == nil {
+		if link && rooted.Link(src, dst, name) == nil {
 			return nil
 		}
-		return copyFile(path, dst)
+		return copyFile(src, dst, name)
 	})
 }
 
-func copyFile(from, to string) (err error) {
-	src, err := os.Open(from)
+func copyFile(src, dst *os.Root, name string) error {
+	from, err := src.Open(name)
 	if err != nil {
 		return err
 	}
-	defer src.Close()
-	dst, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	defer from.Close()
+	to, err := dst.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(dst, src)
-	return errors.Join(err, dst.Close())
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close())
 }
