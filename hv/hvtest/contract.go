@@ -368,7 +368,7 @@ func (c contract) save(t *testing.T, s *session) {
 // read takes n bytes from a console before its patience ends.
 func (s *session) read(r io.ReadCloser, n int) string {
 	s.Helper()
-	stop := time.AfterFunc(patience, func() { r.Close() })
+	stop := time.AfterFunc(patience, func() { _ = r.Close() })
 	defer stop.Stop()
 	b := make([]byte, n)
 	got, err := io.ReadFull(r, b)

@@ -405,7 +405,7 @@ func (c contract) consoles(t *testing.T, s *session) {
 	_, err = next.Write([]byte("\n"))
 	s.must(err)
 	s.must(next.Close())
-	first.Close()
+	_ = first.Close()
 }
 
 func (c contract) deadlines(t *testing.T, s *session) {

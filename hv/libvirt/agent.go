@@ -217,6 +217,6 @@ func (h *host) SetGuestKeys(ctx context.Context, uuid, user string, keys []strin
 
 func (h *host) SetGuestTime(ctx context.Context, uuid string, t time.Time) error {
 	return h.agent(ctx, uuid, agentQuick, "set the clock of", func(l *golibvirt.Libvirt, d golibvirt.Domain) error {
-		return l.DomainSetTime(d, t.Unix(), uint32(t.Nanosecond()), 0)
+		return l.DomainSetTime(d, t.Unix(), uint32(t.Nanosecond()), 0) // #nosec G115 -- a nanosecond within its second is below 10^9
 	})
 }

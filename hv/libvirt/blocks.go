@@ -60,7 +60,7 @@ func (h *host) blockJob(ctx context.Context, uuid, target string) (now, hv.Block
 	if err != nil || got.found == 0 {
 		return n, b, err
 	}
-	b.Done, b.Total = int64(got.done), int64(got.total)
+	b.Done, b.Total = signed(got.done), signed(got.total)
 	switch golibvirt.DomainBlockJobType(got.kind) {
 	case golibvirt.DomainBlockJobTypePull:
 		b.Kind = hv.BlockPull
@@ -112,7 +112,7 @@ func (h *host) CopyDisk(ctx context.Context, uuid, target string, to domain.Volu
 		}
 		var params []golibvirt.TypedParam
 		if bandwidth > 0 {
-			params = append(params, golibvirt.TypedParam{Field: "bandwidth", Value: *golibvirt.NewTypedParamValueUllong(uint64(bandwidth))})
+			params = append(params, golibvirt.TypedParam{Field: "bandwidth", Value: *golibvirt.NewTypedParamValueUllong(uint64(max(bandwidth, 0)))})
 		}
 		return h.slow(ctx, "copy the disk "+target, volumeLimit, func(l *golibvirt.Libvirt) error {
 			return l.DomainBlockCopy(d, target, domxml.CopyTargetXML(to, secret), params, golibvirt.DomainBlockCopyReuseExt|golibvirt.DomainBlockCopyTransientJob)
@@ -132,9 +132,9 @@ func (h *host) PullDisk(ctx context.Context, uuid, target, base string, bandwidt
 		}
 		return h.slow(ctx, "flatten the disk "+target, volumeLimit, func(l *golibvirt.Libvirt) error {
 			if base == "" {
-				return l.DomainBlockPull(d, target, uint64(bandwidth), golibvirt.DomainBlockPullBandwidthBytes)
+				return l.DomainBlockPull(d, target, uint64(max(bandwidth, 0)), golibvirt.DomainBlockPullBandwidthBytes)
 			}
-			return l.DomainBlockRebase(d, target, golibvirt.OptString{base}, uint64(bandwidth), golibvirt.DomainBlockRebaseBandwidthBytes)
+			return l.DomainBlockRebase(d, target, golibvirt.OptString{base}, uint64(max(bandwidth, 0)), golibvirt.DomainBlockRebaseBandwidthBytes)
 		})
 	})
 }
@@ -157,7 +157,7 @@ func (h *host) CommitDisk(ctx context.Context, uuid, target, base, top string, b
 			from = golibvirt.OptString{top}
 		}
 		return h.slow(ctx, "commit the disk "+target, volumeLimit, func(l *golibvirt.Libvirt) error {
-			return l.DomainBlockCommit(d, target, golibvirt.OptString{base}, from, uint64(bandwidth), flags)
+			return l.DomainBlockCommit(d, target, golibvirt.OptString{base}, from, uint64(max(bandwidth, 0)), flags)
 		})
 	})
 }

@@ -195,6 +195,7 @@ func (e *edit) vcpus(ctx context.Context, c domain.VMChange, live domain.VMSpec)
 	}
 	set := func(ctx context.Context, n int) error {
 		return e.h.slow(ctx, "give it more vCPUs", deviceLimit, func(l *golibvirt.Libvirt) error {
+			// #nosec G115 -- between 1 and what the guest was started with room for
 			return l.DomainSetVcpusFlags(e.n.Domain, uint32(n), uint32(golibvirt.DomainVCPULive))
 		})
 	}
@@ -217,7 +218,7 @@ func (e *edit) memory(ctx context.Context, c domain.VMChange, live domain.VMSpec
 	}
 	set := func(ctx context.Context, n int64) error {
 		return e.h.do(ctx, "change the memory of "+e.n.Name, func(l *golibvirt.Libvirt) error {
-			return l.DomainSetMemoryFlags(e.n.Domain, uint64(n/domain.KiB), uint32(golibvirt.DomainMemLive))
+			return l.DomainSetMemoryFlags(e.n.Domain, uint64(max(n/domain.KiB, 0)), uint32(golibvirt.DomainMemLive))
 		})
 	}
 	err := set(ctx, *c.MemoryBytes)

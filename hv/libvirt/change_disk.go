@@ -33,7 +33,7 @@ func (e *edit) changeDisks(ctx context.Context, c domain.VMChange, live domain.V
 		set := func(ctx context.Context, t domain.DiskTune) error {
 			var params []golibvirt.TypedParam
 			for name, n := range domxml.TuneParams(t) {
-				params = append(params, golibvirt.TypedParam{Field: name, Value: *golibvirt.NewTypedParamValueUllong(uint64(n))})
+				params = append(params, golibvirt.TypedParam{Field: name, Value: *golibvirt.NewTypedParamValueUllong(uint64(max(n, 0)))})
 			}
 			return e.device(ctx, "limit the disk "+ch.Target, func(l *golibvirt.Libvirt) error {
 				return l.DomainSetBlockIOTune(e.n.Domain, ch.Target, params, uint32(golibvirt.DomainAffectLive))
@@ -62,6 +62,7 @@ func (e *edit) ioThread(ctx context.Context, d domain.Disk) error {
 		return nil
 	}
 	err := e.device(ctx, "add an I/O thread", func(l *golibvirt.Libvirt) error {
+		// #nosec G115 -- the specification takes threads from 1 to 64
 		return l.DomainAddIothread(e.n.Domain, uint32(d.IOThread), golibvirt.DomainAffectLive)
 	})
 	if domain.Is(err, domain.Invalid) || domain.Is(err, domain.Conflict) || domain.Is(err, domain.Unsupported) {

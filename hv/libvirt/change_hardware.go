@@ -238,6 +238,7 @@ func (e *edit) pin(ctx context.Context, c domain.HardwareChange, spec domain.VMS
 		}
 		for v, cpus := range now {
 			if err := bind(fmt.Sprintf("vCPU %d", v), cpus, func(l *golibvirt.Libvirt, set []byte) error {
+				// #nosec G115 -- one of the vCPUs that the specification counts
 				return l.DomainPinVcpuFlags(e.n.Domain, uint32(v), set, uint32(golibvirt.DomainAffectLive))
 			}); err != nil {
 				return err

@@ -103,7 +103,7 @@ func (d *dialer) Dial(ctx context.Context, target hv.Target) (hv.Host, []domain.
 	}
 	h := &host{conn: c, opt: d.opt, uri: uri, tr: tr, remote: c.w.RemoteAddr()}
 	if err := h.greet(ctx, t); err != nil {
-		c.w.Close()
+		_ = c.w.Close()
 		return nil, t.steps, err
 	}
 	d.opt.Log.Debug("connected to libvirt", "uri", target.URI, "libvirt", h.libVersion)
@@ -141,7 +141,7 @@ func (d *dialer) open(ctx context.Context, tr transport, uri domain.HostURI, t *
 	err = c.do(ctx, "open "+name, func(l *golibvirt.Libvirt) error { return l.ConnectToURI(golibvirt.ConnectURI(name)) })
 	if err != nil {
 		cause := c.w.ended()
-		c.w.Close()
+		_ = c.w.Close()
 		return nil, explainOpen(t, name, uri, c.w.authKinds(), cause, err)
 	}
 	return c, nil

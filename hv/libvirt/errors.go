@@ -56,6 +56,7 @@ var codeOf = map[golibvirt.ErrorNumber]domain.Code{
 // number gives libvirt's error number, 0 when err is not libvirt's.
 func number(err error) golibvirt.ErrorNumber {
 	if e, ok := errors.AsType[golibvirt.Error](err); ok {
+		// #nosec G115 -- libvirt's own list of errors, of some hundred; another number is a code that is not known
 		return golibvirt.ErrorNumber(e.Code)
 	}
 	return 0
@@ -70,7 +71,7 @@ func fromDaemon(doing string, err error) error {
 	if !ok {
 		return domain.Errorf(domain.Internal, "An answer of the host to “%s” could not be read.", doing).WithCause(err)
 	}
-	code, known := codeOf[golibvirt.ErrorNumber(e.Code)]
+	code, known := codeOf[golibvirt.ErrorNumber(e.Code)] // #nosec G115 -- as in number, above
 	if !known {
 		code = domain.Conflict
 	}

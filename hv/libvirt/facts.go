@@ -81,7 +81,7 @@ func (h *host) askEnvironment(ctx context.Context) (*environment, error) {
 		if err != nil {
 			return err
 		}
-		f.MemoryBytes, f.CPUs, f.CPUMHz = int64(memory)*domain.KiB, int(cpus), int(mhz)
+		f.MemoryBytes, f.CPUs, f.CPUMHz = signed(memory)*domain.KiB, int(cpus), int(mhz)
 		f.Sockets, f.CoresPerSocket, f.ThreadsPerCore = int(nodes*sockets), int(cores), int(threads)
 		if f.NUMANodes == 0 {
 			f.NUMANodes = int(nodes)

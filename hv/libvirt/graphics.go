@@ -156,7 +156,7 @@ func (h *host) Graphics(ctx context.Context, uuid string) (hv.Screen, error) {
 		})
 		if used { // whatever came of it: nobody gets in with it a second time
 			if expireErr := h.setPassword(ctx, n, doc, vncPassword(), time.Unix(0, 0)); expireErr != nil && err == nil {
-				screen.Conn.Close()
+				_ = screen.Conn.Close()
 				return hv.Screen{}, expireErr
 			}
 		}
@@ -197,7 +197,7 @@ func (h *host) connectScreen(ctx context.Context, w way, password func() (string
 		}
 		closeOnEnd(c)
 		if err := rfb.SignIn(c, password); err != nil {
-			c.Close()
+			_ = c.Close()
 			return nil, explainScreen(w, err)
 		}
 		return c, nil

@@ -70,6 +70,7 @@ func (h *host) migrationParams(ctx context.Context, n now, m hv.Migration) ([]go
 		out = append(out, golibvirt.TypedParam{Field: golibvirt.MigrateParamBandwidth, Value: *golibvirt.NewTypedParamValueUllong(mib)})
 	}
 	if m.Parallel > 1 {
+		// #nosec G115 -- a policy with more than 64 connections is refused
 		out = append(out, golibvirt.TypedParam{Field: golibvirt.MigrateParamParallelConnections, Value: *golibvirt.NewTypedParamValueInt(int32(m.Parallel))})
 	}
 	if m.TLS {
@@ -125,7 +126,7 @@ func (h *host) MigrationProgress(ctx context.Context, uuid string) (hv.Migration
 	if domain.Is(err, domain.Conflict) || domain.Is(err, domain.Unsupported) { // it ended meanwhile, or the daemon is too old to tell
 		return p, nil
 	}
-	p.DowntimeLimit = time.Duration(limit) * time.Millisecond
+	p.DowntimeLimit = time.Duration(signed(limit)) * time.Millisecond
 	return p, err
 }
 
@@ -161,6 +162,7 @@ func (h *host) jobStats(ctx context.Context, uuid string, flags golibvirt.Domain
 	for _, p := range got.params {
 		v[p.Field] = integer(p.Value)
 	}
+	// #nosec G115 -- libvirt's own list of operations, below 20; another number is one that is not known
 	return progressOf(v), golibvirt.DomainJobType(got.kind), golibvirt.DomainJobOperation(v[golibvirt.DomainJobOperationStr]), nil
 }
 
@@ -195,9 +197,14 @@ func integer(v golibvirt.TypedParamValue) int64 {
 	case int64:
 		return n
 	case uint64:
-		return int64(min(n, math.MaxInt64))
+		return signed(n)
 	}
 	return 0
+}
+
+// signed is a number of libvirt's as ours are: what an int64 cannot hold is the most that it can.
+func signed(n uint64) int64 {
+	return int64(min(n, math.MaxInt64)) // #nosec G115 -- min has bounded it
 }
 
 func (h *host) CancelMigration(ctx context.Context, uuid string) error {
@@ -245,7 +252,7 @@ func (h *host) TuneMigration(ctx context.Context, uuid string, bandwidth int64, 
 			}
 		}
 		if downtime > 0 {
-			return l.DomainMigrateSetMaxDowntime(d, uint64(downtime.Milliseconds()), 0)
+			return l.DomainMigrateSetMaxDowntime(d, uint64(max(downtime.Milliseconds(), 1)), 0)
 		}
 		return nil
 	})
@@ -279,7 +286,7 @@ func (h *host) GuestMemory(ctx context.Context, uuid string, window time.Duratio
 		rss, _ := memory("balloon.rss")
 		return hv.GuestMemory{DirtyRate: -1, Resident: rss * domain.KiB}, nil
 	}
-	seconds := int32(min(max(window.Round(time.Second)/time.Second, 1), 60))
+	seconds := int32(min(max(window.Round(time.Second)/time.Second, 1), 60)) // #nosec G115 -- from 1 to 60, as this line bounds it
 	if err := h.do(ctx, "measure how fast "+n.Name+" writes to its memory", func(l *golibvirt.Libvirt) error {
 		return l.DomainStartDirtyRateCalc(n.Domain, seconds, 0)
 	}); err != nil {

@@ -184,6 +184,7 @@ func (h *host) updateNetwork(ctx context.Context, ref golibvirt.Network, u domxm
 		command = golibvirt.NetworkUpdateCommandAddLast
 	}
 	return h.do(ctx, "change the network "+ref.Name+" while it runs", func(l *golibvirt.Libvirt) error {
+		// #nosec G115 -- -1, or the index of an address in the network's document
 		return l.NetworkUpdateCompat(ref, command, golibvirt.NetworkUpdateSection(u.Section), int32(u.Parent), u.XML, golibvirt.NetworkUpdateAffectLive)
 	})
 }
@@ -296,7 +297,7 @@ func (h *host) GuestAddresses(ctx context.Context, uuid string) ([]domain.Addres
 		{golibvirt.DomainInterfaceAddressesSrcAgent, domain.AddressAgent}, {golibvirt.DomainInterfaceAddressesSrcLease, domain.AddressLease}, {golibvirt.DomainInterfaceAddressesSrcArp, domain.AddressARP},
 	} {
 		ifaces, err := get(ctx, h.conn, "tell the addresses of "+n.Name, func(l *golibvirt.Libvirt) ([]golibvirt.DomainInterface, error) {
-			return l.DomainInterfaceAddresses(n.Domain, uint32(src.flag), 0)
+			return l.DomainInterfaceAddresses(n.Domain, uint32(src.flag), 0) // #nosec G115 -- one of the three constants above
 		})
 		if number(err) != 0 || domain.Is(err, domain.Unsupported) {
 			continue // no agent, no network of libvirt's, a driver without it

@@ -68,7 +68,7 @@ func (h *host) resize(ctx context.Context, pool, name string, size int64, flags 
 			flags |= golibvirt.StorageVolResizeAllocate // what has all of its space keeps having it
 		}
 	}
-	return h.slow(ctx, "resize the volume "+name, volumeLimit, func(l *golibvirt.Libvirt) error { return l.StorageVolResize(v, uint64(size), flags) })
+	return h.slow(ctx, "resize the volume "+name, volumeLimit, func(l *golibvirt.Libvirt) error { return l.StorageVolResize(v, uint64(max(size, 0)), flags) })
 }
 
 func larger(what string, has int64) error {
@@ -100,13 +100,14 @@ func (h *host) ResizeDisk(ctx context.Context, uuid, target string, size int64) 
 	if err != nil {
 		return err
 	}
+	want := uint64(max(size, 0))
 	switch {
-	case capacity == uint64(size):
+	case capacity == want:
 		return nil
-	case capacity > uint64(size):
-		return larger("The disk "+target, int64(capacity))
+	case capacity > want:
+		return larger("The disk "+target, signed(capacity))
 	}
 	return h.slow(ctx, "resize the disk "+target, volumeLimit, func(l *golibvirt.Libvirt) error {
-		return l.DomainBlockResize(n.Domain, target, uint64(size), golibvirt.DomainBlockResizeBytes)
+		return l.DomainBlockResize(n.Domain, target, want, golibvirt.DomainBlockResizeBytes)
 	})
 }

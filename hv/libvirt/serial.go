@@ -55,7 +55,7 @@ func (h *host) Serial(ctx context.Context, uuid string) (io.ReadWriteCloser, err
 		w.uint32(uint32(golibvirt.DomainConsoleForce))
 		s.proc = procOpenConsole
 		if _, err := s.call("open the serial console of "+n.Name, procOpenConsole, w.b); err != nil {
-			s.Close()
+			_ = s.Close()
 			return nil, err
 		}
 		return s, nil

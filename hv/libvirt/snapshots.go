@@ -123,7 +123,7 @@ func (h *host) CreateSnapshot(ctx context.Context, uuid string, s hv.SnapshotSpe
 		}
 	}
 	err = h.hours(ctx, "take the snapshot "+s.Name+" of "+n.Name, snapshotLimit, func(l *golibvirt.Libvirt) error {
-		_, err := l.DomainSnapshotCreateXML(n.Domain, doc, uint32(flags))
+		_, err := l.DomainSnapshotCreateXML(n.Domain, doc, uint32(flags)) // #nosec G115 -- the flags' constants: the same 32 bits
 		if err != nil && flags&golibvirt.DomainSnapshotCreateQuiesce != 0 && number(err) != 0 {
 			// libvirt thaws by itself; should the agent have gone silent between the two, this is the second try. Its own failure says nothing new.
 			_, _ = l.DomainFsthaw(n.Domain, nil, 0)
@@ -231,7 +231,7 @@ func (h *host) restoreMemory(ctx context.Context, n now, s domain.Snapshot, over
 		flags = golibvirt.DomainSaveRunning
 	}
 	return h.hours(ctx, "restore the memory of "+n.Name, snapshotLimit, func(l *golibvirt.Libvirt) error {
-		return l.DomainRestoreFlags(s.MemoryFile, golibvirt.OptString{doc}, uint32(flags))
+		return l.DomainRestoreFlags(s.MemoryFile, golibvirt.OptString{doc}, uint32(flags)) // #nosec G115 -- the flags' constants: the same 32 bits
 	})
 }
 
@@ -245,7 +245,7 @@ func (h *host) DefineSnapshot(ctx context.Context, uuid, xml string, current boo
 		flags |= golibvirt.DomainSnapshotCreateCurrent
 	}
 	return h.do(ctx, "write down the snapshot", func(l *golibvirt.Libvirt) error {
-		_, err := l.DomainSnapshotCreateXML(d, xml, uint32(flags))
+		_, err := l.DomainSnapshotCreateXML(d, xml, uint32(flags)) // #nosec G115 -- the flags' constants: the same 32 bits
 		return err
 	})
 }

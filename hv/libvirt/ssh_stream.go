@@ -26,14 +26,14 @@ func (x *sshTransport) daemon(ctx context.Context, t *trial) (net.Conn, error) {
 	}
 	c, err := x.openSocket(ctx, client, t)
 	if err != nil {
-		client.Close()
+		_ = client.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
 func (x *sshTransport) openSocket(ctx context.Context, client *ssh.Client, t *trial) (net.Conn, error) {
-	stop := context.AfterFunc(ctx, func() { client.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
 	defer stop()
 	if x.uri.Path != "/session" {
 		for _, path := range socketPaths(x.uri, "") {
@@ -91,7 +91,7 @@ func (x *sshTransport) runHelper(client *ssh.Client, socket string) (net.Conn, e
 		script = "if command -v virt-ssh-helper >/dev/null 2>&1; then exec virt-ssh-helper " + quote(daemonURI(x.uri)) + "; fi; " + script
 	}
 	if err := errors.Join(err1, err2, s.Start("sh -c "+quote(script))); err != nil {
-		s.Close()
+		_ = s.Close()
 		return nil, err
 	}
 	return &helperConn{client: client, session: s, in: in, out: out}, nil
@@ -107,7 +107,7 @@ type tunnel struct {
 }
 
 func (c *tunnel) Close() error {
-	c.once.Do(func() { c.client.Close() })
+	c.once.Do(func() { _ = c.client.Close() })
 	return nil
 }
 
@@ -123,7 +123,7 @@ type helperConn struct {
 func (c *helperConn) Read(p []byte) (int, error)  { return c.out.Read(p) }
 func (c *helperConn) Write(p []byte) (int, error) { return c.in.Write(p) }
 func (c *helperConn) Close() error {
-	c.once.Do(func() { c.client.Close() })
+	c.once.Do(func() { _ = c.client.Close() })
 	return nil
 }
 func (c *helperConn) LocalAddr() net.Addr  { return c.client.LocalAddr() }
@@ -142,7 +142,7 @@ func (x *sshTransport) reach(ctx context.Context, network, addr string) (net.Con
 	}
 	c, err := client.DialContext(ctx, network, addr)
 	if err != nil {
-		client.Close()
+		_ = client.Close()
 		return nil, domain.Errorf(domain.Unavailable, "The SSH connection stands, but %s on the host cannot be reached through it.", addr).
 			WithFix("Let the SSH server on the host forward connections (AllowTcpForwarding yes).").WithCause(err)
 	}

@@ -55,7 +55,7 @@ type frameHeader struct {
 
 func parseHeader(b []byte) frameHeader {
 	u := func(i int) uint32 { return binary.BigEndian.Uint32(b[4*i:]) }
-	return frameHeader{u(0), u(1), u(2), u(3), u(4), int32(u(5)), u(6)}
+	return frameHeader{u(0), u(1), u(2), u(3), u(4), int32(u(5)), u(6)} // #nosec G115 -- a serial is signed in the protocol: the same 32 bits
 }
 
 func (h frameHeader) check() error {
@@ -98,7 +98,7 @@ func (w *wire) end(cause error) {
 	}
 	w.mu.Unlock()
 	if first {
-		w.Conn.Close()
+		_ = w.Conn.Close()
 	}
 }
 

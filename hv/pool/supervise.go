@@ -47,6 +47,7 @@ func (p *Pool) supervise(ctx context.Context, m *member) {
 		}
 		p.away(ctx, m, err)
 		// A hundred hosts behind one switch must not come back in the same instant.
+		// #nosec G404 -- it spreads reconnects; nothing is kept secret by it
 		wait := time.NewTimer(time.Duration(float64(delay) * (0.8 + 0.4*rand.Float64())))
 		select {
 		case <-ctx.Done():
@@ -147,6 +148,7 @@ func (p *Pool) dial(ctx context.Context, m *member) (hv.Host, error) {
 
 // watch returns when the connection is dead: its event stream is over, or two pings in a row failed.
 func watch(ctx context.Context, host hv.Host, stream <-chan struct{}, kick <-chan struct{}) error {
+	// #nosec G404 -- it spreads pings; nothing is kept secret by it
 	next := time.NewTimer(time.Duration(rand.Int64N(int64(pingEvery)))) // spread over the interval
 	defer next.Stop()
 	var failed error // the first of two tells what happened, the second often only that the connection is gone

@@ -5,7 +5,7 @@
 package rfb
 
 import (
-	"crypto/des" //nolint:staticcheck // VNC's challenge is DES by definition; the password is used once and expires
+	"crypto/des" // #nosec G502 -- VNC's challenge is DES by definition; the password is used once and expires
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -100,7 +100,7 @@ func chooseSecurity(c io.ReadWriter, minor int) (byte, error) {
 		case securityNone, securityVNC:
 			return byte(k), nil
 		default:
-			return 0, &SecurityError{[]byte{byte(k)}}
+			return 0, &SecurityError{[]byte{byte(k)}} // #nosec G115 -- only told in the error; the registered types are below 256
 		}
 	}
 	var n [1]byte
@@ -162,7 +162,7 @@ func encrypt(challenge [16]byte, password string) ([16]byte, error) {
 		key[i] = bits.Reverse8(key[i])
 	}
 	var out [16]byte
-	block, err := des.NewCipher(key[:])
+	block, err := des.NewCipher(key[:]) // #nosec G405 -- VNC's challenge, as above
 	if err != nil {
 		return out, err
 	}

@@ -83,7 +83,7 @@ func parseDiskOptions(n *node, d *domain.Disk) {
 	d.Discard, d.IOThread = drv.attr("discard"), number(drv.attr("iothread"))
 	d.Serial, d.Shareable = n.kid("serial").value(), n.kid("shareable").exists()
 	for _, f := range tuneFields(&d.Tune) {
-		*f.n = int64(number64(n.at("iotune", f.name).value()))
+		*f.n = int64(number64(n.at("iotune", f.name).value())) // #nosec G115 -- number64 reads no more than 63 bits
 	}
 	secret := n.at("source", "encryption", "secret")
 	if !secret.exists() {

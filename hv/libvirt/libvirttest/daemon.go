@@ -142,15 +142,15 @@ func (d *Daemon) Launch() error {
 	d.cmd = exec.Command("unshare", append(args, "bash", "-c", script, "bash", d.Dir, d.opt.Name, own)...)
 	d.cmd.Stderr = &d.log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	os.Remove(d.Socket)
-	os.Remove(filepath.Join(d.Dir, "run", "libvirtd.pid"))
+	_ = os.Remove(d.Socket)
+	_ = os.Remove(filepath.Join(d.Dir, "run", "libvirtd.pid"))
 	if err := d.cmd.Start(); err != nil {
 		return err
 	}
 	end := make(chan struct{})
 	d.end = end
 	cmd := d.cmd
-	go func() { cmd.Wait(); close(end) }()
+	go func() { _ = cmd.Wait(); close(end) }()
 	ctx, cancel := context.WithTimeout(context.Background(), upTime)
 	defer cancel()
 	addrs := []string{"unix " + d.Socket}
@@ -174,7 +174,7 @@ func (d *Daemon) await(ctx context.Context, network, addr string) error {
 	defer tick.Stop()
 	for {
 		if c, err := net.Dial(network, addr); err == nil {
-			c.Close()
+			_ = c.Close()
 			return nil
 		}
 		select {
@@ -218,14 +218,14 @@ func (d *Daemon) Kill() {
 	if d.end == nil {
 		return
 	}
-	d.cmd.Process.Kill()
+	_ = d.cmd.Process.Kill()
 	<-d.end
 }
 
 // Close ends everything and removes the files.
 func (d *Daemon) Close() {
 	d.Kill()
-	os.RemoveAll(d.Dir)
+	_ = os.RemoveAll(d.Dir)
 }
 
 // UnixURI, TCPURI and TLSURI reach the QEMU driver, TestURI the test driver (shared state) of this daemon.
