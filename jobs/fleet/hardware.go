@@ -69,16 +69,17 @@ func (f *Fleet) taken(ctx context.Context, wanted []domain.HostDevice, all []pla
 		return nil
 	}
 	for i := range all {
-		held, err := f.holders(ctx, all[i].Host.ID)
+		c, taken := &all[i], map[string]string{}
+		held, err := f.holders(ctx, c.Host.ID)
 		if err != nil {
 			return err
 		}
-		all[i].Taken = map[string]string{}
 		for name, vm := range held {
 			if vm.ID != exceptVM {
-				all[i].Taken[name] = vm.Name
+				taken[name] = vm.Name
 			}
 		}
+		c.Taken = taken
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func ISO(label string, files map[string]string) (image []byte, err error) {
 	if err := os.Mkdir(work, 0o700); err != nil {
 		return fail(err)
 	}
-	f, err := os.Create(filepath.Join(dir, "seed.iso"))
+	f, err := os.Create(filepath.Join(dir, "seed.iso")) // #nosec G304 -- a fixed name in a directory that was just made
 	if err != nil {
 		return fail(err)
 	}

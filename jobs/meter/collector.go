@@ -180,7 +180,7 @@ func (c *Collector) every(h domain.Host) time.Duration { return cmp.Or(h.Scrape,
 // phase spreads the hosts over the interval, the same way each time.
 func phase(id string, interval time.Duration) time.Duration {
 	f := fnv.New32a()
-	f.Write([]byte(id))
+	_, _ = f.Write([]byte(id))
 	return interval * time.Duration(f.Sum32()%1024) / 1024
 }
 

@@ -287,7 +287,7 @@ func (r *Reconciler) follow(ctx context.Context, w *watch, p *pool.Pool) {
 func (r *Reconciler) resync(ctx context.Context, w *watch, p *pool.Pool) {
 	// Hosts begin at points all over the period, so that a hundred of them neither look at once nor rest at once.
 	f := fnv.New32a()
-	f.Write([]byte(w.id))
+	_, _ = f.Write([]byte(w.id))
 	phase := func(d time.Duration) time.Duration { return d/2 + time.Duration(f.Sum32()%1024)*d/1024 }
 	states, inventory, full := time.NewTimer(phase(r.opt.States)), time.NewTimer(phase(r.opt.Inventory)), time.NewTimer(phase(r.opt.Full))
 	snapshots := time.NewTimer(phase(r.opt.Snapshots))

@@ -187,7 +187,7 @@ func (l *line) dial(ctx context.Context) error {
 	if l.t.TLS != nil {
 		secure := tls.Client(conn, l.t.TLS)
 		if err := secure.HandshakeContext(ctx); err != nil {
-			conn.Close()
+			_ = conn.Close()
 			return err
 		}
 		conn = secure
@@ -206,7 +206,7 @@ func (l *line) dial(ctx context.Context) error {
 
 func (l *line) hangUp() {
 	if l.conn != nil {
-		l.conn.Close()
+		_ = l.conn.Close()
 		l.conn = nil
 	}
 }

@@ -84,7 +84,7 @@ func Bare(t testing.TB, opt reconcile.Options) *World {
 	w.Fleet.UseLibrary(w.Library)
 	w.Fleet.Register(w.Pool, w.Dialer, w.Rec)
 	var wg sync.WaitGroup
-	wg.Go(func() { w.Pool.Run(ctx) })
+	wg.Go(func() { _ = w.Pool.Run(ctx) })
 	wg.Go(func() {
 		if err := w.Rec.Run(ctx, w.Pool); err != nil && ctx.Err() == nil {
 			t.Errorf("reconciler: %v", err)
@@ -104,7 +104,7 @@ func (w *World) Run(t testing.TB) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		w.Engine.Run(ctx)
+		_ = w.Engine.Run(ctx)
 	}()
 	w.stop = func() {
 		cancel()

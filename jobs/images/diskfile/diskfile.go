@@ -93,9 +93,20 @@ func (f file) get(off int64, n int, what string) ([]byte, error) {
 	return b, nil
 }
 
+// at is get for an offset that the file names itself.
+func (f file) at(off uint64, n int, what string) ([]byte, error) {
+	if err := f.inside(off, 0, what); err != nil {
+		return nil, err
+	}
+	return f.get(int64(off), n, what) // #nosec G115 -- it is inside the file, whose length is an int64
+}
+
+// length is the file's, to compare with what it says of itself.
+func (f file) length() uint64 { return uint64(max(f.size, 0)) }
+
 // inside checks that a part lies within the file.
 func (f file) inside(off, n uint64, what string) error {
-	if off > uint64(f.size) || n > uint64(f.size)-off {
+	if off > f.length() || n > f.length()-off {
 		return refuse("The image's %s lies beyond the end of the file: the file was cut off, or its header lies.", what)
 	}
 	return nil

@@ -84,7 +84,7 @@ func vhd(f file) (Info, error) {
 	if err := f.inside(at, 1024, "header"); err != nil {
 		return Info{}, err
 	}
-	d, err := f.get(int64(at), 1024, "header")
+	d, err := f.at(at, 1024, "header")
 	if err != nil {
 		return Info{}, err
 	}
@@ -144,7 +144,7 @@ func vhdx(f file) (Info, error) {
 	if len(found) != 2 || found[0] != found[1] {
 		return Info{}, refuse("The VHDX disk does not say in one place what it is.")
 	}
-	return vhdxItems(f, int64(found[0]))
+	return vhdxItems(f, int64(found[0])) // #nosec G115 -- inside has found it within the file
 }
 
 func vhdxItems(f file, at int64) (Info, error) {

@@ -53,6 +53,7 @@ func qcow2(f file) (Info, error) {
 	if err := h.tables(f); err != nil {
 		return Info{}, err
 	}
+	// #nosec G115 -- shape refuses what is larger than MaxVirtual
 	return Info{VirtualBytes: int64(h.size), OldQCOW2: h.version == 2}, nil
 }
 
@@ -85,8 +86,8 @@ func qcowRead(f file) (qcowHeader, error) {
 func (h qcowHeader) alone(f file) error {
 	if h.backingOffset != 0 || h.backingSize != 0 {
 		name := ""
-		if h.backingSize > 0 && h.backingSize <= 1023 && h.backingOffset < uint64(f.size) {
-			if b, err := f.get(int64(h.backingOffset), int(h.backingSize), "backing file's name"); err == nil {
+		if h.backingSize > 0 && h.backingSize <= 1023 && h.backingOffset < f.length() {
+			if b, err := f.at(h.backingOffset, int(h.backingSize), "backing file's name"); err == nil {
 				name = string(b)
 			}
 		}
@@ -178,11 +179,11 @@ func (h qcowHeader) l1Needed() uint64 {
 // tables walks both levels of tables: every cluster that they name must be in the file. What is read is bounded by the file, as each table must be in
 // it and none may be named twice.
 func (h qcowHeader) tables(f file) error {
-	l1, err := f.get(int64(h.l1Offset), int(h.l1Size)*8, "table of clusters")
+	l1, err := f.at(h.l1Offset, int(h.l1Size)*8, "table of clusters")
 	if err != nil {
 		return err
 	}
-	cluster, step := uint64(1)<<h.clusterBits, int(h.entry())
+	cluster, step := uint64(1)<<h.clusterBits, int(h.entry()) // #nosec G115 -- 8 or 16
 	var seen map[uint64]bool
 	for i := 0; i < len(l1); i += 8 {
 		at := binary.BigEndian.Uint64(l1[i:]) & qcowOffset
@@ -199,7 +200,7 @@ func (h qcowHeader) tables(f file) error {
 			seen = map[uint64]bool{}
 		}
 		seen[at] = true
-		l2, err := f.get(int64(at), int(cluster), "table of clusters")
+		l2, err := f.at(at, int(cluster), "table of clusters") // #nosec G115 -- shape refuses clusters of more than 2 MiB
 		if err != nil {
 			return err
 		}
@@ -209,7 +210,7 @@ func (h qcowHeader) tables(f file) error {
 			if e&qcowPacked != 0 {
 				data = e & (1<<(62-(h.clusterBits-8)) - 1)
 			}
-			if data >= uint64(f.size) {
+			if data >= f.length() {
 				return refuse("The image names content beyond the end of the file: the file was cut off, or its header lies.")
 			}
 		}

@@ -55,13 +55,13 @@ func vmdk(f file) (Info, error) {
 	if capacity == 0 || capacity > uint64(MaxVirtual)/512 {
 		return Info{}, refuse("The VMDK disk says that it has %d sectors.", capacity)
 	}
-	if gd > uint64(f.size)/512 {
+	if gd > f.length()/512 {
 		return Info{}, refuse("The VMDK disk's table lies beyond the end of the file: the file was cut off, or its header lies.")
 	}
-	if descOffset == 0 || descSize == 0 || descSize > vmdkMostDescriptor/512 || descOffset > uint64(f.size)/512 {
+	if descOffset == 0 || descSize == 0 || descSize > vmdkMostDescriptor/512 || descOffset > f.length()/512 {
 		return Info{}, refuse("The VMDK disk has no descriptor inside.").WithFix("Export the disk as one file: streamOptimized, monolithicSparse, or an OVA.")
 	}
-	desc, err := f.get(int64(descOffset)*512, int(descSize)*512, "descriptor")
+	desc, err := f.at(descOffset*512, int(descSize)*512, "descriptor")
 	if err != nil {
 		return Info{}, err
 	}
