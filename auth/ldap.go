@@ -45,13 +45,13 @@ func connect(ctx context.Context, x domain.Provider) (*ldap.Conn, error) {
 	c.SetTimeout(timeout)
 	if u.Scheme == "ldap" && !x.Plain {
 		if err := c.StartTLS(conf); err != nil {
-			c.Close()
+			_ = c.Close()
 			return nil, away(err)
 		}
 	}
 	if x.BindDN != "" {
 		if err := c.Bind(x.BindDN, string(x.Secret)); err != nil {
-			c.Close()
+			_ = c.Close()
 			return nil, away(err)
 		}
 	}

@@ -72,7 +72,7 @@ func (d RolledDay) Text() string {
 		for _, v := range []float64{h.Min, h.Mean, h.Max, h.P95} {
 			b = binary.BigEndian.AppendUint32(b, math.Float32bits(float32(v)))
 		}
-		b = binary.BigEndian.AppendUint16(b, uint16(min(h.Count, math.MaxUint16)))
+		b = binary.BigEndian.AppendUint16(b, uint16(min(h.Count, math.MaxUint16))) // #nosec G115 -- a count is not negative, and min has bounded it
 	}
 	return base64.RawStdEncoding.EncodeToString(b)
 }

@@ -98,6 +98,7 @@ func (s *server) cookie(c echo.Context, name, value string, age time.Duration) *
 	if age < 0 {
 		maxAge = -1
 	}
+	// #nosec G124 -- over plain HTTP, as at a desk, Secure would lose the cookie; it is set wherever the server or its proxy speaks TLS
 	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: c.IsTLS() || s.Auth.Secure(), SameSite: http.SameSiteLaxMode}
 }
 

@@ -20,7 +20,7 @@ const (
 	proofPassword   = "proof_password"
 	proofCode       = "proof_code"
 	proofState      = "proof_state"
-	proofCredential = "proof_credential"
+	proofCredential = "proof_credential" // #nosec G101 -- names of form fields
 )
 
 // origin is the site as its pages see it.

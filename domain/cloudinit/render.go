@@ -186,7 +186,7 @@ func ended(s string) string {
 // writer writes YAML whose scalars are all quoted; depth counts steps of two spaces.
 type writer struct{ strings.Builder }
 
-func (w *writer) raw(line string) { w.WriteString(line + "\n") }
+func (w *writer) raw(line string) { w.Builder.WriteString(line + "\n") }
 
 func (w *writer) flag(key string, v bool) { w.raw(key + ": " + strconv.FormatBool(v)) }
 

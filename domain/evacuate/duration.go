@@ -33,7 +33,7 @@ func Duration(moves []Move, parallel int) domain.Interval {
 		sources[m.From] = true
 	}
 	parallel = min(parallel, PerHost*len(sources))
-	rng := rand.New(rand.NewPCG(1, uint64(len(moves))))
+	rng := rand.New(rand.NewPCG(1, uint64(len(moves)))) // #nosec G404 -- draws for an estimate, which has to be the same each time
 	totals := make([]float64, draws)
 	took := make([]float64, len(moves))
 	for d := range totals {

@@ -481,8 +481,8 @@ func older(a, b string) bool {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	for i := range min(len(as), len(bs)) {
 		var x, y int
-		fmt.Sscan(as[i], &x)
-		fmt.Sscan(bs[i], &y)
+		_, _ = fmt.Sscan(as[i], &x) // what is no number counts as 0
+		_, _ = fmt.Sscan(bs[i], &y)
 		if x != y {
 			return x < y
 		}

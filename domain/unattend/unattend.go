@@ -95,7 +95,7 @@ func encoded(password, element string) string {
 
 type writer struct{ strings.Builder }
 
-func (w *writer) raw(s string) { w.WriteString(s + "\n") }
+func (w *writer) raw(s string) { w.Builder.WriteString(s + "\n") }
 
 func (w *writer) text(name, value string) {
 	var b strings.Builder

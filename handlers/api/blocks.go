@@ -135,7 +135,7 @@ const swallowMost = 48 << 20
 // and he would try again. Who asked first (Expect) has heard before sending.
 func Swallow(r *http.Request, body io.Reader) {
 	if r.Header.Get("Expect") == "" {
-		io.CopyN(io.Discard, body, swallowMost) //nolint:errcheck // a sender that leaves needs no answer
+		_, _ = io.CopyN(io.Discard, body, swallowMost) // a sender that leaves needs no answer
 	}
 }
 
@@ -151,7 +151,7 @@ func (p *patient) Read(b []byte) (int, error) {
 	}
 	n, err := p.Reader.Read(b)
 	if err != nil { // a deadline that passes after the body is taken for a client that left
-		p.ctl.SetReadDeadline(time.Time{}) //nolint:errcheck
+		_ = p.ctl.SetReadDeadline(time.Time{})
 	}
 	return n, err
 }
@@ -283,7 +283,7 @@ func SendContent(c echo.Context, to io.Writer, content io.Reader, broke func(err
 	}
 	switch {
 	case err == nil:
-		ctl.SetWriteDeadline(time.Time{}) //nolint:errcheck // not every connection has one
+		_ = ctl.SetWriteDeadline(time.Time{}) // not every connection has one
 	case !errors.As(err, new(clientLeft)):
 		broke(err)
 		panic(http.ErrAbortHandler)
@@ -300,7 +300,7 @@ func sendPieces(ctl *http.ResponseController, to io.Writer, content io.Reader) e
 	for {
 		n, err := content.Read(buf)
 		if n > 0 {
-			ctl.SetWriteDeadline(time.Now().Add(contentIdle)) //nolint:errcheck
+			_ = ctl.SetWriteDeadline(time.Now().Add(contentIdle))
 			if _, err := to.Write(buf[:n]); err != nil {
 				return clientLeft{err}
 			}
@@ -349,14 +349,14 @@ type directTo struct {
 const patience = 3 * contentIdle
 
 func (d *directTo) Write(p []byte) (int, error) {
-	d.ctl.SetWriteDeadline(time.Now().Add(contentIdle)) //nolint:errcheck
+	_ = d.ctl.SetWriteDeadline(time.Now().Add(contentIdle))
 	n, err := d.w.Write(p)
 	d.left = err
 	return n, err
 }
 
 func (d *directTo) ReadFrom(r io.Reader) (int64, error) {
-	d.ctl.SetWriteDeadline(time.Now().Add(patience)) //nolint:errcheck
+	_ = d.ctl.SetWriteDeadline(time.Now().Add(patience))
 	n, err := d.inner.ReadFrom(r)
 	d.passed += n
 	if !errors.Is(err, net.ErrClosed) { // the host's side ends early or is closed; what fails otherwise is ours

@@ -166,14 +166,14 @@ func (a *asked) change(t *traits, r *http.Request, q url.Values) error {
 		return nil
 	}
 	h := sha256.New()
-	io.WriteString(h, r.Method+" "+r.URL.Path+"?")
+	_, _ = io.WriteString(h, r.Method+" "+r.URL.Path+"?")
 	rest := url.Values{}
 	for k, v := range q {
 		if k != "wait" { // how long to wait is not what is asked for
 			rest[k] = v
 		}
 	}
-	io.WriteString(h, rest.Encode()+"\n")
+	_, _ = io.WriteString(h, rest.Encode()+"\n")
 	if r.Body != nil && (r.Header.Get("Content-Type") == "" || strings.Contains(r.Header.Get("Content-Type"), "json")) {
 		body, err := io.ReadAll(r.Body) // bounded and read before, by ask
 		if err != nil {

@@ -145,7 +145,7 @@ func (s *server) stream(hc huma.Context, filter domain.EventFilter, seq int64) {
 	if send("retry: 2000\n\n") != nil {
 		return
 	}
-	s.follow(ctx, r, filter, seq, func(messages []told) error {
+	_ = s.follow(ctx, r, filter, seq, func(messages []told) error {
 		if len(messages) == 0 {
 			return send(": still here\n\n")
 		}
@@ -184,9 +184,9 @@ func (s *server) socket(hc huma.Context, filter domain.EventFilter, seq int64) {
 	})
 	switch {
 	case domain.Is(err, domain.Denied):
-		ws.Close(websocket.StatusPolicyViolation, "The right to see this has ended.")
+		_ = ws.Close(websocket.StatusPolicyViolation, "The right to see this has ended.")
 	case s.isClosing():
-		ws.Close(websocket.StatusGoingAway, "The server stops.")
+		_ = ws.Close(websocket.StatusGoingAway, "The server stops.")
 	}
 }
 

@@ -143,7 +143,7 @@ func (a *app) screenshotCommand() *cobra.Command {
 		if to == "" {
 			to = fileName(args[0]) + ".png"
 		}
-		if err := os.WriteFile(to, answer.Body, 0o644); err != nil {
+		if err := os.WriteFile(to, answer.Body, 0o600); err != nil {
 			return err
 		}
 		fmt.Fprintln(r.Out, to)

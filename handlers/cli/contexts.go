@@ -48,7 +48,7 @@ func (a *app) book() (book, error) {
 	if info.Mode().Perm()&0o077 != 0 {
 		return b, &deniedError{"The file " + path + " holds tokens and can be read by others.", "Close it with “chmod 600 " + path + "”; if others use this machine, revoke its tokens and sign in anew."}
 	}
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(path) // #nosec G304 -- the caller's own file, which has just been found closed to others
 	if err == nil {
 		err = json.Unmarshal(text, &b)
 	}

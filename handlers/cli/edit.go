@@ -119,7 +119,7 @@ func (r *run) inEditor(editor, head string, text []byte) ([]byte, error) {
 		return nil, err
 	}
 	words := append(strings.Fields(editor), f.Name())
-	cmd := exec.CommandContext(r.ctx, words[0], words[1:]...)
+	cmd := exec.CommandContext(r.ctx, words[0], words[1:]...) // #nosec G204 -- the editor that the caller's own EDITOR names
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r.In, r.Out, r.Err
 	if err := cmd.Run(); err != nil {
 		return nil, &client.UsageError{Msg: "The editor " + words[0] + " ended with an error: " + err.Error() + ".", Fix: "Set EDITOR to the one that you use."}

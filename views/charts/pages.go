@@ -192,6 +192,7 @@ type Kept struct {
 }
 
 func (m Kept) samples() string {
+	// #nosec G115 -- each series takes bytes of memory: there are far fewer than 2^63
 	return domain.FormatBytes(m.Bytes) + " of " + ui.Plural(int(m.Series), "series", "series") + " in memory"
 }
 

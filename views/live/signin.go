@@ -2,6 +2,7 @@ package live
 
 // URLs of the ways to sign in and of what an administrator sets about them.
 const (
+	// #nosec G101 -- addresses of pages
 	PasskeyAsk    = "/login/passkey/ask"             // POST what (add, second, sure, alone): JSON {"options", "state"} for the browser's question
 	SignInPasskey = "/login/passkey"                 // POST what (second, alone), state, credential, next
 	Passkeys      = "/account/passkeys"              // POST name, password, state, credential
