@@ -112,7 +112,7 @@ func (p *Page) Do(what string, actions ...chromedp.Action) {
 		var text, at string
 		sctx, scancel := context.WithTimeout(p.ctx, 5*time.Second)
 		defer scancel()
-		chromedp.Run(sctx, chromedp.Location(&at), chromedp.Text("body", &text, chromedp.ByQuery))
+		_ = chromedp.Run(sctx, chromedp.Location(&at), chromedp.Text("body", &text, chromedp.ByQuery))
 		p.t.Fatalf("%s: %v\nat %s the page says:\n%s", what, err, at, clip(text, 3000))
 	}
 }
@@ -298,7 +298,7 @@ func (p *Page) Within(most time.Duration, what, expr string) {
 			var text, at string
 			sctx, scancel := context.WithTimeout(p.ctx, 5*time.Second)
 			defer scancel()
-			chromedp.Run(sctx, chromedp.Location(&at), chromedp.Text("body", &text, chromedp.ByQuery))
+			_ = chromedp.Run(sctx, chromedp.Location(&at), chromedp.Text("body", &text, chromedp.ByQuery))
 			p.t.Fatalf("waited %s and more for %s (%s; last error %v)\nat %s the page says:\n%s", most, what, expr, err, at, clip(text, 3000))
 		case <-tick.C:
 		}
@@ -364,7 +364,7 @@ func (p *Page) keepPicture() {
 	defer cancel()
 	var png []byte
 	if chromedp.Run(ctx, chromedp.CaptureScreenshot(&png)) == nil {
-		os.WriteFile(filepath.Join(dir, "failed-"+strings.ReplaceAll(p.t.Name(), "/", "-")+".png"), png, 0o644)
+		_ = os.WriteFile(filepath.Join(dir, "failed-"+strings.ReplaceAll(p.t.Name(), "/", "-")+".png"), png, 0o644)
 	}
 }
 

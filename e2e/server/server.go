@@ -126,7 +126,7 @@ func (s *Server) Up() {
 	done := make(chan struct{})
 	s.done = done
 	cmd := s.cmd
-	go func() { cmd.Wait(); close(done) }()
+	go func() { _ = cmd.Wait(); close(done) }()
 	c := s.API()
 	Wait(s.t, 60*time.Second, "the server to be ready", func() error {
 		select {
@@ -172,7 +172,7 @@ func (s *Server) Down() int {
 	case <-s.done:
 	case <-time.After(20 * time.Second):
 		s.t.Errorf("novacron did not end within 20 s of SIGTERM:\n%s", s.out)
-		s.cmd.Process.Kill()
+		_ = s.cmd.Process.Kill()
 		<-s.done
 	}
 	if s.t.Failed() {
