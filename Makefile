@@ -43,13 +43,17 @@ lab: run-deps test-deps build ## serve NovaCron over N lab hosts on this machine
 ##@ Prove
 test: run-deps test-deps check ## install what is missing, then everything in check
 
-check: build ## what CI runs: format, vet, staticcheck, generated files, tests, races, end to end
+check: build ## what CI runs: format, vet, staticcheck, gosec, generated files, tests, races, end to end
 	.ci/check fmt
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	.ci/check gosec
 	.ci/check generated
 	node .ci/lint-spec.mjs
 	.ci/check tests $(RACE)
+
+gosec: ## every rule of gosec over every package; each exception stands in the code with its reason
+	.ci/check gosec
 
 cover: ## coverage of domain, jobs, hv, db and auth, by package and in all
 	.ci/check cover $(COVERED)
@@ -120,4 +124,4 @@ clean: ## remove what was built and fetched; data and installed packages stay
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
-.PHONY: run build lab test check cover bench chaos fuzz contract xml-roundtrip deps run-deps test-deps generate static demo debian-image cloud-test clean help release release-check
+.PHONY: run build lab test check gosec cover bench chaos fuzz contract xml-roundtrip deps run-deps test-deps generate static demo debian-image cloud-test clean help release release-check
