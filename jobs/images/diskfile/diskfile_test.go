@@ -85,6 +85,9 @@ func TestHostileImagesAreRefused(t *testing.T) {
 		"larger than its table":          imagetest.Put(q, 24, imagetest.U64(1<<40)),
 		"table of 32 GiB":                imagetest.Put(imagetest.Put(q, 24, imagetest.U64(1<<40)), 36, imagetest.U32(0xffffffff)),
 		"table beyond the end":           imagetest.Put(q, 40, imagetest.U64(1<<40)),
+		"table at a negative place":      imagetest.Put(q, 40, imagetest.U64(1<<63)),
+		"backing file, negative place":   imagetest.Put(imagetest.BackedQCOW2("x"), 8, imagetest.U64(1<<63+512)),
+		"refcounts at a negative place":  imagetest.Put(q, 48, imagetest.U64(1<<63)),
 		"table at an odd place":          imagetest.Put(q, 40, imagetest.U64(3*c+512)),
 		"refcounts beyond the end":       imagetest.Put(q, 48, imagetest.U64(1<<40)),
 		"second table beyond the end":    imagetest.Put(q, 3*c, imagetest.U64(1<<40)),
@@ -107,6 +110,7 @@ func TestHostileImagesAreRefused(t *testing.T) {
 		"vmdk without capacity":     imagetest.Put(vmdk, 12, make([]byte, 8)),
 		"vmdk without descriptor":   imagetest.Put(vmdk, 28, make([]byte, 8)),
 		"vmdk, descriptor beyond":   imagetest.Put(vmdk, 28, []byte{0, 0, 0, 0, 1}),
+		"vmdk, descriptor wraps":    imagetest.Put(vmdk, 28, []byte{1, 0, 0, 0, 0, 0, 0x80, 0}), // times 512 it is 512 again
 		"vmdk, directory beyond":    imagetest.Put(vmdk, 56, []byte{0, 0, 0, 0, 1}),
 		"vmdk, huge descriptor":     imagetest.Put(vmdk, 36, []byte{0, 0, 0, 1}),
 		"vmdk, footer missing":      imagetest.Put(vmdk, 56, bytes.Repeat([]byte{0xff}, 8)),
