@@ -87,7 +87,7 @@ func TestAGuestMovesLiveWithItsDiskAndBack(t *testing.T) {
 	}
 }
 
-// A linked clone moves with what it wrote alone to a host that has its image, and stands on the image's copy there.
+// A linked clone moves with what it wrote alone to a host that has its image, stands on the image's copy there, and comes back cold.
 func TestALinkedCloneMovesWithWhatDiffersAlone(t *testing.T) {
 	e := newEstate(t)
 	t.Cleanup(func() { scrub(t, "image-incimg") })
@@ -104,10 +104,10 @@ func TestALinkedCloneMovesWithWhatDiffersAlone(t *testing.T) {
 	in.reads("1")
 	in.says("printf mark-$((1000+2)) | dd of=/dev/vda bs=512 seek=9999 conv=sync,fsync 2>/dev/null && echo wrote-$((1000+2))", "wrote-1002")
 
-	disks := func() (level, message string) {
+	disks := func(to int) (level, message string) {
 		t.Helper()
 		var f forecast
-		if _, err := e.api.Do("POST", "/api/v1/vms/"+v.ID+"/forecast", map[string]any{"targets": []string{e.hosts[1]}}, &f); err != nil || len(f.Targets) != 1 {
+		if _, err := e.api.Do("POST", "/api/v1/vms/"+v.ID+"/forecast", map[string]any{"targets": []string{e.hosts[to]}}, &f); err != nil || len(f.Targets) != 1 {
 			t.Fatal(f, err)
 		}
 		for _, c := range f.Targets[0].Checks {
@@ -117,11 +117,11 @@ func TestALinkedCloneMovesWithWhatDiffersAlone(t *testing.T) {
 		}
 		return "", ""
 	}
-	if level, message := disks(); level != "warn" || !strings.Contains(message, "whole") {
+	if level, message := disks(1); level != "warn" || !strings.Contains(message, "whole") {
 		t.Errorf("without the image there it says %s: %s", level, message)
 	}
 	e.api.Change(t, "POST", "/api/v1/images/incimg/versions/1/place", map[string]any{"host": e.hosts[1]}, "succeeded")
-	if level, message := disks(); level != "pass" || !strings.Contains(message, "only what differs") {
+	if level, message := disks(1); level != "pass" || !strings.Contains(message, "only what differs") {
 		t.Errorf("with the image there it says %s: %s", level, message)
 	}
 	e.api.Change(t, "POST", "/api/v1/vms/"+v.ID+"/migrate", map[string]any{"host": e.hosts[1], "mode": "live"}, "succeeded")
@@ -142,9 +142,14 @@ func TestALinkedCloneMovesWithWhatDiffersAlone(t *testing.T) {
 	}
 	whole(t, 1, strings.TrimPrefix(files[0], hosts.Hosts[1].Path("")))
 	e.api.Change(t, "POST", "/api/v1/vms/"+v.ID+"/stop", nil, "succeeded")
-	if level, message := disks(); level != "pass" || !strings.Contains(message, "only what differs") {
+	if level, message := disks(0); level != "pass" || !strings.Contains(message, "only what differs") {
 		t.Errorf("stopped, with the image at the same path, it says %s: %s", level, message)
 	}
+	e.api.Change(t, "POST", "/api/v1/vms/"+v.ID+"/migrate", map[string]any{"host": e.hosts[0]}, "succeeded")
+	only(t, "incmover", 0)
+	e.api.Change(t, "POST", "/api/v1/vms/"+v.ID+"/start", nil, "succeeded")
+	in.reads("1")
+	in.says("echo it-is-$(dd if=/dev/vda bs=512 skip=9999 count=1 2>/dev/null | head -c 9)", "it-is-mark-1002")
 }
 
 // A stopped VM's disk is copied, byte for byte, and its definition follows.

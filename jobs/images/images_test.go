@@ -393,6 +393,40 @@ func TestSweepPlaceAndLink(t *testing.T) {
 	})
 }
 
+// Copies of a version have one name on every host, and leave alone what has it already.
+func TestCopiesHaveOneName(t *testing.T) {
+	w, a, from := fleettest.New(t)
+	b, second := w.Host(t, "b", hvtest.FakeOptions{})
+	c, third := w.Host(t, "c", hvtest.FakeOptions{})
+	img := imagetest.QCOW2(1<<20, []byte("x"))
+	v := announce(t, w.Fleet, fleet.NewImage{Name: "debian", Label: "12", Publish: true})
+	up, err := w.Fleet.UploadImage(t.Context(), fleettest.Actor, v.ID, 0, int64(len(img)), bytes.NewReader(img))
+	w.Succeed(t, up.Job, err)
+	place := func(f *hvtest.Fake, host string) string {
+		t.Helper()
+		job, err := w.Fleet.PlaceImage(t.Context(), fleettest.Actor, v.ID, host, "", "")
+		w.Succeed(t, job, err)
+		for _, x := range f.AllVolumes() {
+			if strings.HasPrefix(x.Name, "image-debian-12-") && bytes.Equal(f.Content("default", x.Name), img) {
+				return x.Name
+			}
+		}
+		t.Fatalf("no copy among %+v", f.AllVolumes())
+		return ""
+	}
+	name := place(a, from.ID)
+	if got := place(b, second.ID); got != name {
+		t.Errorf("it is %s on one host and %s on another", name, got)
+	}
+	c.AddVolume(domain.Volume{Pool: "default", Name: name, Format: "qcow2"})
+	if got := place(c, third.ID); got == name {
+		t.Error("another's volume was written over")
+	}
+	if n := len(c.AllVolumes()); n != 2 {
+		t.Errorf("%d volumes are there", n)
+	}
+}
+
 func TestSweepCloneLinked(t *testing.T) {
 	jobstest.Sweep(t, func(t testing.TB) jobstest.Fixture {
 		w := fleettest.Bare(t, reconcile.Options{})
