@@ -112,9 +112,9 @@ func (l *look) builtOn() {
 		case top.Backing == "":
 			l.pass("disks", "%s (%s) is copied into the pool %s.", d.Target, size, d.ToPool)
 		case live:
-			l.warn("disks", "Place the image there first; then only what differs from it is copied.", "%s is built on %s; the copy will be whole (%s) and take more room in the pool %s.", d.Target, top.Backing, size, d.ToPool)
+			l.warn("disks", "Copy its image to that host first; then only what differs goes.", "%s is built on %s; the copy will be whole (%s) and take more room in the pool %s.", d.Target, top.Backing, size, d.ToPool)
 		default:
-			l.fail("disks", "Flatten it first, move the VM live, or place the image at the same path there.", "%s is built on %s, which would stay behind.", d.Target, top.Backing)
+			l.fail("disks", "Flatten it first, move the VM live, or copy its image to that host first.", "%s is built on %s, which would stay behind.", d.Target, top.Backing)
 		}
 	}
 }
