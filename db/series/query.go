@@ -78,7 +78,7 @@ func run(ctx context.Context, q promql.Query) (Result, error) {
 	defer q.Close()
 	res := q.Exec(ctx)
 	if res.Err != nil {
-		return Result{}, edge(res.Err)
+		return Result{}, evaluated(res.Err)
 	}
 	out := Result{Type: string(res.Value.Type()), Value: clone(res.Value)}
 	out.Warnings, out.Infos = res.Warnings.AsStrings(q.String(), 10, 10)
@@ -214,6 +214,18 @@ func (n narrow) LabelNames(ctx context.Context, hints *storage.LabelHints, m ...
 
 func (n narrow) LabelValues(ctx context.Context, name string, hints *storage.LabelHints, m ...*labels.Matcher) ([]string, annotations.Annotations, error) {
 	return n.Querier.LabelValues(ctx, name, hints, n.with(m)...)
+}
+
+// evaluated turns the errors of an evaluation into ours. What the engine itself finds wrong with an expression and the series that there are, such as many that
+// match many, wraps nothing; what the storage says is wrapped.
+func evaluated(err error) error {
+	var tooMany promql.ErrTooManySamples
+	var late promql.ErrQueryTimeout
+	var cancelled promql.ErrQueryCanceled
+	if errors.As(err, &tooMany) || errors.As(err, &late) || errors.As(err, &cancelled) || errors.Unwrap(err) != nil {
+		return edge(err)
+	}
+	return domain.Errorf(domain.Conflict, "The query cannot be answered: %s.", err)
 }
 
 // edge turns the engine's errors into ours.

@@ -160,6 +160,10 @@ func TestWhatCannotBeAsked(t *testing.T) {
 			_, err := s.Query(t.Context(), all, "novacron_vm_cpu_seconds_total[10m]", end)
 			return err
 		}, domain.Exhausted, "too much"},
+		{func() error {
+			_, err := s.Query(t.Context(), all, "novacron_host_up + on () novacron_vm_cpu_seconds_total", end)
+			return err
+		}, domain.Conflict, "found duplicate series for the match group"},
 		{func() error { _, err := s.QueryRange(t.Context(), all, "up", began, end, 0); return err }, domain.Invalid, "step"},
 		{func() error { _, err := s.QueryRange(t.Context(), all, "up", end, began, time.Second); return err }, domain.Invalid, "before"},
 		{func() error { _, err := s.QueryRange(t.Context(), all, "up", began, end, time.Millisecond); return err }, domain.Invalid, "11,000"},

@@ -263,7 +263,7 @@ func (s *server) promResponses(h *huma.Operation) {
 		"application/json": {Schema: &huma.Schema{Type: "object", AdditionalProperties: true}},
 	}}}
 	for status, doc := range map[int]string{
-		http.StatusBadRequest: "The expression or a time cannot be read", http.StatusUnprocessableEntity: "A parameter is refused, or the expression asks for too much", http.StatusServiceUnavailable: "It took too long, or nothing is measured here",
+		http.StatusBadRequest: "The expression or a time cannot be read", http.StatusUnprocessableEntity: "A parameter is refused, the expression asks for too much, or it has no answer with the series that there are", http.StatusServiceUnavailable: "It took too long, or nothing is measured here",
 	} {
 		h.Responses[strconv.Itoa(status)] = s.promRefusal(doc)
 	}
@@ -316,7 +316,7 @@ func promError(err error) (status int, kind string) {
 	switch {
 	case domain.Is(err, domain.Invalid):
 		return http.StatusBadRequest, "bad_data"
-	case domain.Is(err, domain.Exhausted):
+	case domain.Is(err, domain.Exhausted), domain.Is(err, domain.Conflict):
 		return http.StatusUnprocessableEntity, "execution"
 	case domain.Is(err, domain.Unavailable):
 		return http.StatusServiceUnavailable, "timeout"

@@ -51,6 +51,7 @@ func TestPrometheusQueries(t *testing.T) {
 		{"/labels", 200, []string{`"__name__","host","host_id","tenant","vm","vm_id"`}},
 		{"/label/vm/values", 200, []string{`"data":["web"]`}},
 		{"/metadata" + q("metric", "novacron_vm_up"), 200, []string{`{"novacron_vm_up":[{"type":"gauge","help":"`}},
+		{"/query" + q("query", `novacron_host_up + on () {__name__=~".+"}`, "time", end), 422, []string{`"errorType":"execution"`, "found duplicate series for the match group"}},
 		{"/query" + q("query", "sum("), 400, []string{`"status":"error"`, `"errorType":"bad_data"`, "1:5"}},
 		{"/query_range" + q("query", "up"), 400, []string{"start, end and step"}},
 		{"/query_range" + q("query", "up", "start", start, "end", end, "step", "x"), 400, []string{"duration"}},
