@@ -96,7 +96,9 @@ type server struct {
 }
 
 // Register mounts every operation and the OpenAPI document on e, and lists them.
-func Register(e *echo.Echo, deps Deps) []Operation {
+func Register(e *echo.Echo, deps Deps) []Operation { return mount(e, deps).ops }
+
+func mount(e *echo.Echo, deps Deps) *server {
 	hookHuma()
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	cfg := huma.Config{
@@ -154,7 +156,7 @@ func Register(e *echo.Echo, deps Deps) []Operation {
 	s.webhooks()
 	s.describe()
 	s.document(e)
-	return s.ops
+	return s
 }
 
 // document serves the OpenAPI document, made once. It is made of types alone, so a failure is a mistake in this package and not a state of the world.
