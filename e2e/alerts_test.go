@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -41,8 +42,8 @@ func (e *estate) alertOf(t *testing.T, name, state string) (a alert) {
 	return a
 }
 
-// asked gives what a query answers: the value of each series by its labels.
-func (e *estate) asked(expr string) (map[string]float64, error) {
+// asked gives what a query answers: the value of each series by its labels. Without a time it is asked for now.
+func (e *estate) asked(expr string, at ...time.Time) (map[string]float64, error) {
 	var res struct {
 		Data struct {
 			Result []struct {
@@ -51,7 +52,11 @@ func (e *estate) asked(expr string) (map[string]float64, error) {
 			}
 		}
 	}
-	if _, err := e.api.Do("GET", "/api/v1/query?"+url.Values{"query": {expr}}.Encode(), nil, &res); err != nil {
+	q := url.Values{"query": {expr}}
+	for _, t := range at {
+		q.Set("time", moment(t))
+	}
+	if _, err := e.api.Do("GET", "/api/v1/query?"+q.Encode(), nil, &res); err != nil {
 		return nil, err
 	}
 	out := map[string]float64{}
@@ -63,6 +68,17 @@ func (e *estate) asked(expr string) (map[string]float64, error) {
 		out[fmt.Sprint(r.Metric)] = v
 	}
 	return out, nil
+}
+
+// one is the value of a query that has one.
+func (e *estate) one(expr string, at ...time.Time) (float64, error) {
+	all, err := e.asked(expr, at...)
+	for _, v := range all {
+		if len(all) == 1 {
+			return v, nil
+		}
+	}
+	return 0, errors.Join(err, fmt.Errorf("%s has %d values", expr, len(all)))
 }
 
 // measuredBy is a server with one lab host that it measures each second.
@@ -135,10 +151,7 @@ func TestFromCauseToMailToResolved(t *testing.T) {
 
 	up := fmt.Sprintf(`novacron_vm_up{vm_id=%q} == 1`, v.ID)
 	server.Wait(t, 60*time.Second, "the guest to be measured", func() error {
-		got, err := e.asked(up)
-		if err == nil && len(got) != 1 {
-			err = server.Not("one series", got)
-		}
+		_, err := e.one(up)
 		return err
 	})
 	p.Go("/alerts")
