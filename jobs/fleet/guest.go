@@ -140,6 +140,36 @@ func (f *Fleet) LookGuest(ctx context.Context, actor, vmID, key string) (domain.
 	return f.guestJob(ctx, actor, vmID, key, guest.KindLook, "Ask the guest agent of %s", false, plainInput)
 }
 
+// LookAtProcesses enqueues the question which processes take most inside a guest. It runs commands there: where the VM does not allow them it is Denied.
+func (f *Fleet) LookAtProcesses(ctx context.Context, actor, vmID, key string) (domain.Job, error) {
+	return f.guestJob(ctx, actor, vmID, key, guest.KindProcesses, "Look at the processes of %s", false, func(vm domain.VM, on guest.On) (any, error) {
+		sizes, err := f.MayLookAtProcesses(ctx, vm.ID)
+		if err != nil {
+			return nil, err
+		}
+		return guest.Processes{On: on, CPUs: vm.Config.VCPUs, Sizes: sizes}, nil
+	})
+}
+
+// MayLookAtProcesses tells whether a VM allows the commands that tell its processes; and, when it does, whether it allows the one that tells their memory.
+func (f *Fleet) MayLookAtProcesses(ctx context.Context, vmID string) (sizes bool, err error) {
+	rules, err := f.db.ExecRules(ctx, vmID)
+	if err != nil {
+		return false, err
+	}
+	rec, err := f.db.GuestRecord(ctx, vmID)
+	if err != nil {
+		return false, err
+	}
+	if rec.Facts.Windows() {
+		return false, domain.Errorf(domain.Unsupported, "The processes of Windows are not told here.").WithFix("Look at them on its screen.")
+	}
+	if err := rules.Allow(domain.TopCommand); err != nil {
+		return false, err
+	}
+	return rules.Allow(domain.PsCommand) == nil, nil
+}
+
 func plainInput(_ domain.VM, on guest.On) (any, error) { return on, nil }
 
 // SetGuestPassword enqueues setting a user's password. It goes into no row and no log.

@@ -30,6 +30,8 @@ const (
 	KindPassword = "guest.password"
 	KindKeys     = "guest.ssh-keys"
 	KindLook     = "guest.look"
+
+	KindProcesses = "guest.processes"
 )
 
 // Deps is what the steps work with.
@@ -64,6 +66,7 @@ func Kinds(d Deps) []jobs.Kind {
 		{Name: KindKeys, Steps: bind(d.keysSteps), StuckHelp: look},
 		{Name: KindSeed, Steps: bind(d.seedSteps), StuckHelp: "Look at the seed's volume in its pool, put right what the last error names and try again.", Abandon: abandonSeed},
 		{Name: KindLook, Steps: bind(d.lookSteps), StuckHelp: look, Read: true},
+		{Name: KindProcesses, Steps: bind(d.processSteps), StuckHelp: look, Read: true},
 	}
 }
 
