@@ -80,6 +80,35 @@ func TestTheGuestTabShowsWhatIsInside(t *testing.T) {
 	b.post(tab+"/nonsense", nil).want(t, 404)
 }
 
+// Looking at the processes runs commands: it is for those who may run some, where the VM allows them.
+func TestTheProcessesOfAGuest(t *testing.T) {
+	w, b, vm := guestWorld(t)
+	tab := "/vms/" + vm.ID + "/guest"
+	w.fake.AgentState(vm.UUID, func(a *hvtest.Agent) {
+		a.Exec = func(argv []string) hv.ExecStatus {
+			if argv[0] == "ps" {
+				return hv.ExecStatus{Ended: true, Out: []byte("  PID   RSS COMMAND\n    9 2048 <b>busy</b>\n")}
+			}
+			return hv.ExecStatus{Ended: true, Out: []byte("PID USER PR NI VIRT RES SHR S %CPU %MEM TIME+ COMMAND\n9 ada 20 0 9 9 9 R 93.2 0.0 0:01.07 <b>busy</b>\n")}
+		}
+	})
+	b.post(tab+"/look", nil).wantMove(t, tab)
+	b.get(tab).want(t, 200, "Nobody has looked yet")
+	b.post(tab+"/processes", nil).wantMove(t, tab)
+	b.get(tab).want(t, 200, "1 process, ", "&lt;b&gt;busy&lt;/b&gt;", "93.2 %", "2 MiB", "Most of the memory")
+	b.post(tab+"/processes", nil, htmx).want(t, 200)
+
+	b.post(tab+"/allow", url.Values{"allow": {"uptime"}}).wantMove(t, tab)
+	b.get(tab).want(t, 200, `title="This VM does not allow the command “top -b -n 2 -d 1”."`)
+	b.post(tab+"/processes", nil, htmx).want(t, 403, "does not allow the command")
+
+	viewer := w.viewer()
+	if text := viewer.get(tab).want(t, 200, "Guest agent").text; strings.Contains(text, "guest-processes") || strings.Contains(text, "busy") {
+		t.Error("who may not run commands sees what they print")
+	}
+	viewer.post(tab+"/processes", nil).want(t, 403)
+}
+
 func TestTheCommandBox(t *testing.T) {
 	w, b, vm := guestWorld(t)
 	tab := "/vms/" + vm.ID + "/guest"

@@ -58,7 +58,16 @@ func (s *server) guestOf(ctx context.Context, sub auth.Subject, vm domain.VM) (v
 		g.Commands = append(g.Commands, c)
 	}
 	g.Exec.Key = rand.Text()
-	return g, nil
+	if !sub.Can(access.GuestExec) {
+		return g, nil
+	}
+	if _, err := s.Fleet.MayLookAtProcesses(ctx, vm.ID); domain.Is(err, domain.Denied) || domain.Is(err, domain.Unsupported) {
+		g.ProcessesWhy = err.Error()
+	} else if err != nil {
+		return g, err
+	}
+	g.Processes, _, err = guest.LastProcesses(ctx, s.DB, vm.ID)
+	return g, err
 }
 
 // commandOf shows a job that ran a command.
@@ -124,6 +133,19 @@ func (s *server) runCommand(ctx context.Context, actor, id string, form vms.Exec
 		}
 	}
 	return s.Fleet.ExecGuest(ctx, actor, id, fleet.ExecGuest{GuestExec: domain.GuestExec{Argv: argv, TimeoutS: seconds}, Key: key})
+}
+
+// guestProcesses asks which processes take most inside a VM.
+func (s *server) guestProcesses(c echo.Context) error {
+	ctx, tab := c.Request().Context(), live.VMTab(c.Param("id"), live.GuestTab)
+	job, err := s.Fleet.LookAtProcesses(ctx, subject(c).Actor(), c.Param("id"), onceKey(c))
+	if err == nil {
+		job, err = s.settle(ctx, job, earlyEnd)
+	}
+	if err != nil {
+		return s.sayOrFail(c, tab, err)
+	}
+	return s.done(c, tab, ended(job))
 }
 
 var guestDialogs = []string{"freeze", "password", "ssh-keys", "allow"}

@@ -87,6 +87,7 @@ func (s *server) table() []route {
 		{get, live.PatScheduleAct, access.VMSnapshot, s.scheduleAsk},
 		{post, live.PatScheduleAct, access.VMSnapshot, s.scheduleAct},
 		{post, live.PatGuestExec, access.GuestExec, s.guestExec},
+		{post, live.PatGuestProcesses, access.GuestExec, s.guestProcesses},
 		{get, live.PatGuestAct, access.GuestManage, s.guestDialog},
 		{post, live.PatGuestAct, access.GuestManage, s.guestAct},
 		{get, live.PatCloudInit, access.GuestManage, s.cloudInitPage},

@@ -23,6 +23,8 @@ func sampleGuest() vms.Guest {
 			{JobID: "job_5", Line: "nosuch", Actor: "lena", At: ago(time.Hour), State: domain.JobUndone, Failed: "The agent could not start it: no such file. " + evil}},
 		Seed:        &domain.Seed{Kind: domain.SeedCloudInit, Pool: "default", Volume: "web-prod-01-seed.iso", InstanceID: "4b2f6d1e-0000-4000-8000-000000000000", UpdatedAt: ago(24 * time.Hour), Content: domain.SeedContent{CloudInit: sampleCloudInit()}, Version: 2},
 		HasPassword: true,
+		Processes: domain.GuestProcesses{At: ago(time.Minute), Total: 83, Processes: []domain.GuestProcess{{PID: 912, User: "postgres", Name: "postgres" + evil, CPUPercent: 143.5, MemoryBytes: 1610612736},
+			{PID: 7, User: "root", Name: "migration/0", CPUPercent: 6.7, MemoryBytes: 0}, {PID: 22, User: "systemd+", Name: "systemd-resolve", MemoryBytes: 13520896}, {PID: 4211, User: "ada", Name: "a-program-with-a-rather-long-name", CPUPercent: 0.3, MemoryBytes: -1}}},
 	}
 }
 
@@ -49,6 +51,7 @@ func guestPages(vmShell func(tab string, i int) layout.Shell) []page {
 	}
 	frozen, refused := sampleGuest(), sampleGuest()
 	frozen.Record.Facts.Frozen, frozen.Seed = true, nil
+	refused.Processes, refused.ProcessesWhy = domain.GuestProcesses{}, "This VM does not allow the command “top -b -n 2 -d 1”."
 	refused.Exec = vms.ExecForm{Line: `rm "`, Timeout: "x", Err: invalid(domain.FieldError{Field: "argv", Msg: "A quote is not closed.", Want: `a second "`}, domain.FieldError{Field: "timeout_s", Msg: "That is not a number."})}
 	silent := vms.Guest{Record: domain.GuestRecord{AskedAt: ago(time.Minute), Problem: "No guest agent answers in web-prod-01.", Fix: "Install it."}, Exec: vms.ExecForm{Err: domain.Errorf(domain.Unavailable, "No agent answers.")}}
 	windows := vms.Guest{Seed: &domain.Seed{Kind: domain.SeedWindows, Pool: "default", Volume: "win-seed.iso", Content: domain.SeedContent{Windows: &domain.Unattend{ComputerName: "AD-1", DriverISO: "/iso/virtio.iso"}}}}

@@ -41,6 +41,13 @@ type GuestKeys struct {
 	Add  bool     `json:"add,omitempty" doc:"To the keys that are there, instead of in their place"`
 }
 
+// GuestProcesses are the processes inside a guest that took most when somebody looked.
+type GuestProcesses struct {
+	LookedAt  *time.Time            `json:"looked_at" doc:"null: nobody has looked yet, or it is too long ago"`
+	Total     int                   `json:"total" doc:"How many processes there were"`
+	Processes []domain.GuestProcess `json:"processes" nullable:"false" doc:"Those that took most of the processors or of the memory, the busiest first"`
+}
+
 // GuestFreeze says for how long.
 type GuestFreeze struct {
 	Seconds int `json:"seconds,omitempty" minimum:"0" maximum:"600" doc:"Thawed after this long at the latest; 0: 60"`
@@ -140,6 +147,23 @@ func (s *server) guest() {
 			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) { return v.do(ctx, actor(ctx), in.ID, key) })
 		})
 	}
+	register(s, o("look-at-guest-processes", http.MethodPost, "/processes", "Ask which processes take most inside a guest",
+		"Runs top and ps through the agent, as any command is run: it stands among the events, and a VM that does not allow them refuses with 403. The job's result is what list-guest-processes gives then.", access.GuestExec, 202),
+		func(ctx context.Context, in *ActParams) (*changeOutput, error) {
+			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
+				return s.Fleet.LookAtProcesses(ctx, actor(ctx), in.ID, key)
+			})
+		})
+	register(s, o("list-guest-processes", http.MethodGet, "/processes", "Show which processes took most inside a guest",
+		"As they were when somebody asked last: nothing asks by itself. Names are those of programs, without their arguments.", access.GuestExec, 200),
+		func(ctx context.Context, in *VMPath) (*struct{ Body GuestProcesses }, error) {
+			vm, err := s.DB.VM(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			last, _, err := guest.LastProcesses(ctx, s.DB, vm.ID)
+			return &struct{ Body GuestProcesses }{GuestProcesses{when(last.At), last.Total, list(last.Processes)}}, err
+		})
 	register(s, o("set-guest-password", http.MethodPost, "/password", "Set a user's password inside a guest", "", access.GuestManage, 202),
 		func(ctx context.Context, in *struct {
 			ActParams
@@ -218,7 +242,7 @@ func (s *server) guestOf(ctx context.Context, vmID string) (*guestOutput, error)
 func (s *server) jobFor(ctx context.Context, j *domain.Job) Job {
 	out := s.job(j)
 	out.Choices = s.Engine.Choices(*j)
-	if j.Kind == guest.KindExec && auth.SubjectOf(ctx).Require(access.GuestExec) != nil {
+	if guest.Commands(j.Kind) && auth.SubjectOf(ctx).Require(access.GuestExec) != nil {
 		out.Result = nil
 	}
 	return out

@@ -55,7 +55,7 @@ var resources = []resource{
 			{use: "attach-disk", op: "attach-disk"}, {use: "detach-disk", op: "detach-disk", args: []string{"target"}},
 			{use: "attach-nic", op: "attach-nic"}, {use: "detach-nic", op: "detach-nic", args: []string{"mac"}},
 			{use: "media", op: "change-media", args: []string{"target"}},
-			{use: "guest", op: "get-guest"}, {use: "delete-plan", op: "plan-delete-vm"},
+			{use: "guest", op: "get-guest"}, {use: "processes", op: "list-guest-processes"}, {use: "look", op: "look-at-guest-processes"}, {use: "delete-plan", op: "plan-delete-vm"},
 		},
 		example: "  novacron vm list --filter 'host:b2 state:running' -o wide\n  novacron vm create --name web-1 --vcpus 2 --memory 2G --disks pool=default,size=10G --nics network=default --start\n  novacron vm create -f web-1.yaml\n  novacron vm start web-1 web-2",
 	},

@@ -6,6 +6,7 @@ import "github.com/a-h/templ"
 const (
 	GuestTab          = "guest"
 	PatGuestExec      = "/vms/:id/guest/exec"         // POST argv (one line), timeout_s
+	PatGuestProcesses = "/vms/:id/guest/processes"    // POST asks which take most
 	PatGuestAct       = "/vms/:id/guest/:action"      // GET dialog: freeze, password, ssh-keys, allow; POST these and look, time, thaw
 	PatCloudInit      = "/vms/:id/cloud-init"         // GET form, POST fields of vms.CloudInitForm
 	PatCloudInitShow  = "/vms/:id/cloud-init/preview" // POST the form: the element FirstBootPreview
@@ -14,6 +15,7 @@ const (
 	GuestFacts        = "guest-facts"
 	GuestHistory      = "guest-history"
 	GuestCommand      = "guest-command"
+	GuestProcesses    = "guest-processes"
 	GuestFormID       = "guest"
 	CloudInitFormID   = "cloud-init"
 	FirstBootPreview  = "first-boot-preview"

@@ -17,6 +17,9 @@ type Guest struct {
 	Seed        *domain.Seed   // what the first boot reads, without secrets; nil: nothing
 	HasPassword bool
 	Exec        ExecForm
+	// Processes are those that took most when somebody looked; ProcessesWhy is why nobody can.
+	Processes    domain.GuestProcesses
+	ProcessesWhy string
 }
 
 // GuestCommand is one command that was run inside, with what it gave.
@@ -92,6 +95,22 @@ func guestWhy(vm domain.VM, g Guest) string {
 		return "No agent answers in it."
 	}
 	return ""
+}
+
+// processesWhy says why nobody can look at the processes inside now; "" when one can.
+func processesWhy(m Page) string {
+	if why := guestWhy(m.VM, m.Guest); why != "" {
+		return why
+	}
+	return m.Guest.ProcessesWhy
+}
+
+// memory is what a process takes.
+func memory(p domain.GuestProcess) string {
+	if p.MemoryBytes < 0 {
+		return "–"
+	}
+	return domain.FormatBytes(p.MemoryBytes)
 }
 
 // agentState is the agent's state in a badge: tone, icon, words.
