@@ -69,7 +69,28 @@ func TestInsideAGuest(t *testing.T) {
 	if r := e.runs(t, v.ID, 1, "sleep", "300"); !r.Result.TimedOut {
 		t.Errorf("nothing ended it: %+v", r)
 	}
-	if _, err := e.api.Do("PUT", at+"/allow", map[string]any{"allow": []string{"uname", "/cat /proc/[a-z]+/"}}, nil); err != nil {
+	// Which processes take most, as a real top and ps tell it: one that never rests is the first.
+	e.runs(t, v.ID, 20, "sh", "-c", "dd if=/dev/zero of=/dev/null bs=4k >/dev/null 2>&1 &")
+	e.api.Change(t, "POST", at+"/processes", nil, "succeeded")
+	var most struct {
+		Total     int
+		Processes []struct {
+			Name, User string
+			CPU        float64 `json:"cpu_percent"`
+			Memory     int64   `json:"memory_bytes"`
+		}
+	}
+	if _, err := e.api.Do("GET", at+"/processes", nil, &most); err != nil || most.Total < 20 || most.Processes[0].Name != "dd" || most.Processes[0].User == "" || most.Processes[0].CPU < 25 || most.Processes[0].CPU > 110 {
+		t.Errorf("%+v %v", most, err)
+	}
+	agent := false
+	for _, p := range most.Processes {
+		agent = agent || p.Name == "qemu-ga" && p.Memory > 1<<20
+	}
+	if !agent {
+		t.Errorf("the agent's own memory is not among the most: %+v", most)
+	}
+	if _, err := e.api.Do("PUT", at+"/allow", map[string]any{"allow": []string{"uname", "top", "ps", "/cat /proc/[a-z]+/"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := e.api.Do("POST", at+"/exec", map[string]any{"argv": []string{"reboot"}}, nil); problem(t, err).Status != 403 {
@@ -109,6 +130,9 @@ func TestInsideAGuest(t *testing.T) {
 	p.Go("/vms/" + v.ID + "/guest")
 	p.UntilText("NovaCron demo guest")
 	p.UntilText("/mnt")
+	before := browser.Eval[string](p, `document.querySelector("#guest-processes time").dateTime`)
+	p.Click(`#guest-processes form[action$="/processes"] button`)
+	p.Until("the processes by themselves", `document.querySelector("#guest-processes time").dateTime > "`+before+`" && document.querySelector("#guest-processes tbody td")?.innerText === "dd"`)
 	p.Fill(map[string]string{"argv": `uname "-s"`})
 	p.Click(`#guest-command button[type=submit]`)
 	p.Until("the command with what it printed", `document.querySelector("#guest-history li:first-child pre")?.innerText.trim() === "Linux"`)
