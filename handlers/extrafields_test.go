@@ -211,6 +211,7 @@ func (p *play) everyForm(b *browser, host domain.Host, vm domain.VM) {
 	p.send(b, live.PatVMTicket, form("x", ""), at(":kind", "vnc")...)
 	p.send(b, live.PatGuestAct, form("x", ""), at(":action", "look")...)
 	p.send(b, live.PatGuestExec, form("argv", "uptime", "timeout_s", "5"), at()...)
+	p.send(b, live.PatGuestProcesses, form(), at()...)
 	p.send(b, live.PatCloudInitShow, form("cloud_init.user", "ada"), at()...)
 	p.send(b, live.PatCloudInit, form("version", "0", "cloud_init.user", "ada"), at()...)
 	p.send(b, live.PatSnapshotNew, form("name", "first"), at()...)
