@@ -278,6 +278,19 @@ func (d *DB) TemplateOfVM(ctx context.Context, vmID string) (m domain.VMTemplate
 	return ms[0], true, nil
 }
 
+// VMTemplates says of every VM that came of a template which one that is, by the VM's id.
+func (d *DB) VMTemplates(ctx context.Context) (map[string]domain.VMTemplate, error) {
+	all, err := vmTemplates(ctx, d.read, "")
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]domain.VMTemplate, len(all))
+	for _, m := range all {
+		out[m.VMID] = m
+	}
+	return out, nil
+}
+
 // VMsOfTemplate lists the VMs that came of a template, oldest first.
 func (d *DB) VMsOfTemplate(ctx context.Context, templateID string) ([]domain.VMTemplate, error) {
 	return vmTemplates(ctx, d.read, " WHERE m.template_id = ? ORDER BY m.vm_id", templateID)

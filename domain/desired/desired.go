@@ -25,16 +25,18 @@ const (
 	KindTemplate Kind = "template"
 	KindVM       Kind = "vm"
 	KindPolicy   Kind = "policy"
+	KindAffinity Kind = "affinity"
 )
 
 // Kinds lists them so that each comes after what it may need; what is deleted goes the other way round.
-var Kinds = []Kind{KindTenant, KindPool, KindNetwork, KindTemplate, KindVM, KindPolicy}
+var Kinds = []Kind{KindTenant, KindPool, KindNetwork, KindTemplate, KindVM, KindPolicy, KindAffinity}
 
 // Rank is the place of a kind in that order.
 func (k Kind) Rank() int { return slices.Index(Kinds, k) }
 
 // section is what the list of a kind is called in a file.
-var section = map[Kind]string{KindTenant: "tenants", KindPool: "pools", KindNetwork: "networks", KindTemplate: "templates", KindVM: "vms", KindPolicy: "policies"}
+var section = map[Kind]string{KindTenant: "tenants", KindPool: "pools", KindNetwork: "networks", KindTemplate: "templates", KindVM: "vms", KindPolicy: "policies",
+	KindAffinity: "affinity_rules"}
 
 // document is what a file may say.
 type document struct {
@@ -45,6 +47,7 @@ type document struct {
 	Templates []Template `json:"templates"`
 	VMs       []VM       `json:"vms"`
 	Policies  []Policy   `json:"policies"`
+	Rules     []Affinity `json:"affinity_rules"`
 }
 
 // Tenant asks for a tenant.
@@ -108,9 +111,11 @@ type Template struct {
 	Parameters  []domain.Parameter `json:"parameters,omitempty"`
 }
 
-// VM asks for a VM. Fields that are left out are not looked at.
+// VM asks for a VM. Fields that are left out are not looked at, but for those that its template says.
 type VM struct {
 	Name           string           `json:"name"`
+	Template       string           `json:"template,omitempty"` // name@version, or a name: the newest when it is made, and afterwards the one it is at
+	Parameters     map[string]Value `json:"parameters,omitempty"`
 	Host           string           `json:"host,omitempty"` // a name; empty or any: wherever it is
 	Tenant         string           `json:"tenant,omitempty"`
 	Title          string           `json:"title,omitempty"`
@@ -199,9 +204,14 @@ func key(k Kind, v any) string {
 		return x.Name
 	case *VM:
 		return x.Name
+	case *Affinity:
+		return AffinityKey(*x)
 	case *Policy:
 		if x.Scope == domain.PolicyEstate {
 			return string(domain.PolicyEstate)
+		}
+		if x.Scope == domain.PolicyTenant { // by id or by name
+			return string(x.Scope) + "/" + domain.Slugged(x.Name)
 		}
 		return string(x.Scope) + "/" + x.Name
 	}
@@ -221,6 +231,8 @@ func typed(k Kind) any {
 		return new(Template)
 	case KindVM:
 		return new(VM)
+	case KindAffinity:
+		return new(Affinity)
 	}
 	return new(Policy)
 }

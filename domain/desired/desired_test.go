@@ -327,6 +327,123 @@ func TestWhatIsWrittenReadsTheSame(t *testing.T) {
 	}
 }
 
+func templates() map[string][]domain.TemplateVersion {
+	v := domain.TemplateVersion{TemplateID: "tmpl_1", Name: "web", Number: 1, Spec: domain.VMSpec{VCPUs: 1, MemoryBytes: domain.GiB, Title: "${role}"},
+		Params: []domain.Parameter{{Name: "vcpus", Type: domain.ParamNumber, Default: "1"}, {Name: "role", Type: domain.ParamText, Default: "front"}, {Name: "disk_bytes", Type: domain.ParamSize, Default: "1 GiB"}}}
+	v.Spec.Disks = []domain.Disk{{SizeBytes: domain.GiB}}
+	w := v
+	w.Number, w.Spec.MemoryBytes = 2, 2*domain.GiB
+	return map[string][]domain.TemplateVersion{"web": {w, v}}
+}
+
+func TestVMsOfATemplate(t *testing.T) {
+	made := func(number int, change func(*VM)) Facts {
+		v := VM{Name: "w1", VCPUs: 2, MemoryBytes: domain.GiB, Title: "front"}
+		v.Came(domain.VMTemplate{Name: "web", Number: number, Values: map[string]string{"vcpus": "2", "role": "front", "disk_bytes": "1073741824"}})
+		if change != nil {
+			change(&v)
+		}
+		f := facts(v)
+		f.Templates = templates()
+		return f
+	}
+	const text = "owner: a\nvms:\n  - name: w1\n    template: web@1\n    parameters: {vcpus: 2, disk_bytes: 1 GiB}\n"
+	other := func(from, to string) string { return strings.Replace(text, from, to, 1) }
+	none := facts()
+	none.Templates = templates()
+	if it := ask(t, text, none, false).Items[0]; it.Action != Create {
+		t.Errorf("%+v", it)
+	}
+	for name, c := range map[string]struct {
+		facts  Facts
+		text   string
+		action Action
+		fields []string
+		reason string
+	}{
+		"as made":                 {made(1, nil), text, TakeOver, nil, ""},
+		"any version":             {made(1, nil), other("web@1", "web"), TakeOver, nil, ""},
+		"the next version":        {made(1, nil), other("web@1", "web@2"), Update, []string{"memory_bytes first", "template first"}, ""},
+		"a parameter":             {made(1, nil), other("vcpus: 2", "vcpus: 4"), Update, []string{"parameters.vcpus first", "vcpus first"}, ""},
+		"what the file says wins": {made(1, nil), text + "    vcpus: 2\n    memory_bytes: 1 GiB\n    title: front\n", TakeOver, nil, ""},
+		"changed at a host":       {made(1, func(v *VM) { v.MemoryBytes = 3 * domain.GiB }), text, Update, []string{"memory_bytes first"}, ""},
+		"a parameter of birth":    {made(1, nil), other("1 GiB", "2 GiB"), Blocked, []string{"parameters.disk_bytes first"}, "counts when the VM is made"},
+		"another template":        {made(1, func(v *VM) { v.Template = "db@1" }), text, Blocked, nil, "came of the template db"},
+		"of no template":          {made(1, func(v *VM) { v.Template, v.Parameters = "", nil }), text, Blocked, nil, "came of no template"},
+		"no such template":        {none, other("web@1", "mail"), Blocked, nil, "no template “mail”"},
+		"no such version":         {none, other("web@1", "web@7"), Blocked, nil, "no version 7"},
+		"a wrong value":           {none, other("vcpus: 2", "vcpus: two"), Blocked, nil, "two"},
+		"no such parameter":       {none, other("vcpus: 2", "cpus: 2"), Blocked, nil, "cpus"},
+		"made by the same file":   {none, "owner: a\nvms:\n  - {name: w1, template: new@1}\ntemplates:\n  - {name: new, spec: {vcpus: 1, memory_bytes: 1 GiB}}\n", Create, nil, ""},
+	} {
+		p := ask(t, c.text, c.facts, false)
+		it := p.Items[len(p.Items)-1]
+		if it.Kind != KindVM || it.Action != c.action || !strings.Contains(it.Reason, c.reason) || c.fields != nil && !slices.Equal(paths(it), c.fields) {
+			t.Errorf("%s: %s %q %s", name, it.Action, paths(it), it.Reason)
+		}
+	}
+	f := made(1, nil)
+	it := ask(t, other("web@1", "web@2"), f, false).Items[0]
+	if e, err := EditVM(it.Spec, it.Full, it.Fields); err != nil || e.Change.MemoryBytes == nil || *e.Change.MemoryBytes != 2*domain.GiB || e.Change.VCPUs != nil {
+		t.Errorf("%+v %v", e, err)
+	}
+
+	// what was applied goes on saying what the template says
+	o := parse(t, text).Objects[0]
+	f = made(1, func(v *VM) { v.VCPUs = 8 })
+	f.Records[KindVM]["w1"] = Record{Kind: KindVM, Key: "w1", Owner: "a", Last: o.Spec}
+	if d, err := Drifts(f); err != nil || len(d) != 1 || len(d[0].Fields) != 1 || d[0].Fields[0].Path != "vcpus" || d[0].Fields[0].Why != WhyOutside {
+		t.Errorf("%+v %v", d, err)
+	}
+
+	// one that is otherwise than its template says is written so, and one whose version is gone for itself
+	f = made(1, func(v *VM) { v.Title = "" })
+	for _, gone := range []bool{false, true} {
+		if gone {
+			f.Templates = nil
+		}
+		spec, err := f.Exported(KindVM, f.Live[KindVM]["w1"].Spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := Write("a", []Object{{Kind: KindVM, Spec: spec}})
+		if err != nil || strings.Contains(out, "template") == gone {
+			t.Errorf("%s %v", out, err)
+		}
+		if p := ask(t, out, f, true); !p.Empty() {
+			t.Errorf("%s\n%+v", out, p)
+		}
+	}
+}
+
+func TestAffinityRules(t *testing.T) {
+	f := facts(web(), VM{Name: "db", VCPUs: 1})
+	const text = "owner: a\naffinity_rules:\n  - {name: apart, kind: anti-affinity, scope: vm-vm, hard: true, vms: [web, db]}\n  - {name: apart, tenant: Team A, kind: affinity, scope: vm-host, tags: [db], hosts: [a]}\n"
+	p := ask(t, text, f, false)
+	if len(p.Items) != 2 || p.Count(Create) != 2 || p.Items[1].Name != "apart@team-a" {
+		t.Fatalf("%+v", p)
+	}
+	f.Live[KindAffinity] = map[string]Live{
+		"apart":        live(Affinity{Name: "apart", Kind: domain.AntiAffinity, Scope: domain.ScopeVMs, Hard: true, VMs: []string{"db", "web"}}),
+		"apart@team-a": live(Affinity{Name: "apart", Tenant: "team-a", Kind: domain.Affinity, Scope: domain.ScopeHosts, Tags: []string{"db"}, Hosts: []string{"a"}}),
+	}
+	if p := ask(t, text, f, false); p.Count(TakeOver) != 2 {
+		t.Errorf("%+v", p)
+	}
+	if got := paths(ask(t, strings.Replace(text, "[web, db]", "[web, db], notes: x", 1), f, false).Items[0]); !slices.Equal(got, []string{"notes first"}) {
+		t.Errorf("%q", got)
+	}
+	for from, to := range map[string]string{"[web, db]": "no VM “mail”", "hosts: [a]": "no host “z”"} {
+		bad := strings.Replace(text, from, map[string]string{"[web, db]": "[web, mail]", "hosts: [a]": "hosts: [z]"}[from], 1)
+		if p := ask(t, bad, f, false); p.Count(Blocked) != 1 || !strings.Contains(p.Err().Error(), to) {
+			t.Errorf("%+v", p)
+		}
+	}
+	if p := ask(t, "owner: a\naffinity_rules:\n  - {name: x, kind: apart, scope: vm-vm, tags: [a]}\n", f, false); p.Count(Blocked) != 1 || !strings.Contains(p.Items[0].Reason, "kind") {
+		t.Errorf("%+v", p)
+	}
+}
+
 func BenchmarkPlan500(b *testing.B) {
 	var text strings.Builder
 	text.WriteString("owner: a\nvms:\n")

@@ -34,6 +34,7 @@ type Field struct {
 // identity are the fields that say which object it is.
 var identity = map[Kind][]string{
 	KindTenant: {"name"}, KindPool: {"name", "host", "hosts"}, KindNetwork: {"name", "host", "hosts"}, KindTemplate: {"name"}, KindVM: {"name"}, KindPolicy: {"name", "scope"},
+	KindAffinity: {"name", "tenant"},
 }
 
 // born are fields that count when an object is made, and are not looked at afterwards.
@@ -60,10 +61,13 @@ var fixed = map[Kind]map[string]string{
 
 // clears are the fields that are emptied when a file does not say them any more; others keep what they have.
 var clears = map[Kind][]string{
-	KindTenant: {"notes", "quota"}, KindPool: nil, KindTemplate: {"description", "spec", "parameters"}, KindPolicy: {""},
+	KindTenant: {"notes", "quota"}, KindPool: nil, KindTemplate: {"description", "spec", "parameters"}, KindPolicy: {""}, KindAffinity: {""},
 	KindNetwork: {"ipv4", "ipv6", "domain", "dns", "mtu", "vlan", "port_groups", "bandwidth_in", "bandwidth_out"},
 	KindVM:      {"title", "description", "tags", "notes", "boot", "topology", "autostart"},
 }
+
+// unordered are lists whose order means nothing.
+var unordered = map[Kind][]string{KindVM: {"tags"}, KindAffinity: {"vms", "tags", "hosts"}}
 
 // under reports whether a path is one of the fields or below one; a * stands for one part.
 func under(path string, fields []string) bool {
@@ -106,13 +110,15 @@ func newSides(k Kind, last, live, wanted json.RawMessage) (s sides, err error) {
 			return s, err
 		}
 	}
+	for _, doc := range []map[string]any{s.last, s.live, s.wanted} { // in which order these stand means nothing
+		for _, name := range unordered[k] {
+			if list, ok := doc[name].([]any); ok {
+				slices.SortFunc(list, func(a, b any) int { return strings.Compare(show(a), show(b)) })
+			}
+		}
+	}
 	if k != KindVM {
 		return s, nil
-	}
-	for _, doc := range []map[string]any{s.last, s.live, s.wanted} { // in which order tags stand means nothing
-		if tags, ok := doc["tags"].([]any); ok {
-			slices.SortFunc(tags, func(a, b any) int { return strings.Compare(show(a), show(b)) })
-		}
 	}
 	for _, l := range lists {
 		have := items(s.live[l.name])
@@ -308,7 +314,14 @@ func (s sides) alike(path string, live, wanted any) bool {
 	if s.kind != KindVM {
 		return false
 	}
+	if strings.HasPrefix(path, "parameters.") { // 20 GiB is 21474836480, and 1 is true
+		return sameValue(show(live), show(wanted))
+	}
 	switch path {
+	case "template": // one that names no version is content with each
+		name, number := TemplateRef(w)
+		is, _ := TemplateRef(l)
+		return number == 0 && name == is
 	case "host":
 		return w == "" || w == "any"
 	case "machine": // q35 is pc-q35-7.2 on a host, and pc is pc-i440fx-7.2
@@ -317,6 +330,19 @@ func (s sides) alike(path string, live, wanted any) bool {
 		return fmt.Sprint(wanted) == "0"
 	}
 	return false
+}
+
+// sameValue compares two values of a parameter; the one that is there is plain already.
+func sameValue(live, wanted string) bool {
+	wanted = strings.TrimSpace(wanted)
+	if live == wanted {
+		return true
+	}
+	if n, err := domain.ParseBytes(wanted); err == nil && live == strconv.FormatInt(n, 10) {
+		return true
+	}
+	b, err := strconv.ParseBool(wanted)
+	return err == nil && live == strconv.FormatBool(b)
 }
 
 // unchangeable says why a field cannot be changed by an apply, and what to do.

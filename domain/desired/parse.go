@@ -196,6 +196,9 @@ func (r *reader) value(n *yaml.Node, t reflect.Type, path string, depth int) any
 	if name == "" {
 		name = "a document"
 	}
+	if t == reflect.TypeFor[Value]() && n.Kind == yaml.ScalarNode && n.Tag != "!!null" { // as it was written: 1.10 is not 1.1
+		return n.Value
+	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return r.wrong(n, name+" has no value.", "a value, or the line left out")
 	}

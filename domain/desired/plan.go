@@ -46,7 +46,7 @@ type Record struct {
 
 // Item is one object of a plan.
 type Item struct {
-	Kind   Kind            `json:"kind" enum:"tenant,pool,network,template,vm,policy"`
+	Kind   Kind            `json:"kind" enum:"tenant,pool,network,template,vm,policy,affinity"`
 	Name   string          `json:"name" doc:"Its name; of pools and networks name@host"`
 	Action Action          `json:"action" enum:"create,update,take_over,keep,delete,leave,forget,blocked"`
 	Reason string          `json:"reason"`
@@ -54,7 +54,8 @@ type Item struct {
 	ID     string          `json:"id,omitempty" doc:"Of what is there"`
 	Fields []Field         `json:"fields" nullable:"false"`
 	Owner  string          `json:"owner,omitempty" doc:"To whom it belongs already, when that is somebody else"`
-	Wanted json.RawMessage `json:"-"`
+	Wanted json.RawMessage `json:"-"` // as it was written
+	Full   json.RawMessage `json:"-"` // with what its template says
 	Spec   json.RawMessage `json:"-"` // what is
 }
 
@@ -104,18 +105,26 @@ type Facts struct {
 	Live    map[Kind]map[string]Live
 	Records map[Kind]map[string]Record
 	Hosts   []string // their names
+	// Templates are the versions of each, newest first, by its name.
+	Templates map[string][]domain.TemplateVersion
 }
 
 // Make plans. prune lets what the owner applied before, and the set does not have, go; nothing else is ever deleted.
 func Make(set Set, facts Facts, prune bool) (Plan, error) {
 	p := Plan{Owner: set.Owner, Items: []Item{}}
+	var err error
+	if facts.Templates, err = facts.planned(set); err != nil {
+		return p, err
+	}
 	wanted := map[Kind]map[string]bool{}
 	for _, o := range set.Objects {
 		if wanted[o.Kind] == nil {
 			wanted[o.Kind] = map[string]bool{}
 		}
 		wanted[o.Kind][o.Key] = true
-		it, err := one(set.Owner, o, facts)
+	}
+	for _, o := range set.Objects {
+		it, err := one(set.Owner, o, facts, wanted)
 		if err != nil {
 			return p, err
 		}
@@ -157,8 +166,8 @@ func (i Item) phase() int {
 	return i.Kind.Rank()
 }
 
-func one(owner string, o Object, facts Facts) (Item, error) {
-	it := Item{Kind: o.Kind, Name: o.Key, At: o.At, Wanted: o.Spec, Fields: []Field{}}
+func one(owner string, o Object, facts Facts, wanted map[Kind]map[string]bool) (Item, error) {
+	it := Item{Kind: o.Kind, Name: o.Key, At: o.At, Wanted: o.Spec, Full: o.Spec, Fields: []Field{}}
 	record, applied := facts.Records[o.Kind][o.Key]
 	live, there := facts.Live[o.Kind][o.Key]
 	it.ID, it.Spec = live.ID, live.Spec
@@ -180,21 +189,36 @@ func one(owner string, o Object, facts Facts) (Item, error) {
 	if host := word(doc, "host"); host != "" && !(o.Kind == KindVM && host == "any") && !slices.Contains(facts.Hosts, host) {
 		return block("There is no host “%s”.", host)
 	}
+	if reason := facts.missing(o.Kind, doc, wanted); reason != "" {
+		return block("%s", reason)
+	}
 	if !there {
 		it.Action, it.Reason = Create, "It is not there."
 		if applied {
 			it.Reason = "It was applied before and is gone."
 		}
-		if err := makeable(o); err != nil {
+		if err := facts.makeable(o); err != nil {
 			return block("It cannot be made: %s", err.Error())
 		}
 		return it, nil
 	}
-	s, err := newSides(o.Kind, record.Last, live.Spec, o.Spec)
+	if it.Full, err = facts.full(o.Kind, o.Spec, live.Spec); err != nil {
+		return block("Its template cannot be read with it: %s", err.Error())
+	}
+	s, err := facts.sides(o.Kind, record.Last, live.Spec, it.Full)
 	if err != nil {
 		return it, err
 	}
 	it.Fields = s.compare()
+	if word(doc, "template") != "" {
+		reason, err := facts.judgeTemplate(doc, s.live, it.Fields)
+		if err != nil {
+			return it, err
+		}
+		if reason != "" {
+			return block("%s", reason)
+		}
+	}
 	for _, f := range it.Fields {
 		if fix, no := unchangeable(o.Kind, f.Path); no {
 			return block("%s is %s and cannot become %s by an apply. %s", f.Path, cmp.Or(f.Live, "not set"), cmp.Or(f.Wanted, "unset"), fix)
@@ -234,15 +258,86 @@ func because(fields []Field, applied bool) string {
 	return "Fields: " + strings.Join(out, ", ") + "."
 }
 
+// sides are those of an object with what its template says, then and now. What was applied of a version that is gone stands for itself.
+func (f Facts) sides(k Kind, last, live, wanted json.RawMessage) (sides, error) {
+	if was, err := f.full(k, last, live); err == nil {
+		last = was
+	}
+	return newSides(k, last, live, wanted)
+}
+
+// missing says what an object names that is neither there nor asked for by the same files.
+func (f Facts) missing(k Kind, doc map[string]any, wanted map[Kind]map[string]bool) string {
+	known := func(k Kind, name string) bool {
+		_, there := f.Live[k][name]
+		return there || wanted[k][name]
+	}
+	switch k {
+	case KindVM:
+		ref := word(doc, "template")
+		name, number := TemplateRef(ref)
+		if ref == "" {
+			return ""
+		}
+		if _, there := f.Templates[name]; !there {
+			return "There is no template “" + name + "”."
+		}
+		if _, ok := f.version(ref, ""); !ok && number > 0 {
+			return fmt.Sprintf("The template %s has no version %d.", name, number)
+		} else if !ok {
+			return "Every version of the template " + name + " is deprecated."
+		}
+	case KindAffinity:
+		vms, _ := doc["vms"].([]any)
+		for _, name := range vms {
+			if n := show(name); !domain.IsVM(n) && !known(KindVM, n) {
+				return "There is no VM “" + n + "”."
+			}
+		}
+		hosts, _ := doc["hosts"].([]any)
+		for _, name := range hosts {
+			if n := show(name); !slices.Contains(f.Hosts, n) {
+				return "There is no host “" + n + "”."
+			}
+		}
+	}
+	return ""
+}
+
 // makeable judges what is to be made, as far as that can be told without a host.
-func makeable(o Object) error {
+func (f Facts) makeable(o Object) error {
 	switch o.Kind {
 	case KindVM:
 		v, err := Decode[VM](o.Spec)
 		if err != nil {
 			return err
 		}
-		return v.Spec().Validate()
+		if v.Template == "" {
+			return v.Spec().Validate()
+		}
+		t, _ := f.version(v.Template, "")
+		if t.Deprecated {
+			return domain.Errorf(domain.Conflict, "%s is deprecated. Use a newer version.", t.Ref())
+		}
+		values, err := t.Values(v.Values())
+		if err != nil {
+			return err
+		}
+		s, err := t.Resolve(v.Name, values)
+		if err != nil {
+			return err
+		}
+		return v.Over(s).Validate()
+	case KindAffinity:
+		a, err := Decode[Affinity](o.Spec)
+		if err != nil {
+			return err
+		}
+		r, err := a.Rule(as, as)
+		if err != nil {
+			return err
+		}
+		return r.Validate()
 	case KindNetwork:
 		n, err := Decode[Network](o.Spec)
 		if err != nil {
@@ -274,7 +369,7 @@ func (p Pool) Spec() domain.PoolSpec {
 
 // Drift is an object that is not as it was applied.
 type Drift struct {
-	Kind    Kind    `json:"kind" enum:"tenant,pool,network,template,vm,policy"`
+	Kind    Kind    `json:"kind" enum:"tenant,pool,network,template,vm,policy,affinity"`
 	Name    string  `json:"name"`
 	ID      string  `json:"id" doc:"Of what is there; empty when it is gone"`
 	Owner   string  `json:"owner"`
@@ -307,7 +402,11 @@ func Drifts(facts Facts) ([]Drift, error) {
 				out = append(out, d)
 				continue
 			}
-			s, err := newSides(k, r.Last, live.Spec, r.Last)
+			wanted := r.Last
+			if whole, err := facts.full(k, r.Last, live.Spec); err == nil {
+				wanted = whole
+			}
+			s, err := newSides(k, wanted, live.Spec, wanted)
 			if err != nil {
 				return nil, err
 			}

@@ -38,6 +38,7 @@ func EditVM(live, wanted json.RawMessage, fields []Field) (VMEdit, error) {
 			if err := e.part(s, f, path, disks, nics); err != nil {
 				return e, err
 			}
+		case "template", "parameters": // what they say is among the other fields
 		case "title":
 			e.Change.Title = &v.Title
 		case "description":

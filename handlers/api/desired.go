@@ -21,7 +21,7 @@ func large(o *huma.Operation) { o.MaxBodyBytes = 32 << 20 }
 // DesiredFile is one file of what is wanted.
 type DesiredFile struct {
 	Name string `json:"name" maxLength:"255" example:"estate.yaml" doc:"What errors call it"`
-	Text string `json:"text" doc:"YAML, of one or several documents with owner, tenants, pools, networks, templates, vms and policies. A field that is not known is refused by name, with its line"`
+	Text string `json:"text" doc:"YAML, of one or several documents with owner, tenants, pools, networks, templates, vms, policies and affinity_rules. A field that is not known is refused by name, with its line"`
 }
 
 // DesiredWrite is what an estate should be.
@@ -55,8 +55,8 @@ type EstateFile struct {
 
 // DriftPath names an object that was applied.
 type DriftPath struct {
-	Kind string `path:"kind" enum:"tenant,pool,network,template,vm,policy"`
-	Name string `path:"name" maxLength:"200" doc:"Its name; of pools and networks name@host, of policies their scope and name with a colon between"`
+	Kind string `path:"kind" enum:"tenant,pool,network,template,vm,policy,affinity"`
+	Name string `path:"name" maxLength:"200" doc:"Its name; of pools and networks name@host, of policies their scope and name with a colon between, of a tenant's affinity rules name@tenant"`
 }
 
 func (p DriftPath) key() (desired.Kind, string) {
@@ -97,7 +97,7 @@ func (s *server) desired() {
 		doc: "What applies back without a change. Objects that share their name with another are left out: a file could not tell them apart."},
 		func(ctx context.Context, in *struct {
 			Owner string `query:"owner" maxLength:"64" doc:"Only what this owner applied; the file then names it"`
-			Kind  string `query:"kind" enum:"tenant,pool,network,template,vm,policy" doc:"Only objects of this kind"`
+			Kind  string `query:"kind" enum:"tenant,pool,network,template,vm,policy,affinity" doc:"Only objects of this kind"`
 		}) (*struct{ Body EstateFile }, error) {
 			var kinds []desired.Kind
 			if in.Kind != "" {

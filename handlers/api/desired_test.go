@@ -185,3 +185,111 @@ func TestPlanOfMany(t *testing.T) {
 		t.Errorf("%v", p.Summary)
 	}
 }
+
+const templatedText = `owner: team-a
+tenants:
+  - name: Team A
+    quota: {vms: 9}
+pools:
+  - {name: fast, host: hv-1, type: dir, target: /srv/fast}
+templates:
+  - name: small
+    spec:
+      vcpus: 1
+      memory_bytes: 256 MiB
+      title: a ${role}
+      disks:
+        - {pool: default, size_bytes: 1 GiB}
+    parameters:
+      - {name: vcpus, type: number, default: "1"}
+      - {name: role, type: text, default: front}
+vms:
+  - name: web-1
+    template: small@1
+    tenant: Team A
+    parameters: {vcpus: 2}
+  - name: web-2
+    template: small
+    memory_bytes: 512 MiB
+    tags: [front]
+    autostart: true
+policies:
+  - {scope: estate, max_in: 2}
+  - {scope: tenant, name: team-a, require_tls: true}
+  - {scope: vm, name: web-1, never_migrate: true}
+affinity_rules:
+  - {name: webs apart, kind: anti-affinity, scope: vm-vm, hard: true, vms: [web-1, web-2]}
+  - {name: here, tenant: team-a, kind: affinity, scope: vm-host, tags: [front], hosts: [hv-1]}
+`
+
+// TestDesiredTemplatesAndRules applies VMs of a template, policies and rules of affinity, changes each by the file and by other means, writes the estate
+// and lets it go again.
+func TestDesiredTemplatesAndRules(t *testing.T) {
+	w := newWorld(t)
+	w.addHost("hv-1")
+	w.change("POST", "/api/v1/apply", files(templatedText))
+	one, _ := w.vmNamed("web-1")
+	two, _ := w.vmNamed("web-2")
+	if one.VCPUs != 2 || one.Title != "a front" || one.Tenant != "team-a" || len(one.Disks) != 1 || two.VCPUs != 1 || two.MemoryBytes != 512*domain.MiB || !two.Autostart || len(two.Tags) != 1 {
+		t.Errorf("%+v\n%+v", one, two)
+	}
+	exported := func() {
+		t.Helper()
+		for _, q := range []string{"", "?owner=team-a"} {
+			text := want[EstateFile](t, w.do("GET", "/api/v1/export"+q, nil), 200).Text
+			if p := w.plan(text, "owner", "team-a", "prune", true); !p.Empty || !strings.Contains(text, "affinity_rules:") || !strings.Contains(text, "template: small@") {
+				t.Errorf("%s\n%s", actions(p), text)
+			}
+		}
+	}
+	if p := w.plan(templatedText); !p.Empty || p.Summary["keep"] != 10 {
+		t.Errorf("%s", actions(p))
+	}
+	exported()
+
+	// a version of the template that the files write, a VM that is brought to it, a parameter, a policy and a rule
+	text := strings.NewReplacer("memory_bytes: 256 MiB", "memory_bytes: 384 MiB", "template: small@1", "template: small@2", "{vcpus: 2}", "{vcpus: 3}", "max_in: 2", "max_in: 3", "hard: true, vms", "vms").Replace(templatedText)
+	if got := actions(w.plan(text)); !strings.Contains(got, "update policy estate [max_in 2->3 file]") || !strings.Contains(got, "update affinity webs apart [hard true-> removed]") ||
+		!strings.Contains(got, "update vm web-1 [memory_bytes 268435456->402653184 file] [parameters.vcpus 2->3 file] [template small@1->small@2 file] [vcpus 2->3 file]") {
+		t.Errorf("%s", got)
+	}
+	w.change("POST", "/api/v1/apply", files(text))
+	if p := w.plan(text); !p.Empty {
+		t.Errorf("%s", actions(p))
+	}
+	if one, _ = w.vmNamed("web-1"); one.VCPUs != 3 || one.MemoryBytes != 384*domain.MiB {
+		t.Errorf("%+v", one)
+	}
+
+	// what others change of it is drift, of the rules as well
+	w.change("PATCH", "/api/v1/vms/"+one.ID, map[string]any{"vcpus": 5})
+	for _, r := range want[Page[AffinityRule]](t, w.do("GET", "/api/v1/affinity-rules", nil), 200).Items {
+		if r.Name == "webs apart" {
+			want[AffinityRule](t, w.do("PATCH", "/api/v1/affinity-rules/"+r.ID, map[string]any{"notes": "mine"}), 200)
+			want[AffinityRule](t, w.do("PATCH", "/api/v1/affinity-rules/"+r.ID, map[string]any{"kind": "affinity"}), 200)
+		}
+	}
+	var said []string
+	for _, d := range want[Page[desired.Drift]](t, w.do("GET", "/api/v1/drift", nil), 200).Items {
+		for _, f := range d.Fields {
+			said = append(said, d.Name+" "+f.Path)
+		}
+	}
+	if got := strings.Join(said, ", "); got != "web-1 vcpus, webs apart kind" {
+		t.Errorf("%s", got)
+	}
+	exported()
+	w.change("POST", "/api/v1/drift/affinity/webs%20apart/revert", nil)
+	w.change("POST", "/api/v1/drift/vm/web-1/revert", nil)
+	if p := w.plan(text); !p.Empty {
+		t.Errorf("%s", actions(p))
+	}
+
+	w.change("POST", "/api/v1/apply", files("owner: team-a\n", "prune", true, "prune_disks", true))
+	if p := w.plan("owner: team-a\n", "prune", true); len(p.Items) != 0 {
+		t.Errorf("%s", actions(p))
+	}
+	if rules := want[Page[AffinityRule]](t, w.do("GET", "/api/v1/affinity-rules", nil), 200).Items; len(rules) != 0 {
+		t.Errorf("%+v", rules)
+	}
+}

@@ -48,9 +48,10 @@ func (a *app) estateCommands() []*cobra.Command {
 		_ = cmd.MarkFlagFilename("file", "yaml", "yml", "json")
 		return cmd
 	}
-	long := `Files say what the estate is to be: owner, tenants, pools, networks, templates, vms and policies, in one or several
-documents of YAML. What a file leaves out is not looked at. Three sides are compared: what was applied last, what is,
-and what the files say; so a field that somebody changed by other means is told from one that the file changed.`
+	long := `Files say what the estate is to be: owner, tenants, pools, networks, templates, vms, policies and
+affinity_rules, in one or several documents of YAML. What a file leaves out is not looked at. Three sides are compared:
+what was applied last, what is, and what the files say; so a field that somebody changed by other means is told from
+one that the file changed.`
 	plan := flags(&cobra.Command{Use: "plan -f FILE", Short: "Say what an apply of files would do, and why", Long: long, Args: exactly(),
 		Example: "  novacron plan -f estate.yaml\n  novacron plan -f estate/ --prune -o json"})
 	outputFlag(plan, asTable, asWide, asJSON, asYAML)
@@ -133,7 +134,7 @@ that cannot be applied, such as one that belongs to another owner, is refused as
 	return []*cobra.Command{apply, plan, diff, export, a.driftCommand()}
 }
 
-var desiredKinds = []string{"tenant", "pool", "network", "template", "vm", "policy"}
+var desiredKinds = []string{"tenant", "pool", "network", "template", "vm", "policy", "affinity"}
 
 func (a *app) driftCommand() *cobra.Command {
 	root := &cobra.Command{Use: "drift", Short: "What is not as it was applied: list, adopt, revert or ignore it", RunE: needsVerb}

@@ -71,14 +71,15 @@ func TestWhatFailsDoesNotHoldUpTheRest(t *testing.T) {
 func TestOthersChangesAreDrift(t *testing.T) {
 	w, _, _ := fleettest.New(t)
 	text := small + "vms:\n  - {name: web, host: a, vcpus: 1, memory_bytes: 64 MiB, notes: hello, nics: [{network: lan}]}\npools:\n  - {name: p, host: a, type: dir, target: /srv/p}\n" +
-		"templates:\n  - name: tiny\n    spec: {vcpus: 1, memory_bytes: 64 MiB}\npolicies:\n  - {scope: vm, name: web, never_migrate: true}\n  - {scope: estate, max_in: 2}\n"
+		"templates:\n  - name: tiny\n    spec: {vcpus: 1, memory_bytes: 64 MiB}\npolicies:\n  - {scope: vm, name: web, never_migrate: true}\n  - {scope: estate, max_in: 2}\n" +
+		"affinity_rules:\n  - {name: here, kind: affinity, scope: vm-host, vms: [web], hosts: [a]}\n"
 	job, err := w.Fleet.ApplyDesired(t.Context(), fleettest.Actor, asked(text))
 	w.Succeed(t, job, err)
 	if d, err := w.Fleet.Drift(t.Context()); err != nil || len(d) != 0 {
 		t.Fatalf("%+v %v", d, err)
 	}
 	p, err := w.Fleet.PlanDesired(t.Context(), asked(text))
-	if err != nil || p.Count(desired.Keep) != 7 {
+	if err != nil || p.Count(desired.Keep) != 8 {
 		t.Fatalf("%+v %v", p, err)
 	}
 	changed := strings.NewReplacer("vcpus: 1, memory_bytes: 64 MiB}\n", "vcpus: 2, memory_bytes: 64 MiB}\n", "max_in: 2", "max_in: 3", "notes: hello", "notes: bye", "{name: Team A}", "{name: Team A, quota: {vms: 3}}").Replace(text)
@@ -86,14 +87,14 @@ func TestOthersChangesAreDrift(t *testing.T) {
 	changed = strings.Replace(changed, "mode: isolated", "mode: isolated, domain: lan.example", 1)
 	job, err = w.Fleet.ApplyDesired(t.Context(), fleettest.Actor, asked(changed))
 	w.Succeed(t, job, err)
-	if p, err := w.Fleet.PlanDesired(t.Context(), asked(changed)); err != nil || p.Count(desired.Keep) != 7 {
+	if p, err := w.Fleet.PlanDesired(t.Context(), asked(changed)); err != nil || p.Count(desired.Keep) != 8 {
 		t.Errorf("%+v %v", p, err)
 	}
 	vm := w.VM(t, "web")
 	job, err = w.Fleet.DeleteVM(t.Context(), fleettest.Actor, vm.ID, fleet.DeleteVM{})
 	w.Succeed(t, job, err)
 	d, err := w.Fleet.Drift(t.Context())
-	if err != nil || len(d) != 2 || !d[0].Missing || d[0].Kind != desired.KindVM { // and the policy that was for it
+	if err != nil || len(d) != 3 || !d[0].Missing || d[0].Kind != desired.KindVM { // and the policy that was for it, and its part in the rule
 		t.Fatalf("%+v %v", d, err)
 	}
 	job, err = w.Fleet.RevertDrift(t.Context(), fleettest.Actor, desired.KindVM, "web", "")
@@ -101,6 +102,8 @@ func TestOthersChangesAreDrift(t *testing.T) {
 	if w.VM(t, "web").Notes != "bye" {
 		t.Error("it did not come back as it was applied")
 	}
+	job, err = w.Fleet.RevertDrift(t.Context(), fleettest.Actor, desired.KindAffinity, "here", "")
+	w.Succeed(t, job, err)
 	if err := w.Fleet.IgnoreDrift(t.Context(), fleettest.Actor, desired.KindPolicy, "vm/web", false); err != nil {
 		t.Error(err)
 	}

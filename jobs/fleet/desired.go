@@ -38,7 +38,7 @@ func wholeEstate(ctx context.Context, perms ...access.Permission) error {
 }
 
 // looks are what planning reads.
-var looks = []access.Permission{access.VMRead, access.HostRead, access.NetworkRead, access.PoolRead, access.TemplateRead, access.TenantRead}
+var looks = []access.Permission{access.VMRead, access.HostRead, access.NetworkRead, access.PoolRead, access.TemplateRead, access.TenantRead, access.AffinityRead}
 
 // needsFor is the permission that an object of a plan takes.
 func needsFor(it desired.Item) access.Permission {
@@ -53,6 +53,8 @@ func needsFor(it desired.Item) access.Permission {
 		return access.TemplateManage
 	case desired.KindPolicy:
 		return access.HostMaintain
+	case desired.KindAffinity:
+		return access.AffinityManage
 	}
 	switch it.Action {
 	case desired.Create:
@@ -151,8 +153,35 @@ func (f *Fleet) facts(ctx context.Context) (desired.Facts, error) {
 	if err != nil {
 		return out, err
 	}
+	came, err := f.db.VMTemplates(ctx)
+	if err != nil {
+		return out, err
+	}
+	called, byID := map[string]int{}, map[string]string{}
 	for _, vm := range vms {
-		if err := put(desired.KindVM, vm.Name, vm.ID, desired.VMOf(vm)); err != nil {
+		called[vm.Name]++
+		byID[vm.ID] = vm.Name
+		v := desired.VMOf(vm)
+		if of, ok := came[vm.ID]; ok {
+			v.Came(of)
+		}
+		if err := put(desired.KindVM, vm.Name, vm.ID, v); err != nil {
+			return out, err
+		}
+	}
+	rules, err := f.db.AffinityRules(ctx)
+	if err != nil {
+		return out, err
+	}
+	for _, r := range rules {
+		a := desired.AffinityOf(r, func(id string) (string, bool) {
+			name, there := byID[id]
+			if called[name] > 1 {
+				return id, true // its name would not tell it from the other
+			}
+			return name, there
+		}, func(id string) (string, bool) { return names[id], names[id] != "" })
+		if err := put(desired.KindAffinity, desired.AffinityKey(a), r.ID, a); err != nil {
 			return out, err
 		}
 	}
@@ -165,14 +194,16 @@ func (f *Fleet) facts(ctx context.Context) (desired.Facts, error) {
 			return out, err
 		}
 	}
-	return out, f.moreFacts(ctx, names, put)
+	out.Templates, err = f.moreFacts(ctx, names, put)
+	return out, err
 }
 
-// moreFacts reads networks and what only NovaCron knows.
-func (f *Fleet) moreFacts(ctx context.Context, names map[string]string, put func(k desired.Kind, key, id string, v any) error) error {
+// moreFacts reads networks and what only NovaCron knows; it gives the versions of the templates.
+func (f *Fleet) moreFacts(ctx context.Context, names map[string]string, put func(k desired.Kind, key, id string, v any) error) (map[string][]domain.TemplateVersion, error) {
+	versions := map[string][]domain.TemplateVersion{}
 	networks, err := f.db.Networks(ctx, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ids := make([]string, len(networks))
 	for i, n := range networks {
@@ -180,27 +211,28 @@ func (f *Fleet) moreFacts(ctx context.Context, names map[string]string, put func
 	}
 	owners, err := f.db.Owners(ctx, ids...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, n := range networks {
 		spec := n.Spec
 		spec.Name = n.Name
 		if err := put(desired.KindNetwork, n.Name+"@"+names[n.HostID], n.ID, desired.NetworkOf(spec, names[n.HostID], owners[n.ID])); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for after := ""; ; {
 		page, err := f.db.Templates(ctx, db.TemplateQuery{After: after, Limit: 200})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, t := range page.Items {
+			versions[t.Name] = t.Versions
 			v := desired.Template{Name: t.Name, Description: t.Description, Tenant: t.Tenant}
 			if len(t.Versions) > 0 {
 				v.Spec, v.Parameters = t.Versions[0].Spec, t.Versions[0].Params
 			}
 			if err := put(desired.KindTemplate, t.Name, t.ID, v); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if after = page.Next; after == "" {
@@ -209,27 +241,30 @@ func (f *Fleet) moreFacts(ctx context.Context, names map[string]string, put func
 	}
 	tenants, err := f.db.Tenants(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, t := range tenants {
 		if err := put(desired.KindTenant, t.ID, t.ID, desired.Tenant{Name: t.Name, Parent: t.Parent, Notes: t.Notes, Quota: t.Quota}); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	policies, err := f.db.MigrationPolicies(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, p := range policies {
 		key, v := string(p.Scope)+"/"+p.Name, desired.Policy{Scope: p.Scope, Name: p.Name, MigrationPolicy: p.Policy}
-		if p.Scope == domain.PolicyEstate {
+		switch p.Scope {
+		case domain.PolicyEstate:
 			key, v.Name = string(p.Scope), ""
+		case domain.PolicyTenant:
+			key = string(p.Scope) + "/" + p.ID
 		}
 		if err := put(desired.KindPolicy, key, p.ID, v); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return versions, nil
 }
 
 // ExportDesired writes the estate, or what one owner applied, as a file that applies back without a change.
@@ -251,7 +286,11 @@ func (f *Fleet) ExportDesired(ctx context.Context, owner string, kinds []desired
 			if owner != "" && (!ours || r.Owner != owner) || facts.Live[k][key].Many > 1 {
 				continue
 			}
-			out = append(out, desired.Object{Kind: k, Key: key, Spec: facts.Live[k][key].Spec})
+			spec, err := facts.Exported(k, facts.Live[k][key].Spec)
+			if err != nil {
+				return "", err
+			}
+			out = append(out, desired.Object{Kind: k, Key: key, Spec: spec})
 		}
 	}
 	return desired.Write(owner, out)

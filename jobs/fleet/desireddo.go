@@ -1,8 +1,11 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"novacron/db"
@@ -63,9 +66,21 @@ func (f *Fleet) beginDesired(ctx context.Context, actor, key string, in declare.
 
 // doneDesired remembers that an object was applied.
 func (f *Fleet) doneDesired(ctx context.Context, job domain.Job, in declare.Input, it declare.Item) error {
+	of, vm, came, err := f.cameTo(ctx, it)
+	if err != nil {
+		return err
+	}
 	return f.db.Write(ctx, func(tx *db.Tx) error {
 		if it.Delete || it.Forget {
 			return tx.ForgetDesired(it.Kind, it.Name)
+		}
+		if came {
+			if err := tx.SetVMTemplate(of); err != nil {
+				return err
+			}
+			if err := tx.Emit(domain.Event{Kind: "vm.changed", Resource: ref(vm), HostID: vm.HostID, JobID: job.ID, Actor: job.Actor, Message: fmt.Sprintf("%s came to %s@%d.", vm.Name, of.Name, of.Number)}); err != nil {
+				return err
+			}
 		}
 		return tx.PutDesired(desired.Record{Kind: it.Kind, Key: it.Name, Owner: in.Owner, Last: it.Wanted, AppliedAt: f.clock(), AppliedBy: job.Actor})
 	})
@@ -78,6 +93,12 @@ func (f *Fleet) createDesired(ctx context.Context, actor, key string, it declare
 		v, err := desired.Decode[desired.VM](it.Wanted)
 		if err != nil {
 			return "", err
+		}
+		if v.Template != "" {
+			name, number := desired.TemplateRef(v.Template)
+			job, err = f.InstantiateTemplate(ctx, actor, Instantiate{Template: name, Number: number, Name: v.Name, Host: v.Host, Values: v.Values(), Start: v.Start, Tenant: v.Tenant, Tags: v.Tags, Notes: v.Notes,
+				Key: key, Over: v.Over})
+			return job.ID, err
 		}
 		if job, err = f.CreateVM(ctx, actor, CreateVM{Spec: v.Spec(), Host: v.Host, Start: v.Start, Tags: v.Tags, Notes: v.Notes, Tenant: v.Tenant, Key: key}); err != nil {
 			return "", err
@@ -131,18 +152,24 @@ func (f *Fleet) createDesired(ctx context.Context, actor, key string, it declare
 			return "", err
 		}
 		return "", f.writePolicy(ctx, actor, p, "")
+	case desired.KindAffinity:
+		a, err := desired.Decode[desired.Affinity](it.Wanted)
+		if err != nil {
+			return "", err
+		}
+		return "", f.writeAffinity(ctx, actor, a, "")
 	}
 	return job.ID, nil
 }
 
 func (f *Fleet) updateDesired(ctx context.Context, actor, key string, it desired.Item) (string, error) {
-	merged, err := desired.Merged(it.Kind, it.Spec, it.Wanted, it.Fields)
+	merged, err := desired.Merged(it.Kind, it.Spec, it.Full, it.Fields)
 	if err != nil {
 		return "", err
 	}
 	switch it.Kind {
 	case desired.KindVM:
-		e, err := desired.EditVM(it.Spec, it.Wanted, it.Fields)
+		e, err := desired.EditVM(it.Spec, it.Full, it.Fields)
 		if err != nil {
 			return "", err
 		}
@@ -182,6 +209,12 @@ func (f *Fleet) updateDesired(ctx context.Context, actor, key string, it desired
 			return "", err
 		}
 		return "", f.saveTenant(ctx, actor, domain.Tenant{ID: it.ID, Name: t.Name, Notes: t.Notes, Quota: t.Quota}, false)
+	case desired.KindAffinity:
+		a, err := desired.Decode[desired.Affinity](merged)
+		if err != nil {
+			return "", err
+		}
+		return "", f.writeAffinity(ctx, actor, a, it.ID)
 	}
 	p, err := desired.Decode[desired.Policy](merged)
 	if err != nil {
@@ -223,8 +256,101 @@ func (f *Fleet) deleteDesired(ctx context.Context, actor, key string, it declare
 	case desired.KindPolicy:
 		of := domain.PolicyOf(id)
 		_, err = f.SetMigrationPolicy(ctx, actor, of)
+	case desired.KindAffinity:
+		err = f.DeleteAffinityRule(ctx, actor, id)
 	}
 	return job.ID, err
+}
+
+// writeAffinity writes a rule of affinity; id is its own, when it is there already.
+func (f *Fleet) writeAffinity(ctx context.Context, actor string, a desired.Affinity, id string) error {
+	vms, err := f.db.AllVMs(ctx)
+	if err != nil {
+		return err
+	}
+	hosts, err := f.db.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	r, err := a.Rule(func(name string) (string, error) {
+		var found []string
+		for _, vm := range vms {
+			if vm.ID == name || vm.Name == name {
+				found = append(found, vm.ID)
+			}
+		}
+		switch len(found) {
+		case 0:
+			return "", domain.Errorf(domain.NotFound, "There is no VM “%s” for the rule.", name)
+		case 1:
+			return found[0], nil
+		}
+		return "", domain.Errorf(domain.Conflict, "%d VMs are called “%s”.", len(found), name).WithFix("Name the one by its id.")
+	}, func(name string) (string, error) {
+		i := slices.IndexFunc(hosts, func(h domain.Host) bool { return h.Name == name })
+		if i < 0 {
+			return "", domain.Errorf(domain.NotFound, "There is no host “%s” for the rule.", name)
+		}
+		return hosts[i].ID, nil
+	})
+	if err != nil {
+		return err
+	}
+	if r.ID = id; r.Tenant != "" {
+		t, err := f.db.Tenant(ctx, r.Tenant)
+		if err != nil {
+			return err
+		}
+		r.Tenant = t.ID
+	}
+	_, err = f.PutAffinityRule(ctx, actor, r)
+	return err
+}
+
+// cameTo is what a VM remembers of its template once it is as its file says; ok is false where that is what it remembers already.
+func (f *Fleet) cameTo(ctx context.Context, it declare.Item) (of domain.VMTemplate, vm domain.VM, ok bool, err error) {
+	if it.Kind != desired.KindVM || it.Delete || it.Forget {
+		return of, vm, false, nil
+	}
+	v, err := desired.Decode[desired.VM](it.Wanted)
+	if err != nil || v.Template == "" {
+		return of, vm, false, err
+	}
+	vms, err := f.db.AllVMs(ctx)
+	if err != nil {
+		return of, vm, false, err
+	}
+	i := slices.IndexFunc(vms, func(vm domain.VM) bool { return vm.Name == v.Name })
+	if i < 0 {
+		return of, vm, false, nil
+	}
+	vm = vms[i]
+	is, ok, err := f.db.TemplateOfVM(ctx, vm.ID)
+	if err != nil || !ok {
+		return of, vm, false, err
+	}
+	t, err := f.db.Template(ctx, is.TemplateID)
+	if err != nil {
+		return of, vm, false, err
+	}
+	_, number := desired.TemplateRef(v.Template)
+	to, err := templateVersion(t, cmp.Or(number, is.Number))
+	if err != nil {
+		return of, vm, false, err
+	}
+	chosen := map[string]string{}
+	for _, p := range to.Params {
+		if value, had := is.Values[p.Name]; had {
+			chosen[p.Name] = value
+		}
+	}
+	maps.Copy(chosen, v.Values())
+	of = is
+	of.Number = to.Number
+	if of.Values, err = to.Values(chosen); err != nil {
+		return of, vm, false, err
+	}
+	return of, vm, of.Number != is.Number || !maps.Equal(of.Values, is.Values), nil
 }
 
 // writeTemplate writes a new version, when what VMs are made of differs, and the description.

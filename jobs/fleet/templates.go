@@ -182,6 +182,7 @@ type Instantiate struct {
 	Tags     []string
 	Notes    string
 	Key      string
+	Over     func(domain.VMSpec) domain.VMSpec // what is otherwise than the template says; nil: nothing
 }
 
 // InstantiateTemplate makes a VM as a template says.
@@ -212,6 +213,9 @@ func (f *Fleet) InstantiateTemplate(ctx context.Context, actor string, req Insta
 	spec, err := v.Resolve(req.Name, values)
 	if err != nil {
 		return domain.Job{}, err
+	}
+	if req.Over != nil {
+		spec = req.Over(spec)
 	}
 	if req.Host == "" {
 		req.Host = values[domain.ParamHost]

@@ -14,6 +14,7 @@ type Page struct {
 
 var kinds = map[desired.Kind]string{
 	desired.KindTenant: "Tenant", desired.KindPool: "Storage pool", desired.KindNetwork: "Network", desired.KindTemplate: "Template", desired.KindVM: "VM", desired.KindPolicy: "Migration policy",
+	desired.KindAffinity: "Affinity rule",
 }
 
 func shown(v, none string) string {
