@@ -1,12 +1,15 @@
 package handlers
 
 import (
+	"context"
 	"crypto/rand"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"novacron/auth/access"
 	"novacron/domain"
 	"novacron/domain/desired"
 	"novacron/views/drift"
@@ -14,21 +17,42 @@ import (
 	"novacron/views/live"
 )
 
-func (s *server) driftList(c echo.Context) error {
-	ctx := c.Request().Context()
+func (s *server) driftModel(ctx context.Context) (drift.Page, error) {
 	m := drift.Page{Key: rand.Text()}
 	var err error
 	if m.Items, err = s.Fleet.Drift(ctx); err != nil {
-		return err
+		return m, err
 	}
 	applied, err := s.DB.Desired(ctx)
-	if err != nil {
-		return err
-	}
 	for _, of := range applied {
 		m.Applied += len(of)
 	}
-	sh, err := s.shellFor(c, page{title: "Drift", section: layout.SectionTasks, crumbs: []layout.Crumb{{Label: "Tasks", URL: live.Tasks}}})
+	return m, err
+}
+
+// drift draws what deviates again when something happened that it may come of.
+func (d *drawing) drift(ctx context.Context, a affected) {
+	about := func(ev domain.Event) bool {
+		return ev.Kind != domain.EventStep && !slices.Contains([]string{"volume", "image", "alert", "session"}, ev.Resource.Kind)
+	}
+	if !d.may(access.HostMaintain) || !slices.ContainsFunc(a.evs, about) {
+		return
+	}
+	m, err := d.s.driftModel(ctx)
+	if err != nil {
+		d.err = err
+		return
+	}
+	d.add(ctx, drift.StreamList(d.shell(), m))
+}
+
+func (s *server) driftList(c echo.Context) error {
+	after := s.DB.Feed().Last()
+	m, err := s.driftModel(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	sh, err := s.shellFor(c, page{title: "Drift", section: layout.SectionTasks, crumbs: []layout.Crumb{{Label: "Tasks", URL: live.Tasks}}, on: live.OnDrift, after: after})
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,8 @@ func (d *drawing) page(ctx context.Context, a affected) {
 		d.audit(ctx, a)
 	case on == live.OnCompliance:
 		d.compliance(ctx, a)
+	case on == live.OnDrift:
+		d.drift(ctx, a)
 	case on == live.OnAlerts, strings.HasPrefix(on, "alert_"):
 		d.alerts(ctx, a)
 	case strings.HasPrefix(on, "plan_"):
@@ -296,7 +298,7 @@ func (s *server) redraw(ctx context.Context, v *viewer, need int64) ([]byte, err
 		a.jobs[j.ID] = true
 	}
 	switch {
-	case v.on == live.OnAudit, v.on == live.OnCompliance:
+	case v.on == live.OnAudit, v.on == live.OnCompliance, v.on == live.OnDrift:
 		a.evs = []domain.Event{{Kind: "gap"}} // whatever there was
 	case strings.HasPrefix(v.on, "vm_"):
 		a.vms[v.on] = true

@@ -2,9 +2,12 @@ package handlers
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 
 	"novacron/auth/access"
+	"novacron/domain/desired"
+	"novacron/jobs/fleet"
 )
 
 // The pages of what was done and of what holds follow by themselves.
@@ -23,4 +26,31 @@ func TestAuditAndComplianceFollow(t *testing.T) {
 	w.person("zoe", access.Admin)
 	b.post("/access/tenants", url.Values{"name": {"team-z"}}).want(t, 303) // whatever is done, the checks are made again
 	checks.until("hx-target", "zoe")
+}
+
+// What somebody changes, adopts or ignores comes to the page of drift by itself.
+func TestDriftFollows(t *testing.T) {
+	w := newWorld(t)
+	b := w.admin()
+	page := b.get("/drift").want(t, 200)
+	if !strings.Contains(page.text, "Nothing is held to files yet") {
+		t.Error("what is held to files before anything was applied?")
+	}
+	s := b.open(liveOf(t, page.text))
+	job, err := w.srv.Fleet.ApplyDesired(t.Context(), "test", fleet.Desired{Files: []desired.Source{{Name: "e", Text: "owner: a\ntenants:\n  - {name: team-x, notes: theirs}\n"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.engine.Wait(t.Context(), job.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.until("drift-body", "Everything is as it was applied")
+	b.post("/access/tenants/team-x/edit", url.Values{"name": {"team-x"}, "notes": {"mine"}}).want(t, 303)
+	s.until("drift-body", "notes", "theirs", "mine", "Revert")
+	b.post("/drift/tenant/team-x/ignore", nil).want(t, 303)
+	s.until("drift-body", "1 ignored", "Speak of it again")
+	if w.srv.Fleet.AdoptDrift(t.Context(), "test", desired.KindTenant, "team-x") != nil {
+		t.Error("it is not to be adopted")
+	}
+	s.until("drift-body", "Everything is as it was applied")
 }

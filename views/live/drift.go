@@ -6,7 +6,8 @@ import "strings"
 const (
 	Drift       = "/drift"                  // GET
 	PatDriftAct = "/drift/:kind/:name/:act" // POST adopt, ignore, speak, revert
-	DriftRows   = "drift-rows"
+	DriftBody   = "drift-body"
+	OnDrift     = "drift" // what the stream brings
 )
 
 // DriftAct does something about one object. A slash of its name is a colon in the address.
