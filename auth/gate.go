@@ -35,6 +35,9 @@ var partial = map[string]bool{
 	"GET /alerts": true, "GET /api/v1/alerts": true, "GET /alerts/rules": true, "GET /api/v1/rules": true, "POST /api/v1/rules": true, "POST /api/v1/rules/preview": true, "GET /api/v1/rules/export": true, "POST /api/v1/rules/import": true,
 	"GET /alerts/rules/new": true, "POST /alerts/rules": true, "GET /alerts/rules/import": true, "POST /alerts/rules/import": true, "GET /alerts/rules/export": true, // whose a rule may be is asked when it is kept
 	"GET /api/v1/incidents": true, "GET /alerts/incidents": true,
+	// planned and applied in the name of a tenant, where it is not for the whole estate
+	"POST /api/v1/plan": true, "POST /api/v1/apply": true, "GET /api/v1/export": true, "GET /api/v1/drift": true,
+	"POST /api/v1/drift/:kind/:name/adopt": true, "POST /api/v1/drift/:kind/:name/ignore": true, "POST /api/v1/drift/:kind/:name/revert": true,
 }
 
 var idRE = regexp.MustCompile(`\b(vm|vol|job|img|imgv|tmpl|net|fold|aff|sched)_[0-9a-z]{26}\b`)

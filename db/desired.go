@@ -13,6 +13,7 @@ type desiredRow struct {
 	Kind      string
 	Name      string
 	Owner     string
+	Tenant    string
 	Last      string
 	ObjectID  string `db:"object_id"`
 	Ignored   string
@@ -20,10 +21,10 @@ type desiredRow struct {
 	AppliedBy string `db:"applied_by"`
 }
 
-const desiredColumns = "kind, name, owner, last, object_id, ignored, applied_at, applied_by"
+const desiredColumns = "kind, name, owner, tenant, last, object_id, ignored, applied_at, applied_by"
 
 func (r desiredRow) record() (desired.Record, error) {
-	out := desired.Record{Kind: desired.Kind(r.Kind), Key: r.Name, Owner: r.Owner, Last: json.RawMessage(r.Last), ObjectID: r.ObjectID, AppliedAt: at(r.AppliedAt), AppliedBy: r.AppliedBy}
+	out := desired.Record{Kind: desired.Kind(r.Kind), Key: r.Name, Owner: r.Owner, Tenant: r.Tenant, Last: json.RawMessage(r.Last), ObjectID: r.ObjectID, AppliedAt: at(r.AppliedAt), AppliedBy: r.AppliedBy}
 	return out, parse(r.Ignored, &out.Ignored)
 }
 
@@ -59,6 +60,9 @@ func (tx *Tx) DesiredOf(kind desired.Kind, name string) (desired.Record, error) 
 // PutDesired remembers an object. One that another owner has is a Conflict naming both.
 func (tx *Tx) PutDesired(r desired.Record) error {
 	old, err := tx.DesiredOf(r.Kind, r.Key)
+	if err == nil && old.Tenant != r.Tenant { // whose it is, is not for everybody
+		return domain.Errorf(domain.Conflict, "The %s %s is held to files of others.", r.Kind, r.Key).WithFix("Choose another name.")
+	}
 	if err == nil && old.Owner != r.Owner {
 		return domain.Errorf(domain.Conflict, "The %s %s belongs to the owner %s, and this is %s.", r.Kind, r.Key, old.Owner, r.Owner).
 			WithFix("Take it out of the files of the one or of the other.")
@@ -73,9 +77,9 @@ func (tx *Tx) PutDesired(r desired.Record) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec("INSERT INTO desired ("+desiredColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+	_, err = tx.exec("INSERT INTO desired ("+desiredColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (kind, name) DO UPDATE SET last = excluded.last, object_id = excluded.object_id, ignored = excluded.ignored, applied_at = excluded.applied_at, applied_by = excluded.applied_by`,
-		string(r.Kind), r.Key, r.Owner, string(r.Last), r.ObjectID, ignored, ms(r.AppliedAt), r.AppliedBy)
+		string(r.Kind), r.Key, r.Owner, r.Tenant, string(r.Last), r.ObjectID, ignored, ms(r.AppliedAt), r.AppliedBy)
 	return edge(err, fmt.Sprintf("%s %s", r.Kind, r.Key))
 }
 

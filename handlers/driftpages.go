@@ -20,13 +20,7 @@ import (
 func (s *server) driftModel(ctx context.Context) (drift.Page, error) {
 	m := drift.Page{Key: rand.Text()}
 	var err error
-	if m.Items, err = s.Fleet.Drift(ctx); err != nil {
-		return m, err
-	}
-	applied, err := s.DB.Desired(ctx)
-	for _, of := range applied {
-		m.Applied += len(of)
-	}
+	m.Items, m.Applied, err = s.Fleet.Drift(ctx, "")
 	return m, err
 }
 
@@ -69,13 +63,13 @@ func (s *server) driftAct(c echo.Context) error {
 	say, job := "", domain.Job{}
 	switch c.Param("act") {
 	case "adopt":
-		err, say = s.Fleet.AdoptDrift(ctx, by, kind, name), "What is is taken for what was applied. Let the files follow, or their next apply says otherwise."
+		err, say = s.Fleet.AdoptDrift(ctx, by, "", kind, name), "What is is taken for what was applied. Let the files follow, or their next apply says otherwise."
 	case "ignore":
-		err, say = s.Fleet.IgnoreDrift(ctx, by, kind, name, false), "It is not spoken of any more, unless it comes to deviate otherwise."
+		err, say = s.Fleet.IgnoreDrift(ctx, by, "", kind, name, false), "It is not spoken of any more, unless it comes to deviate otherwise."
 	case "speak":
-		err, say = s.Fleet.IgnoreDrift(ctx, by, kind, name, true), "It is spoken of again."
+		err, say = s.Fleet.IgnoreDrift(ctx, by, "", kind, name, true), "It is spoken of again."
 	case "revert":
-		job, err = s.Fleet.RevertDrift(ctx, by, kind, name, onceKey(c))
+		job, err = s.Fleet.RevertDrift(ctx, by, "", kind, name, onceKey(c))
 	default:
 		return echo.ErrNotFound
 	}

@@ -49,7 +49,7 @@ func TestDriftFollows(t *testing.T) {
 	s.until("drift-body", "notes", "theirs", "mine", "Revert")
 	b.post("/drift/tenant/team-x/ignore", nil).want(t, 303)
 	s.until("drift-body", "1 ignored", "Speak of it again")
-	if w.srv.Fleet.AdoptDrift(t.Context(), "test", desired.KindTenant, "team-x") != nil {
+	if w.srv.Fleet.AdoptDrift(t.Context(), "test", "", desired.KindTenant, "team-x") != nil {
 		t.Error("it is not to be adopted")
 	}
 	s.until("drift-body", "Everything is as it was applied")

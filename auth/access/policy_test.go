@@ -1,7 +1,9 @@
 package access
 
 import (
+	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -247,5 +249,41 @@ func TestFoldersHoldBelow(t *testing.T) {
 	f.Groups[0].Members = append(f.Groups[0].Members, "fred")
 	if Compile(f).Print(who) == was {
 		t.Error("a group's role changes nothing")
+	}
+}
+
+// What a job carries of somebody's rights decides as they did, through JSON.
+func TestKeptRightsDecideTheSame(t *testing.T) {
+	p := Compile(sample())
+	inside := noon
+	inside.Address, inside.MFAAge = "10.1.2.3", time.Minute
+	objects := []Object{{}, {Kind: "vm", ID: "vm_1", Tenant: "a"}, {Kind: "vm", ID: "vm_2", Tenant: "a-web"}, {Kind: "vm", ID: "vm_3", Tenant: "b", Tags: []string{"prod"}}, {Kind: "tenant", Tenant: "b"}}
+	for _, who := range []string{"root", "ann", "bob", "olga", "tag", "one", "day", "net", "sure", "label", "gone", "broken"} {
+		for _, at := range []Circumstances{noon, inside} {
+			for _, mask := range [][]string{nil, {"vm.read"}, {"no.such"}} {
+				g := p.Grants(Who{Kind: "user", ID: who}, at).Narrowed(mask)
+				raw, err := json.Marshal(g.Keep())
+				if err != nil {
+					t.Fatal(err)
+				}
+				var k Kept
+				if err := json.Unmarshal(raw, &k); err != nil {
+					t.Fatal(err)
+				}
+				back := k.Restore()
+				for _, perm := range All {
+					for _, o := range objects {
+						if g.On(perm, o) != back.On(perm, o) || g.Everywhere(perm) != back.Everywhere(perm) || !slices.Equal(g.TenantsWith(perm), back.TenantsWith(perm)) {
+							t.Errorf("%s %v: %s on %+v: %t, and kept %t", who, mask, perm, o, g.On(perm, o), back.On(perm, o))
+						}
+					}
+				}
+				was, is := *g.Sight(), *back.Sight()
+				was.Key, is.Key = "", ""
+				if !reflect.DeepEqual(was, is) {
+					t.Errorf("%s sees %+v, and kept %+v", who, was, is)
+				}
+			}
+		}
 	}
 }

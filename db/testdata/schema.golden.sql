@@ -126,7 +126,7 @@ CREATE TABLE desired (
     object_id  TEXT   NOT NULL,
     ignored    TEXT   NOT NULL,
     applied_at BIGINT NOT NULL,
-    applied_by TEXT   NOT NULL,
+    applied_by TEXT   NOT NULL, tenant TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (kind, name)
 );
 

@@ -188,7 +188,54 @@ type Object struct {
 // Set is what files ask for together.
 type Set struct {
 	Owner   string
+	Tenant  string // in whose name; empty: the estate's
 	Objects []Object
+}
+
+// owns reports whether what was applied is this owner's: two tenants may have owners of one name.
+func (s Set) owns(r Record) bool { return r.Owner == s.Owner && r.Tenant == s.Tenant }
+
+// TenantKinds are the kinds that can be applied in the name of a tenant. The others are what tenants stand on.
+var TenantKinds = []Kind{KindTemplate, KindVM, KindAffinity}
+
+// For gives the set in the name of a tenant: what does not say whose it is, is that tenant's.
+func (s Set) For(tenant string) (Set, error) {
+	s.Tenant, s.Objects = tenant, slices.Clone(s.Objects)
+	for i, o := range s.Objects {
+		if !slices.Contains(TenantKinds, o.Kind) {
+			continue
+		}
+		doc, err := tree(o.Spec)
+		if err != nil {
+			return s, err
+		}
+		if word(doc, "tenant") != "" {
+			continue
+		}
+		doc["tenant"] = tenant
+		v := typed(o.Kind)
+		if o.Spec, err = json.Marshal(doc); err == nil {
+			err = json.Unmarshal(o.Spec, v)
+		}
+		if err != nil {
+			return s, domain.Errorf(domain.Internal, "What is wanted cannot be written: %w", err)
+		}
+		o.Key = key(o.Kind, v)
+		s.Objects[i] = o
+	}
+	return s, nil
+}
+
+// TenantOf is whose an object is, by how it is written.
+func TenantOf(spec json.RawMessage) string {
+	doc, err := tree(spec)
+	if err != nil {
+		return ""
+	}
+	if t := word(doc, "tenant"); t != "" {
+		return domain.Slugged(t)
+	}
+	return ""
 }
 
 // key of an object in its written form.

@@ -37,6 +37,7 @@ type Record struct {
 	Kind      Kind
 	Key       string
 	Owner     string
+	Tenant    string          // in whose name it was applied; empty: the estate's
 	Last      json.RawMessage // as it was written when it was applied
 	ObjectID  string
 	Ignored   map[string]string // by path: the live value that is not spoken of
@@ -124,7 +125,7 @@ func Make(set Set, facts Facts, prune bool) (Plan, error) {
 		wanted[o.Kind][o.Key] = true
 	}
 	for _, o := range set.Objects {
-		it, err := one(set.Owner, o, facts, wanted)
+		it, err := one(set, o, facts, wanted)
 		if err != nil {
 			return p, err
 		}
@@ -132,7 +133,7 @@ func Make(set Set, facts Facts, prune bool) (Plan, error) {
 	}
 	for k, records := range facts.Records {
 		for key, r := range records {
-			if r.Owner != set.Owner || wanted[k][key] {
+			if !set.owns(r) || wanted[k][key] {
 				continue
 			}
 			it := Item{Kind: k, Name: key, Fields: []Field{}, ID: r.ObjectID}
@@ -166,7 +167,7 @@ func (i Item) phase() int {
 	return i.Kind.Rank()
 }
 
-func one(owner string, o Object, facts Facts, wanted map[Kind]map[string]bool) (Item, error) {
+func one(set Set, o Object, facts Facts, wanted map[Kind]map[string]bool) (Item, error) {
 	it := Item{Kind: o.Kind, Name: o.Key, At: o.At, Wanted: o.Spec, Full: o.Spec, Fields: []Field{}}
 	record, applied := facts.Records[o.Kind][o.Key]
 	live, there := facts.Live[o.Kind][o.Key]
@@ -175,9 +176,16 @@ func one(owner string, o Object, facts Facts, wanted map[Kind]map[string]bool) (
 		it.Action, it.Reason = Blocked, fmt.Sprintf(format, args...)
 		return it, nil
 	}
-	if applied && record.Owner != owner {
+	owner := set.Owner
+	if applied && !set.owns(record) {
 		it.Owner = record.Owner
+		if record.Tenant != set.Tenant {
+			return block("It belongs to the owner %s of %s, and this is the apply of %s of %s. Take it out of the one's files or of the other's.", record.Owner, whose(record.Tenant), owner, whose(set.Tenant))
+		}
 		return block("It belongs to the owner %s, and this is the apply of %s. Take it out of the one's files or of the other's.", record.Owner, owner)
+	}
+	if set.Tenant != "" && !slices.Contains(TenantKinds, o.Kind) {
+		return block("It is the estate's: who has roles in a tenant applies VMs, templates and affinity rules.")
 	}
 	if live.Many > 1 {
 		return block("%d are called so, and only one may be.", live.Many)
@@ -233,6 +241,13 @@ func one(owner string, o Object, facts Facts, wanted map[Kind]map[string]bool) (
 		it.Action, it.Reason = Keep, "It is as wanted."
 	}
 	return it, nil
+}
+
+func whose(tenant string) string {
+	if tenant == "" {
+		return "the estate"
+	}
+	return "the tenant " + tenant
 }
 
 func because(fields []Field, applied bool) string {

@@ -30,10 +30,12 @@ type DesiredWrite struct {
 	Owner string        `json:"owner,omitempty" maxLength:"64" example:"team-a" doc:"Whose the objects are, when the files do not say"`
 	Prune bool          `json:"prune,omitempty" doc:"What the owner applied before, and the files do not have any more, goes. Nothing else is ever deleted"`
 	Disks bool          `json:"prune_disks,omitempty" doc:"With prune: VMs lose their disks, too"`
+	// Tenant is in whose name.
+	Tenant string `json:"tenant,omitempty" maxLength:"64" doc:"For whom has roles in several tenants and not in the whole estate: the one in whose name it is"`
 }
 
 func (w DesiredWrite) request() fleet.Desired {
-	out := fleet.Desired{Owner: w.Owner, Prune: w.Prune, Disks: w.Disks}
+	out := fleet.Desired{Owner: w.Owner, Prune: w.Prune, Disks: w.Disks, Tenant: w.Tenant}
 	for _, f := range w.Files {
 		out.Files = append(out.Files, desired.Source(f))
 	}
@@ -53,10 +55,16 @@ type EstateFile struct {
 	Text string `json:"text" doc:"YAML that applies back without a change"`
 }
 
+// InTenant says in which tenant's name it is asked.
+type InTenant struct {
+	Tenant string `query:"tenant" maxLength:"64" doc:"For whom has roles in several tenants and not in the whole estate: the one that is meant"`
+}
+
 // DriftPath names an object that was applied.
 type DriftPath struct {
 	Kind string `path:"kind" enum:"tenant,pool,network,template,vm,policy,affinity"`
 	Name string `path:"name" maxLength:"200" doc:"Its name; of pools and networks name@host, of policies their scope and name with a colon between, of a tenant's affinity rules name@tenant"`
+	InTenant
 }
 
 func (p DriftPath) key() (desired.Kind, string) {
@@ -69,7 +77,7 @@ func (p DriftPath) key() (desired.Kind, string) {
 
 func (s *server) desired() {
 	registerWith(s, op{id: "plan-estate", method: http.MethodPost, path: "/plan", tag: desiredTag, perm: access.VMRead, status: 200, summary: "Say what an apply would do",
-		doc: "Compares three sides: what was applied last, what is, and what the files want. Nothing is changed. It needs roles in the whole estate."}, large,
+		doc: "Compares three sides: what was applied last, what is, and what the files want. Nothing is changed. Who has roles in a tenant plans in its name for its VMs, templates and affinity rules; nothing else is there for them."}, large,
 		func(ctx context.Context, in *struct{ Body DesiredWrite }) (*struct{ Body DesiredPlan }, error) {
 			p, err := s.Fleet.PlanDesired(ctx, in.Body.request())
 			if err != nil {
@@ -96,6 +104,7 @@ func (s *server) desired() {
 	register(s, op{id: "export-estate", method: http.MethodGet, path: "/export", tag: desiredTag, perm: access.VMRead, status: 200, summary: "Write the estate as a file",
 		doc: "What applies back without a change. Objects that share their name with another are left out: a file could not tell them apart."},
 		func(ctx context.Context, in *struct {
+			InTenant
 			Owner string `query:"owner" maxLength:"64" doc:"Only what this owner applied; the file then names it"`
 			Kind  string `query:"kind" enum:"tenant,pool,network,template,vm,policy,affinity" doc:"Only objects of this kind"`
 		}) (*struct{ Body EstateFile }, error) {
@@ -103,17 +112,18 @@ func (s *server) desired() {
 			if in.Kind != "" {
 				kinds = append(kinds, desired.Kind(in.Kind))
 			}
-			text, err := s.Fleet.ExportDesired(ctx, in.Owner, kinds)
+			text, err := s.Fleet.ExportDesired(ctx, in.Tenant, in.Owner, kinds)
 			return &struct{ Body EstateFile }{EstateFile{text}}, err
 		})
 	registerPage(s, op{id: "list-drift", method: http.MethodGet, path: "/drift", tag: desiredTag, perm: access.VMRead, status: 200, summary: "List what is not as it was applied",
 		doc: "Somebody changed it by other means, such as virsh. It can be adopted, reverted or ignored."},
 		func(ctx context.Context, in *struct {
 			PageQuery
+			InTenant
 			Owner string `query:"owner" maxLength:"64" doc:"Only what this owner applied"`
 			Sort  string `query:"sort" default:"name" doc:"name, kind or owner; a minus turns it round"`
 		}) (Page[desired.Drift], error) {
-			all, err := s.Fleet.Drift(ctx)
+			all, _, err := s.Fleet.Drift(ctx, in.Tenant)
 			if err != nil {
 				return Page[desired.Drift]{}, err
 			}
@@ -132,7 +142,7 @@ func (s *server) desired() {
 		doc: "The files should follow: their next apply says otherwise again."},
 		func(ctx context.Context, in *DriftPath) (*struct{}, error) {
 			k, name := in.key()
-			return nil, s.Fleet.AdoptDrift(ctx, actor(ctx), k, name)
+			return nil, s.Fleet.AdoptDrift(ctx, actor(ctx), in.Tenant, k, name)
 		})
 	register(s, op{id: "ignore-drift", method: http.MethodPost, path: "/drift/{kind}/{name}/ignore", tag: desiredTag, perm: access.VMEdit, status: 204, summary: "Speak no more of how it deviates now",
 		doc: "When it comes to deviate otherwise, that is listed."},
@@ -141,7 +151,7 @@ func (s *server) desired() {
 			Undo bool `query:"undo" doc:"Speak of it again"`
 		}) (*struct{}, error) {
 			k, name := in.key()
-			return nil, s.Fleet.IgnoreDrift(ctx, actor(ctx), k, name, in.Undo)
+			return nil, s.Fleet.IgnoreDrift(ctx, actor(ctx), in.Tenant, k, name, in.Undo)
 		})
 	register(s, op{id: "revert-drift", method: http.MethodPost, path: "/drift/{kind}/{name}/revert", tag: desiredTag, perm: access.VMEdit, status: 202, summary: "Make it as it was applied again"},
 		func(ctx context.Context, in *struct {
@@ -150,7 +160,7 @@ func (s *server) desired() {
 		}) (*changeOutput, error) {
 			k, name := in.key()
 			return s.accepted(ctx, in.ChangeParams, func(key string) (domain.Job, error) {
-				return s.Fleet.RevertDrift(ctx, actor(ctx), k, name, key)
+				return s.Fleet.RevertDrift(ctx, actor(ctx), in.Tenant, k, name, key)
 			})
 		})
 }

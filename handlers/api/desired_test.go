@@ -133,7 +133,7 @@ func TestDesiredState(t *testing.T) {
 	}
 	refused(t, w.do("POST", "/api/v1/drift/vm/web-1/revert", nil), http.StatusNotFound, "")
 	w.change("PATCH", "/api/v1/vms/"+vm.ID, map[string]any{"vcpus": 3})
-	refused(t, w.do("POST", "/api/v1/drift/vm/web-1/adopt", nil, token(w.viewer)), http.StatusNotFound, "") // what one may not change is nobody's to know of
+	refused(t, w.do("POST", "/api/v1/drift/vm/web-1/adopt", nil, token(w.viewer)), http.StatusForbidden, "")
 	if a := w.do("POST", "/api/v1/drift/vm/web-1/adopt", nil); a.StatusCode != http.StatusNoContent || len(drift()) != 0 {
 		t.Errorf("%s %+v", a.body, drift())
 	}

@@ -45,6 +45,7 @@ func (a *app) estateCommands() []*cobra.Command {
 		f.String("owner", "", "whose the objects are, when the files do not say")
 		f.Bool("prune", false, "what the owner applied before, and the files do not have any more, goes; nothing else is ever deleted")
 		f.Bool("prune-disks", false, "with --prune: VMs lose their disks, too")
+		f.String("tenant", "", "for whom has roles in several tenants: the one in whose name it is")
 		_ = cmd.MarkFlagFilename("file", "yaml", "yml", "json")
 		return cmd
 	}
@@ -118,12 +119,14 @@ that cannot be applied, such as one that belongs to another owner, is refused as
 	})
 	export := &cobra.Command{Use: "export", Short: "Write the estate as a file that applies back without a change", Args: exactly(), Example: "  novacron export > estate.yaml\n  novacron export --owner team-a --kind vm"}
 	export.Flags().String("owner", "", "only what this owner applied")
+	export.Flags().String("tenant", "", "for whom has roles in several tenants: the one that is meant")
 	export.Flags().String("kind", "", "only objects of this kind: "+strings.Join(desiredKinds, ", "))
 	_ = export.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(desiredKinds, cobra.ShellCompDirectiveNoFileComp))
 	export.RunE = a.with(func(r *run, _ []string) error {
 		q := url.Values{}
 		set(q, "owner", flag(r.cmd, "owner"))
 		set(q, "kind", flag(r.cmd, "kind"))
+		set(q, "tenant", flag(r.cmd, "tenant"))
 		var out struct{ Text string }
 		if err := r.asked(http.MethodGet, "/export", client.Call{Query: q}, &out); err != nil {
 			return err
@@ -140,6 +143,7 @@ func (a *app) driftCommand() *cobra.Command {
 	root := &cobra.Command{Use: "drift", Short: "What is not as it was applied: list, adopt, revert or ignore it", RunE: needsVerb}
 	list := &cobra.Command{Use: "list", Short: "List what is not as it was applied", Args: exactly()}
 	list.Flags().String("owner", "", "only what this owner applied")
+	list.Flags().String("tenant", "", "for whom has roles in several tenants: the one that is meant")
 	outputFlag(list, asTable, asJSON, asYAML)
 	list.RunE = a.with(func(r *run, _ []string) error {
 		form, err := r.form(asTable, asJSON, asYAML)
@@ -148,6 +152,7 @@ func (a *app) driftCommand() *cobra.Command {
 		}
 		q := url.Values{"limit": {"500"}}
 		set(q, "owner", flag(r.cmd, "owner"))
+		set(q, "tenant", flag(r.cmd, "tenant"))
 		var all []json.RawMessage
 		for {
 			var page struct {
@@ -322,6 +327,9 @@ func (r *run) wanted() (map[string]any, error) {
 	body := map[string]any{"files": files}
 	if owner := flag(r.cmd, "owner"); owner != "" {
 		body["owner"] = owner
+	}
+	if tenant := flag(r.cmd, "tenant"); tenant != "" {
+		body["tenant"] = tenant
 	}
 	for name, field := range map[string]string{"prune": "prune", "prune-disks": "prune_disks"} {
 		if flag(r.cmd, name) == "true" {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"time"
 
+	"novacron/auth/access"
 	"novacron/domain"
 	"novacron/domain/desired"
 	"novacron/jobs"
@@ -21,9 +22,11 @@ const Kind = "estate.apply"
 
 // Input is what is to be done, in its order.
 type Input struct {
-	Owner string `json:"owner"`
-	Items []Item `json:"items"`
-	Disks bool   `json:"disks,omitempty"` // VMs that are pruned lose their disks, too
+	Owner  string       `json:"owner"`
+	Tenant string       `json:"tenant,omitempty"` // in whose name; empty: the estate's
+	Rights *access.Kept `json:"rights,omitempty"` // of who asked in a tenant's name: nothing is done that they might not do
+	Items  []Item       `json:"items"`
+	Disks  bool         `json:"disks,omitempty"` // VMs that are pruned lose their disks, too
 }
 
 // Item is one object.

@@ -75,7 +75,7 @@ func TestOthersChangesAreDrift(t *testing.T) {
 		"affinity_rules:\n  - {name: here, kind: affinity, scope: vm-host, vms: [web], hosts: [a]}\n"
 	job, err := w.Fleet.ApplyDesired(t.Context(), fleettest.Actor, asked(text))
 	w.Succeed(t, job, err)
-	if d, err := w.Fleet.Drift(t.Context()); err != nil || len(d) != 0 {
+	if d, _, err := w.Fleet.Drift(t.Context(), ""); err != nil || len(d) != 0 {
 		t.Fatalf("%+v %v", d, err)
 	}
 	p, err := w.Fleet.PlanDesired(t.Context(), asked(text))
@@ -93,24 +93,24 @@ func TestOthersChangesAreDrift(t *testing.T) {
 	vm := w.VM(t, "web")
 	job, err = w.Fleet.DeleteVM(t.Context(), fleettest.Actor, vm.ID, fleet.DeleteVM{})
 	w.Succeed(t, job, err)
-	d, err := w.Fleet.Drift(t.Context())
+	d, _, err := w.Fleet.Drift(t.Context(), "")
 	if err != nil || len(d) != 3 || !d[0].Missing || d[0].Kind != desired.KindVM { // and the policy that was for it, and its part in the rule
 		t.Fatalf("%+v %v", d, err)
 	}
-	job, err = w.Fleet.RevertDrift(t.Context(), fleettest.Actor, desired.KindVM, "web", "")
+	job, err = w.Fleet.RevertDrift(t.Context(), fleettest.Actor, "", desired.KindVM, "web", "")
 	w.Succeed(t, job, err)
 	if w.VM(t, "web").Notes != "bye" {
 		t.Error("it did not come back as it was applied")
 	}
-	job, err = w.Fleet.RevertDrift(t.Context(), fleettest.Actor, desired.KindAffinity, "here", "")
+	job, err = w.Fleet.RevertDrift(t.Context(), fleettest.Actor, "", desired.KindAffinity, "here", "")
 	w.Succeed(t, job, err)
-	if err := w.Fleet.IgnoreDrift(t.Context(), fleettest.Actor, desired.KindPolicy, "vm/web", false); err != nil {
+	if err := w.Fleet.IgnoreDrift(t.Context(), fleettest.Actor, "", desired.KindPolicy, "vm/web", false); err != nil {
 		t.Error(err)
 	}
-	if err := w.Fleet.AdoptDrift(t.Context(), fleettest.Actor, desired.KindPolicy, "vm/web"); err != nil {
+	if err := w.Fleet.AdoptDrift(t.Context(), fleettest.Actor, "", desired.KindPolicy, "vm/web"); err != nil {
 		t.Error(err)
 	}
-	if d, err := w.Fleet.Drift(t.Context()); err != nil || len(d) != 0 {
+	if d, _, err := w.Fleet.Drift(t.Context(), ""); err != nil || len(d) != 0 {
 		t.Errorf("%+v %v", d, err)
 	}
 	less := "owner: team-a\n"

@@ -21,6 +21,8 @@ type Desired struct {
 	Prune bool   // what the owner applied before and the files do not have any more goes
 	Disks bool   // with Prune: the disks of VMs that go, too
 	Key   string
+	// Tenant is in whose name who has roles in several tenants asks.
+	Tenant string
 }
 
 // wholeEstate refuses who sees only a part: a plan would take what is out of sight for gone.
@@ -67,14 +69,22 @@ func needsFor(it desired.Item) access.Permission {
 
 // PlanDesired says what an apply would do, and why.
 func (f *Fleet) PlanDesired(ctx context.Context, req Desired) (desired.Plan, error) {
-	if err := wholeEstate(ctx, looks...); err != nil {
-		return desired.Plan{}, err
-	}
-	set, err := desired.Parse(req.Files, req.Owner)
+	of, err := f.partOf(ctx, req.Tenant)
 	if err != nil {
 		return desired.Plan{}, err
 	}
-	facts, err := f.facts(ctx)
+	return f.planFor(ctx, of, req)
+}
+
+func (f *Fleet) planFor(ctx context.Context, of part, req Desired) (desired.Plan, error) {
+	set, err := desired.Parse(req.Files, req.Owner)
+	if err == nil && !of.whole() {
+		set, err = set.For(of.tenant)
+	}
+	if err != nil {
+		return desired.Plan{}, err
+	}
+	facts, err := f.facts(ctx, of)
 	if err != nil {
 		return desired.Plan{}, err
 	}
@@ -86,24 +96,36 @@ func (f *Fleet) ApplyDesired(ctx context.Context, actor string, req Desired) (do
 	if job, ok, err := f.again(ctx, actor, req.Key); ok || err != nil {
 		return job, err
 	}
-	p, err := f.PlanDesired(ctx, req)
+	of, err := f.partOf(ctx, req.Tenant)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	p, err := f.planFor(ctx, of, req)
 	if err == nil {
 		err = p.Err()
 	}
 	if err != nil {
 		return domain.Job{}, err
 	}
-	return f.carryOut(ctx, actor, p, req.Disks, "Apply the files of "+p.Owner, req.Key)
+	return f.carryOut(ctx, actor, of, p, req.Disks, "Apply the files of "+p.Owner, req.Key)
 }
 
-func (f *Fleet) carryOut(ctx context.Context, actor string, p desired.Plan, disks bool, title, key string) (domain.Job, error) {
-	in := declare.Input{Owner: p.Owner, Items: []declare.Item{}, Disks: disks}
+func (f *Fleet) carryOut(ctx context.Context, actor string, of part, p desired.Plan, disks bool, title, key string) (domain.Job, error) {
+	in := declare.Input{Owner: p.Owner, Tenant: of.tenant, Items: []declare.Item{}, Disks: disks}
+	lock := "apply:" + p.Owner
+	if !of.whole() {
+		lock = "apply:" + of.tenant + "/" + p.Owner
+		g := access.Of(ctx)
+		kept := g.Keep()
+		in.Rights = &kept
+		ctx = domain.WithSight(ctx, homeIn(g.Sight(), of.tenant))
+	}
 	for _, it := range p.Items {
 		if it.Action == desired.Leave {
 			continue
 		}
 		if it.Action != desired.Keep && it.Action != desired.Forget {
-			if err := wholeEstate(ctx, needsFor(it)); err != nil {
+			if err := f.mayApply(ctx, of, it); err != nil {
 				return domain.Job{}, err
 			}
 		}
@@ -118,12 +140,12 @@ func (f *Fleet) carryOut(ctx context.Context, actor string, p desired.Plan, disk
 		}
 		in.Items = append(in.Items, declare.Item{Kind: it.Kind, Name: it.Name, Delete: it.Action == desired.Delete, Forget: it.Action == desired.Forget, Wanted: it.Wanted})
 	}
-	return f.engine.Enqueue(ctx, jobs.Request{Kind: declare.Kind, Title: title, Resource: domain.Ref{Kind: "owner", ID: p.Owner, Name: p.Owner}, Locks: []string{"apply:" + p.Owner},
+	return f.engine.Enqueue(ctx, jobs.Request{Kind: declare.Kind, Title: title, Resource: domain.Ref{Kind: "owner", ID: p.Owner, Name: p.Owner}, Locks: []string{lock},
 		Input: in, Actor: actor, Key: key})
 }
 
-// facts reads what is, and what was applied.
-func (f *Fleet) facts(ctx context.Context) (desired.Facts, error) {
+// facts reads what is in a part of the estate, and what was applied.
+func (f *Fleet) facts(ctx context.Context, of part) (desired.Facts, error) {
 	out := desired.Facts{Live: map[desired.Kind]map[string]desired.Live{}}
 	for _, k := range desired.Kinds {
 		out.Live[k] = map[string]desired.Live{}
@@ -144,10 +166,16 @@ func (f *Fleet) facts(ctx context.Context) (desired.Facts, error) {
 	if err != nil {
 		return out, err
 	}
+	usable, err := f.forOwner(domain.WithOwner(ctx, of.tenant))
+	if err != nil {
+		return out, err
+	}
 	names := map[string]string{}
 	for _, h := range hosts {
 		names[h.ID] = h.Name
-		out.Hosts = append(out.Hosts, h.Name)
+		if usable(h.ID, "host_") {
+			out.Hosts = append(out.Hosts, h.Name)
+		}
 	}
 	vms, err := f.db.AllVMs(ctx)
 	if err != nil {
@@ -158,9 +186,15 @@ func (f *Fleet) facts(ctx context.Context) (desired.Facts, error) {
 		return out, err
 	}
 	called, byID := map[string]int{}, map[string]string{}
+	vms = slices.DeleteFunc(vms, func(vm domain.VM) bool {
+		return !of.has(vm.Tenant) || !of.whole() && !domain.SightOf(ctx).Sees(vm.ID, vm.Tenant, vm.Folder, vm.Tags)
+	})
 	for _, vm := range vms {
 		called[vm.Name]++
 		byID[vm.ID] = vm.Name
+		if !of.whole() && !slices.Contains(out.Hosts, vm.HostName) {
+			out.Hosts = append(out.Hosts, vm.HostName)
+		}
 		v := desired.VMOf(vm)
 		if of, ok := came[vm.ID]; ok {
 			v.Came(of)
@@ -174,6 +208,9 @@ func (f *Fleet) facts(ctx context.Context) (desired.Facts, error) {
 		return out, err
 	}
 	for _, r := range rules {
+		if !of.has(r.Tenant) {
+			continue
+		}
 		a := desired.AffinityOf(r, func(id string) (string, bool) {
 			name, there := byID[id]
 			if called[name] > 1 {
@@ -185,41 +222,25 @@ func (f *Fleet) facts(ctx context.Context) (desired.Facts, error) {
 			return out, err
 		}
 	}
-	pools, err := f.db.Pools(ctx, "")
-	if err != nil {
+	if out.Templates, err = f.templateFacts(ctx, of, put); err != nil {
 		return out, err
 	}
-	for _, p := range pools {
-		if err := put(desired.KindPool, p.Name+"@"+names[p.HostID], p.ID, desired.Pool{Name: p.Name, Host: names[p.HostID], Type: p.Type, Target: p.Target, Source: p.Source, Autostart: &p.Autostart}); err != nil {
-			return out, err
+	if of.whole() {
+		return out, f.estateFacts(ctx, names, put)
+	}
+	for k, records := range out.Records {
+		for key, r := range records {
+			if _, there := out.Live[k][key]; !of.sees(r, there) {
+				delete(records, key)
+			}
 		}
 	}
-	out.Templates, err = f.moreFacts(ctx, names, put)
-	return out, err
+	return out, nil
 }
 
-// moreFacts reads networks and what only NovaCron knows; it gives the versions of the templates.
-func (f *Fleet) moreFacts(ctx context.Context, names map[string]string, put func(k desired.Kind, key, id string, v any) error) (map[string][]domain.TemplateVersion, error) {
+// templateFacts reads templates; it gives the versions of all that VMs may come of.
+func (f *Fleet) templateFacts(ctx context.Context, of part, put func(k desired.Kind, key, id string, v any) error) (map[string][]domain.TemplateVersion, error) {
 	versions := map[string][]domain.TemplateVersion{}
-	networks, err := f.db.Networks(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]string, len(networks))
-	for i, n := range networks {
-		ids[i] = n.ID
-	}
-	owners, err := f.db.Owners(ctx, ids...)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range networks {
-		spec := n.Spec
-		spec.Name = n.Name
-		if err := put(desired.KindNetwork, n.Name+"@"+names[n.HostID], n.ID, desired.NetworkOf(spec, names[n.HostID], owners[n.ID])); err != nil {
-			return nil, err
-		}
-	}
 	for after := ""; ; {
 		page, err := f.db.Templates(ctx, db.TemplateQuery{After: after, Limit: 200})
 		if err != nil {
@@ -227,6 +248,9 @@ func (f *Fleet) moreFacts(ctx context.Context, names map[string]string, put func
 		}
 		for _, t := range page.Items {
 			versions[t.Name] = t.Versions
+			if !of.has(t.Tenant) {
+				continue
+			}
 			v := desired.Template{Name: t.Name, Description: t.Description, Tenant: t.Tenant}
 			if len(t.Versions) > 0 {
 				v.Spec, v.Parameters = t.Versions[0].Spec, t.Versions[0].Params
@@ -236,21 +260,53 @@ func (f *Fleet) moreFacts(ctx context.Context, names map[string]string, put func
 			}
 		}
 		if after = page.Next; after == "" {
-			break
+			return versions, nil
+		}
+	}
+}
+
+// estateFacts reads what no tenant applies: pools, networks, tenants and policies of migrations.
+func (f *Fleet) estateFacts(ctx context.Context, names map[string]string, put func(k desired.Kind, key, id string, v any) error) error {
+	pools, err := f.db.Pools(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, p := range pools {
+		if err := put(desired.KindPool, p.Name+"@"+names[p.HostID], p.ID, desired.Pool{Name: p.Name, Host: names[p.HostID], Type: p.Type, Target: p.Target, Source: p.Source, Autostart: &p.Autostart}); err != nil {
+			return err
+		}
+	}
+	networks, err := f.db.Networks(ctx, "")
+	if err != nil {
+		return err
+	}
+	ids := make([]string, len(networks))
+	for i, n := range networks {
+		ids[i] = n.ID
+	}
+	owners, err := f.db.Owners(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	for _, n := range networks {
+		spec := n.Spec
+		spec.Name = n.Name
+		if err := put(desired.KindNetwork, n.Name+"@"+names[n.HostID], n.ID, desired.NetworkOf(spec, names[n.HostID], owners[n.ID])); err != nil {
+			return err
 		}
 	}
 	tenants, err := f.db.Tenants(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, t := range tenants {
 		if err := put(desired.KindTenant, t.ID, t.ID, desired.Tenant{Name: t.Name, Parent: t.Parent, Notes: t.Notes, Quota: t.Quota}); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	policies, err := f.db.MigrationPolicies(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, p := range policies {
 		key, v := string(p.Scope)+"/"+p.Name, desired.Policy{Scope: p.Scope, Name: p.Name, MigrationPolicy: p.Policy}
@@ -261,18 +317,19 @@ func (f *Fleet) moreFacts(ctx context.Context, names map[string]string, put func
 			key = string(p.Scope) + "/" + p.ID
 		}
 		if err := put(desired.KindPolicy, key, p.ID, v); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return versions, nil
+	return nil
 }
 
 // ExportDesired writes the estate, or what one owner applied, as a file that applies back without a change.
-func (f *Fleet) ExportDesired(ctx context.Context, owner string, kinds []desired.Kind) (string, error) {
-	if err := wholeEstate(ctx, looks...); err != nil {
+func (f *Fleet) ExportDesired(ctx context.Context, tenant, owner string, kinds []desired.Kind) (string, error) {
+	of, err := f.partOf(ctx, tenant)
+	if err != nil {
 		return "", err
 	}
-	facts, err := f.facts(ctx)
+	facts, err := f.facts(ctx, of)
 	if err != nil {
 		return "", err
 	}
@@ -283,7 +340,7 @@ func (f *Fleet) ExportDesired(ctx context.Context, owner string, kinds []desired
 		}
 		for _, key := range slices.Sorted(maps.Keys(facts.Live[k])) {
 			r, ours := facts.Records[k][key]
-			if owner != "" && (!ours || r.Owner != owner) || facts.Live[k][key].Many > 1 {
+			if owner != "" && (!ours || r.Owner != owner || r.Tenant != of.tenant) || facts.Live[k][key].Many > 1 {
 				continue
 			}
 			spec, err := facts.Exported(k, facts.Live[k][key].Spec)
@@ -296,24 +353,36 @@ func (f *Fleet) ExportDesired(ctx context.Context, owner string, kinds []desired
 	return desired.Write(owner, out)
 }
 
-// Drift lists what is not as it was applied.
-func (f *Fleet) Drift(ctx context.Context) ([]desired.Drift, error) {
-	if err := wholeEstate(ctx, looks...); err != nil {
-		return nil, err
-	}
-	facts, err := f.facts(ctx)
+// Drift lists what is not as it was applied, and says how many objects are held to files.
+func (f *Fleet) Drift(ctx context.Context, tenant string) ([]desired.Drift, int, error) {
+	of, err := f.partOf(ctx, tenant)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return desired.Drifts(facts)
+	facts, err := f.held(ctx, of)
+	if err != nil {
+		return nil, 0, err
+	}
+	applied := 0
+	for _, records := range facts.Records {
+		applied += len(records)
+	}
+	all, err := desired.Drifts(facts)
+	return all, applied, err
+}
+
+// held are the facts with what is held to files in the part's own name: how others' files deviate is theirs to know.
+func (f *Fleet) held(ctx context.Context, of part) (desired.Facts, error) {
+	facts, err := f.facts(ctx, of)
+	for _, records := range facts.Records {
+		maps.DeleteFunc(records, func(_ string, r desired.Record) bool { return !of.whole() && r.Tenant != of.tenant })
+	}
+	return facts, err
 }
 
 // driftOf finds one of them with its sides.
-func (f *Fleet) driftOf(ctx context.Context, kind desired.Kind, name string) (d desired.Drift, r desired.Record, live desired.Live, err error) {
-	if err = wholeEstate(ctx, looks...); err != nil {
-		return d, r, live, err
-	}
-	facts, err := f.facts(ctx)
+func (f *Fleet) driftOf(ctx context.Context, of part, kind desired.Kind, name string) (d desired.Drift, r desired.Record, live desired.Live, err error) {
+	facts, err := f.held(ctx, of)
 	if err != nil {
 		return d, r, live, err
 	}
@@ -329,10 +398,14 @@ func (f *Fleet) driftOf(ctx context.Context, kind desired.Kind, name string) (d 
 }
 
 // AdoptDrift takes what is for what was applied. The files should follow: their next apply says otherwise again.
-func (f *Fleet) AdoptDrift(ctx context.Context, actor string, kind desired.Kind, name string) error {
-	d, r, live, err := f.driftOf(ctx, kind, name)
+func (f *Fleet) AdoptDrift(ctx context.Context, actor, tenant string, kind desired.Kind, name string) error {
+	of, err := f.partOf(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	d, r, live, err := f.driftOf(ctx, of, kind, name)
 	if err == nil {
-		err = wholeEstate(ctx, needsFor(desired.Item{Kind: kind}))
+		err = f.mayApply(ctx, of, desired.Item{Kind: kind, Name: name, Action: desired.Update, ID: live.ID, Spec: live.Spec, Wanted: r.Last})
 	}
 	if err != nil {
 		return err
@@ -349,10 +422,14 @@ func (f *Fleet) AdoptDrift(ctx context.Context, actor string, kind desired.Kind,
 }
 
 // IgnoreDrift speaks no more of the deviations that there are; another one is told again. With back they are spoken of again.
-func (f *Fleet) IgnoreDrift(ctx context.Context, actor string, kind desired.Kind, name string, back bool) error {
-	d, r, _, err := f.driftOf(ctx, kind, name)
+func (f *Fleet) IgnoreDrift(ctx context.Context, actor, tenant string, kind desired.Kind, name string, back bool) error {
+	of, err := f.partOf(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	d, r, live, err := f.driftOf(ctx, of, kind, name)
 	if err == nil {
-		err = wholeEstate(ctx, needsFor(desired.Item{Kind: kind}))
+		err = f.mayApply(ctx, of, desired.Item{Kind: kind, Name: name, Action: desired.Update, ID: live.ID, Spec: live.Spec, Wanted: r.Last})
 	}
 	if err != nil {
 		return err
@@ -379,38 +456,39 @@ func (f *Fleet) remember(ctx context.Context, actor string, r desired.Record, sa
 }
 
 // RevertDrift enqueues what makes an object as it was applied.
-func (f *Fleet) RevertDrift(ctx context.Context, actor string, kind desired.Kind, name, key string) (domain.Job, error) {
+func (f *Fleet) RevertDrift(ctx context.Context, actor, tenant string, kind desired.Kind, name, key string) (domain.Job, error) {
 	if job, ok, err := f.again(ctx, actor, key); ok || err != nil {
 		return job, err
 	}
-	_, r, _, err := f.driftOf(ctx, kind, name)
+	of, err := f.partOf(ctx, tenant)
 	if err != nil {
 		return domain.Job{}, err
 	}
-	p, err := f.planOne(ctx, r.Owner, desired.Object{Kind: kind, Key: name, Spec: r.Last})
+	_, r, _, err := f.driftOf(ctx, of, kind, name)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	facts, err := f.facts(ctx, of)
+	if err != nil {
+		return domain.Job{}, err
+	}
+	p, err := planIn(facts, desired.Set{Owner: r.Owner, Tenant: r.Tenant}, desired.Object{Kind: kind, Key: name, Spec: r.Last})
 	if err == nil {
 		err = p.Err()
 	}
 	if err != nil {
 		return domain.Job{}, err
 	}
-	return f.carryOut(ctx, actor, p, false, fmt.Sprintf("Make the %s %s as it was applied", kind, name), key)
+	return f.carryOut(ctx, actor, of, p, false, fmt.Sprintf("Make the %s %s as it was applied", kind, name), key)
 }
 
-// planOne plans for one object of an owner, as if the rest were as it is.
-func (f *Fleet) planOne(ctx context.Context, owner string, o desired.Object) (desired.Plan, error) {
-	facts, err := f.facts(ctx)
-	if err != nil {
-		return desired.Plan{}, err
-	}
-	return planIn(facts, owner, o)
-}
-
-func planIn(facts desired.Facts, owner string, o desired.Object) (desired.Plan, error) {
+// planIn plans for one object of an owner, as if the rest were as it is.
+func planIn(facts desired.Facts, of desired.Set, o desired.Object) (desired.Plan, error) {
 	records := map[desired.Kind]map[string]desired.Record{}
 	if r, ok := facts.Records[o.Kind][o.Key]; ok {
 		records[o.Kind] = map[string]desired.Record{o.Key: r}
 	}
 	facts.Records = records
-	return desired.Make(desired.Set{Owner: owner, Objects: []desired.Object{o}}, facts, false)
+	of.Objects = []desired.Object{o}
+	return desired.Make(of, facts, false)
 }

@@ -20,7 +20,11 @@ func (f *Fleet) declared() declare.Deps {
 
 // beginDesired begins with objects that do not need one another. What an earlier call with the key began is found again.
 func (f *Fleet) beginDesired(ctx context.Context, actor, key string, in declare.Input, items []declare.Item) ([]declare.Begun, error) {
-	facts, err := f.facts(ctx)
+	ctx, of, err := f.inName(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	facts, err := f.facts(ctx, of)
 	if err != nil {
 		return nil, err
 	}
@@ -40,12 +44,15 @@ func (f *Fleet) beginDesired(ctx context.Context, actor, key string, in declare.
 		}
 		live, there := facts.Live[it.Kind][it.Name]
 		if it.Delete {
-			if there {
+			if there && in.Rights != nil {
+				out[i].Err = f.mayApply(ctx, of, desired.Item{Kind: it.Kind, Name: it.Name, Action: desired.Delete, ID: live.ID, Spec: live.Spec})
+			}
+			if there && out[i].Err == nil {
 				out[i].JobID, out[i].Err = f.deleteDesired(ctx, actor, mine, it, live.ID, in.Disks)
 			}
 			continue
 		}
-		p, err := planIn(facts, in.Owner, desired.Object{Kind: it.Kind, Key: it.Name, Spec: it.Wanted})
+		p, err := planIn(facts, desired.Set{Owner: in.Owner, Tenant: in.Tenant}, desired.Object{Kind: it.Kind, Key: it.Name, Spec: it.Wanted})
 		if err == nil {
 			err = p.Err()
 		}
@@ -53,7 +60,13 @@ func (f *Fleet) beginDesired(ctx context.Context, actor, key string, in declare.
 			out[i].Err = err
 			continue
 		}
-		switch plan := p.Items[0]; plan.Action {
+		plan := p.Items[0]
+		if plan.Changes() && in.Rights != nil { // it may be other than it was when it was asked for
+			if out[i].Err = f.mayApply(ctx, of, plan); out[i].Err != nil {
+				continue
+			}
+		}
+		switch plan.Action {
 		case desired.Create:
 			out[i].Created = true
 			out[i].JobID, out[i].Err = f.createDesired(ctx, actor, mine, it)
@@ -66,7 +79,11 @@ func (f *Fleet) beginDesired(ctx context.Context, actor, key string, in declare.
 
 // doneDesired remembers that an object was applied.
 func (f *Fleet) doneDesired(ctx context.Context, job domain.Job, in declare.Input, it declare.Item) error {
-	of, vm, came, err := f.cameTo(ctx, it)
+	seeing, part, err := f.inName(ctx, in)
+	if err != nil {
+		return err
+	}
+	of, vm, came, err := f.cameTo(seeing, part, it)
 	if err != nil {
 		return err
 	}
@@ -82,7 +99,7 @@ func (f *Fleet) doneDesired(ctx context.Context, job domain.Job, in declare.Inpu
 				return err
 			}
 		}
-		return tx.PutDesired(desired.Record{Kind: it.Kind, Key: it.Name, Owner: in.Owner, Last: it.Wanted, AppliedAt: f.clock(), AppliedBy: job.Actor})
+		return tx.PutDesired(desired.Record{Kind: it.Kind, Key: it.Name, Owner: in.Owner, Tenant: in.Tenant, Last: it.Wanted, AppliedAt: f.clock(), AppliedBy: job.Actor})
 	})
 }
 
@@ -136,6 +153,11 @@ func (f *Fleet) createDesired(ctx context.Context, actor, key string, it declare
 		}
 	case desired.KindTemplate:
 		t, err := desired.Decode[desired.Template](it.Wanted)
+		if err == nil && t.Tenant != "" {
+			var of domain.Tenant
+			of, err = f.db.Tenant(ctx, t.Tenant)
+			ctx = domain.WithOwner(ctx, of.ID)
+		}
 		if err == nil {
 			_, err = f.NewTemplateVersion(ctx, actor, NewTemplate{Name: t.Name, Description: t.Description, Spec: t.Spec, Params: t.Parameters, Changelog: "Applied from a file."})
 		}
@@ -275,7 +297,7 @@ func (f *Fleet) writeAffinity(ctx context.Context, actor string, a desired.Affin
 	r, err := a.Rule(func(name string) (string, error) {
 		var found []string
 		for _, vm := range vms {
-			if vm.ID == name || vm.Name == name {
+			if (vm.ID == name || vm.Name == name) && (a.Tenant == "" || vm.Tenant == domain.Slugged(a.Tenant)) {
 				found = append(found, vm.ID)
 			}
 		}
@@ -308,7 +330,7 @@ func (f *Fleet) writeAffinity(ctx context.Context, actor string, a desired.Affin
 }
 
 // cameTo is what a VM remembers of its template once it is as its file says; ok is false where that is what it remembers already.
-func (f *Fleet) cameTo(ctx context.Context, it declare.Item) (of domain.VMTemplate, vm domain.VM, ok bool, err error) {
+func (f *Fleet) cameTo(ctx context.Context, in part, it declare.Item) (of domain.VMTemplate, vm domain.VM, ok bool, err error) {
 	if it.Kind != desired.KindVM || it.Delete || it.Forget {
 		return of, vm, false, nil
 	}
@@ -320,7 +342,7 @@ func (f *Fleet) cameTo(ctx context.Context, it declare.Item) (of domain.VMTempla
 	if err != nil {
 		return of, vm, false, err
 	}
-	i := slices.IndexFunc(vms, func(vm domain.VM) bool { return vm.Name == v.Name })
+	i := slices.IndexFunc(vms, func(vm domain.VM) bool { return vm.Name == v.Name && in.has(vm.Tenant) })
 	if i < 0 {
 		return of, vm, false, nil
 	}

@@ -62,6 +62,16 @@ func (f *Fleet) NewTemplateVersion(ctx context.Context, actor string, req NewTem
 	if err != nil {
 		return t, err
 	}
+	// Whoever makes a VM of it is not asked: the author is trusted with the host, so the author is asked.
+	if err := f.reach(ctx, req.Spec); err != nil {
+		e, ok := err.(*domain.Error)
+		if !ok || len(e.Fields) == 0 {
+			return t, err
+		}
+		for _, d := range e.Fields {
+			p.Add("spec."+d.Field, d.Msg, d.Want)
+		}
+	}
 	if err := p.Err(); err != nil {
 		return t, err
 	}
