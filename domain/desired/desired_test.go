@@ -106,6 +106,28 @@ func TestParseBoundsAliases(t *testing.T) {
 	}
 }
 
+// Files that are deep, or grow as they are read, are refused in words and in time.
+func TestParseBoundsWhatGrows(t *testing.T) {
+	var grows strings.Builder
+	grows.WriteString("owner: a\nvms:\n  - name: v\n    tags: &t [" + strings.Repeat("a,", 3000) + "a]\n")
+	for i := range 800 {
+		fmt.Fprintf(&grows, "  - {name: v%d, tags: *t}\n", i)
+	}
+	for name, c := range map[string]struct{ text, says string }{
+		"deep":               {"owner: a\nvms: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000), "not a list of fields"},
+		"deeper":             {"owner: a\nvms: " + strings.Repeat("[", 100_000), "not YAML"},
+		"deep in a field":    {"owner: a\nvms:\n  - name: x\n    tags: [" + strings.Repeat("{a: ", 500) + "1" + strings.Repeat("}", 500) + "]\n", "not one value"},
+		"grows by aliases":   {grows.String(), "too large or too deep"},
+		"an alias in itself": {"owner: a\nvms: &v\n  - name: x\n    tags: *v\n", "not one value"},
+	} {
+		_, err := Parse([]Source{{"e", c.text}}, "")
+		e, ok := err.(*domain.Error)
+		if !ok || len(e.Fields) == 0 || !slices.ContainsFunc(e.Fields, func(f domain.FieldError) bool { return strings.Contains(f.Msg, c.says) }) {
+			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+}
+
 func live(v any) Live {
 	raw, err := Encode(v)
 	if err != nil {

@@ -185,6 +185,36 @@ func TestAStreamEndsWithItsRightAndWithTheServer(t *testing.T) {
 	if m, ok := next(); ok {
 		t.Errorf("a revoked token still sees %+v", m)
 	}
+	if text, _, err = w.auth.CreateToken(context.Background(), "for an hour", "test", access.Viewer, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	next, _ = w.watch("", token(text))
+	socket := w.socketOf("", text)
+	w.emit(1, domain.Ref{Kind: "vm", ID: "vm_1"})
+	if _, ok := next(); !ok {
+		t.Error("a token that is good for an hour sees nothing")
+	}
+	if _, err := socket(); err != nil {
+		t.Error(err)
+	}
+	w.later.Store(int64(61 * time.Minute))
+	w.until(func() bool { // who it is, is known for a second
+		w.emit(1, domain.Ref{Kind: "vm", ID: "vm_1"})
+		_, ok := next()
+		return !ok
+	})
+	w.until(func() bool {
+		w.emit(1, domain.Ref{Kind: "vm", ID: "vm_1"})
+		_, err = socket()
+		return err != nil
+	})
+	if websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		t.Errorf("a token that expired meanwhile: %v", err)
+	}
+	if p := refused(t, w.do("GET", "/api/v1/vms", nil, token(text)), 401, ""); p.Detail == "" || p.Fix == "" {
+		t.Errorf("%+v", p)
+	}
+	refused(t, w.do("GET", "/api/v1/events", nil, token(text)), 401, "")
 	next, _ = w.watch("")
 	close(w.closing)
 	if m, ok := next(); ok {

@@ -48,6 +48,7 @@ type world struct {
 	series  *series.Store
 	desk    *alerts.Desk
 	judge   *alerts.Judge
+	later atomic.Int64 // how far the clock of package auth is ahead
 	limit   atomic.Int64 // requests a minute
 }
 
@@ -74,7 +75,8 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, db: d, fake: hvtest.NewFake(hvtest.FakeOptions{Name: "fake"}), auth: auth.New(d, log, time.Now, auth.Options{CheapHashing: true}), closing: make(chan struct{})}
+	w := &world{t: t, db: d, fake: hvtest.NewFake(hvtest.FakeOptions{Name: "fake"}), closing: make(chan struct{})}
+	w.auth = auth.New(d, log, func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) }, auth.Options{CheapHashing: true})
 	w.limit.Store(100_000)
 	rec := reconcile.New(d, log, time.Now, reconcile.Options{})
 	w.pool = pool.New(w.fake, log, time.Now, rec.Hooks())

@@ -33,11 +33,12 @@ const (
 
 // Desk is where webhooks are changed, and what calls them.
 type Desk struct {
-	db     *db.DB
-	log    *slog.Logger
-	clock  func() time.Time
-	site   string
-	client *http.Client
+	db       *db.DB
+	log      *slog.Logger
+	clock    func() time.Time
+	site     string
+	client   *http.Client
+	patience time.Duration // for one call
 
 	mu   sync.Mutex
 	busy map[string]bool // webhooks that are being called
@@ -46,7 +47,7 @@ type Desk struct {
 
 // New makes one; with local webhooks may be at addresses of this machine and its links.
 func New(d *db.DB, log *slog.Logger, clock func() time.Time, site string, local bool) *Desk {
-	return &Desk{db: d, log: log, clock: clock, site: site, busy: map[string]bool{}, kick: make(chan struct{}, 1), client: images.Caller(sendFor, local, false)}
+	return &Desk{db: d, log: log, clock: clock, site: site, busy: map[string]bool{}, kick: make(chan struct{}, 1), patience: sendFor, client: images.Caller(sendFor, local, false)}
 }
 
 // Run plans and calls until ctx ends, and returns when the last call has.
@@ -206,7 +207,7 @@ func (k *Desk) deliver(ctx context.Context, w domain.Webhook, v domain.Delivery)
 
 // call posts an event.
 func (k *Desk) call(ctx context.Context, w domain.Webhook, v domain.Delivery) (status int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, sendFor)
+	ctx, cancel := context.WithTimeout(ctx, k.patience)
 	defer cancel()
 	body, err := json.Marshal(domain.CloudEventOf(v.Event, k.site))
 	if err != nil {

@@ -265,6 +265,37 @@ func TestOneThatHangsHoldsUpNobody(t *testing.T) {
 	_ = good
 }
 
+// One that takes the call and never answers is given up after a while, and tried again like one that refuses; so is one whose answer never ends.
+func TestOneThatHangsIsGivenUp(t *testing.T) {
+	r := newRig(t, filepath.Join(t.TempDir(), "novacron.db"), true)
+	r.desk.patience = 50 * time.Millisecond
+	for name, begins := range map[string]bool{"says nothing": false, "never ends": true} {
+		slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if _, err := io.Copy(io.Discard, req.Body); err != nil { // only then the server knows when the other side leaves
+				t.Error(err)
+			}
+			if begins {
+				w.WriteHeader(200)
+				w.(http.Flusher).Flush()
+			}
+			<-req.Context().Done()
+		}))
+		defer slow.Close()
+		w := r.put(domain.Webhook{Name: name, URL: slow.URL})
+		r.emit("vm.changed", "vm_1")
+		r.once()
+		if v := r.deliveries(w.ID); len(v) != 1 || v[0].State != domain.DeliveryQueued || v[0].Attempts != 1 || v[0].Error == "" || !v[0].NextAt.After(r.clock()) {
+			t.Errorf("%s: %+v", name, v)
+		}
+		if err := r.desk.Test(t.Context(), "test", w.ID); !domain.Is(err, domain.Unavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := r.desk.Delete(t.Context(), "test", w.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestWebhooksLeadNowhereInside(t *testing.T) {
 	r := newRig(t, filepath.Join(t.TempDir(), "novacron.db"), false)
 	w := r.put(domain.Webhook{Name: "inside", URL: r.srv.URL})
