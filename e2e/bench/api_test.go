@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,7 +57,39 @@ func BenchmarkAPIReads(b *testing.B) {
 		tick.Stop()
 		wg.Wait()
 		b.ReportMetric(ms(quantile(all, 0.99)), "read-p99-ms")
+		bar(b, "reads, p99", ms(quantile(all, 0.99)), 25, "ms")
 		b.Logf("%d reads at %d a second over %d VMs: p50 %.1f ms, p99 %.1f ms, worst %.1f ms", len(all), rate, len(ids), ms(quantile(all, 0.5)), ms(quantile(all, 0.99)), ms(quantile(all, 1)))
+	}
+}
+
+// bar writes a figure beside what is promised of it.
+func bar(b *testing.B, what string, got, most float64, unit string) {
+	b.Helper()
+	word := "held"
+	if got > most {
+		word = "MISSED"
+	}
+	b.Logf("%s: %.1f %s, the bar of %.0f %s is %s", what, got, unit, most, unit, word)
+}
+
+// The command line lists 1,000 VMs, from its start to its end.
+func BenchmarkVMList(b *testing.B) {
+	const hosts, guests, tries = 10, 100, 25
+	s, ids := estate(b, hosts, guests)
+	for b.Loop() {
+		var took []time.Duration
+		for range tries {
+			took = append(took, timed(func() {
+				cmd := exec.Command(server.Binary(b), "vm", "list")
+				cmd.Env = append(os.Environ(), "NOVACRON_SERVER="+s.URL, "NOVACRON_TOKEN="+s.Token)
+				if out, err := cmd.Output(); err != nil || strings.Count(string(out), "\n") != len(ids)+1 {
+					b.Errorf("novacron vm list: %d lines, %v", strings.Count(string(out), "\n"), err)
+				}
+			}))
+		}
+		b.ReportMetric(ms(quantile(took, 0.5)), "vm-list-ms")
+		bar(b, fmt.Sprintf("novacron vm list of %d, median wall", len(ids)), ms(quantile(took, 0.5)), 150, "ms")
+		b.Logf("p99 %.0f ms", ms(quantile(took, 0.99)))
 	}
 }
 
@@ -155,6 +189,8 @@ func BenchmarkEventStreams(b *testing.B) {
 			slowest = max(slowest, time.Duration(got[n].last.Load()-began.UnixNano()))
 		}
 		memory = max(memory, rss(b, s.PID()))
+		bar(b, "resident with every stream", float64(memory)/(1<<20), 400, "MiB")
+		bar(b, "an event to the last subscriber", ms(slowest), 1000, "ms")
 		b.ReportMetric(float64(memory)/(1<<20), "rss-MiB")
 		b.ReportMetric(ms(slowest), "last-subscriber-ms")
 		b.Logf("%d streams: %.0f MiB resident (%.0f MiB before), an event at the last of them after at most %.0f ms (of %d)", streams, float64(memory)/(1<<20), float64(before)/(1<<20), ms(slowest), events)
