@@ -48,7 +48,7 @@ type world struct {
 	series  *series.Store
 	desk    *alerts.Desk
 	judge   *alerts.Judge
-	later atomic.Int64 // how far the clock of package auth is ahead
+	later   atomic.Int64 // how far the clock of package auth is ahead
 	limit   atomic.Int64 // requests a minute
 }
 
