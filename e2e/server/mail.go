@@ -55,7 +55,9 @@ func TakeMail(t testing.TB) *MailServer {
 		}
 	}()
 	t.Cleanup(func() {
-		l.Close()
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
 		<-ended
 		for _, why := range m.bad {
 			t.Errorf("the mail server could not read what it was sent: %s", why)

@@ -117,7 +117,9 @@ func (d Deps) write(ctx context.Context, r *jobs.Run, host hv.Host, at At, poolI
 		}
 	}
 	// The same name on every host: a disk that is built on the copy then finds it at the same path after a cold move. What has that name and is no copy is left alone.
-	named := func(id string) string { return fmt.Sprintf("image-%s-%s-%s.%s", v.ImageName, v.Label, id[len(id)-8:], ext) }
+	named := func(id string) string {
+		return fmt.Sprintf("image-%s-%s-%s.%s", v.ImageName, v.Label, id[len(id)-8:], ext)
+	}
 	c = domain.ImageCopy{ID: id, VersionID: v.ID, HostID: at.HostID, PoolID: poolID, Pool: at.Pool, Volume: named(v.ID), State: domain.CopyPlacing, Bytes: v.FileBytes}
 	if _, err := host.Volume(ctx, at.Pool, c.Volume); err == nil {
 		c.Volume = named(id)
