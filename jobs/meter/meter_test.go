@@ -162,6 +162,34 @@ func TestRunScrapesEveryHost(t *testing.T) {
 	})
 }
 
+// The server tells of itself: the end of its certificate, the age of its backup, what it sends on, and what is stuck.
+func TestTheServersOwnFigures(t *testing.T) {
+	w := newWorld(t)
+	w.Host(t, "a", hvtest.FakeOptions{})
+	ends, made := time.Unix(1_900_000_000, 0), time.Unix(1_700_000_000, 0)
+	told := func(at time.Time) func() (time.Time, bool) { return func() (time.Time, bool) { return at, true } }
+	c := meter.New(w.DB, w.store, w.Pool, slog.New(slog.NewTextHandler(t.Output(), nil)), time.Now, meter.Options{Interval: 20 * time.Millisecond, Tick: 5 * time.Millisecond,
+		Expiry: told(ends), Backup: told(made), Remote: func() map[string]float64 { return map[string]float64{"novacron_remote_write_waiting_samples": 7} }})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := c.Run(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(wg.Wait)
+	for expr, want := range map[string]string{"novacron_certificate_expiry_timestamp_seconds": `"1900000000"`, "novacron_backup_timestamp_seconds": `"1700000000"`,
+		"novacron_remote_write_waiting_samples": `"7"`, "novacron_series > bool 0": `"1"`, "novacron_samples_refused_total": `"0"`} {
+		w.Until(t, expr, func() bool {
+			res, err := w.store.Query(t.Context(), series.View{All: true}, expr, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := json.Marshal(res.Value)
+			return err == nil && strings.Contains(string(b), want)
+		})
+	}
+}
+
 // What a guest's agent tells becomes series, and a file system that it does not tell any more has ended.
 func TestGuestsTell(t *testing.T) {
 	w := newWorld(t)
